@@ -1,0 +1,41 @@
+/* pool.h: the worker pool: tasks in priority lanes, run by a fixed set of threads.
+ *
+ * What it is: intrusive FIFO queues, one per lane; a worker takes from the most urgent lane that has
+ * work, and background work never occupies every worker (one is kept for the other lanes when there
+ * are at least two). With 0 threads nothing runs by itself: a test calls qv__pool_step and so decides
+ * the order, which lets crash exploration replay a schedule.
+ * What it is not: a place to block; a task that must wait for a sync registers a completion instead. */
+#ifndef QV_BASE_POOL_H
+#define QV_BASE_POOL_H
+
+#include "base/alloc.h"
+#include "base/thread.h"
+
+enum qv__lane { QV__LANE_READ = 0, QV__LANE_WRITE, QV__LANE_BACKGROUND, QV__LANES };
+
+/* Embedded in the caller's object, borrowed until fn has been called. fn may free it. */
+struct qv__task {
+    void (*fn)(struct qv__task *task);
+    struct qv__task *next; /* guarded by: pool */
+};
+
+struct qv__pool;
+
+qv_status qv__pool_create(struct qv__mem *mem, unsigned n_threads, struct qv__pool **out,
+                          struct qv_err *err) QV_MUST_USE;
+/* Runs everything queued, then joins the workers. NULL-safe. */
+void qv__pool_close(struct qv__pool *p);
+void qv__pool_submit(struct qv__pool *p, enum qv__lane lane, struct qv__task *task);
+/* Run one task on the caller's thread; false if none is queued. */
+bool qv__pool_step(struct qv__pool *p);
+unsigned qv__pool_threads(const struct qv__pool *p);
+/* Queued, not yet running, per lane. */
+size_t qv__pool_queued(const struct qv__pool *p, enum qv__lane lane);
+
+/* Run fn(ctx, i) for i in [0, n) on at most max_threads threads, the caller's among them, and return
+ * when all are done. Work is handed out in blocks of `grain`. pool NULL = serial. Safe to call from a pool task
+ * (the caller works itself, so it cannot deadlock). */
+void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, size_t grain,
+                      void (*fn)(void *ctx, size_t begin, size_t end, unsigned worker), void *ctx);
+
+#endif

@@ -1,0 +1,63 @@
+/* thread.h: mutexes with ranks, condition variables, threads.
+ *
+ * What it is: thin wrappers over pthreads. Each mutex has a rank from one list, numbered from the
+ * outside in; debug builds assert that a thread takes ranks in rising order only, which makes a
+ * deadlock between modules impossible to write unnoticed.
+ * What it is not: a scheduler; see pool.h. Cond waits use the monotonic clock. */
+#ifndef QV_BASE_THREAD_H
+#define QV_BASE_THREAD_H
+
+#include <pthread.h>
+
+#include "base/base.h"
+
+enum qv__rank {
+    QV__RANK_DB = 10,         /* open/close of a database */
+    QV__RANK_CATALOG = 20,    /* names -> collections */
+    QV__RANK_COLLECTION = 30, /* schema of a collection */
+    QV__RANK_SHARD_WRITE = 40,/* the write order of a shard */
+    QV__RANK_INDEX = 50,      /* building of a growing segment's index */
+    QV__RANK_SHARD_VIEW = 60, /* current view and its readers */
+    QV__RANK_COMMIT = 70,     /* in-flight LSNs and waiters */
+    QV__RANK_LOG = 80,        /* buffer of the write-ahead log */
+    QV__RANK_JOBS = 90,
+    QV__RANK_POOL = 100,      /* worker pool queues */
+    QV__RANK_IO = 110,        /* simulated file system */
+    QV__RANK_MEM = 120,       /* account tree */
+    QV__RANK_LEAF = 200       /* takes nothing further */
+};
+
+struct qv__mutex {
+    pthread_mutex_t m;
+    int rank;
+};
+struct qv__cond {
+    pthread_cond_t c;
+};
+
+void qv__mutex_init(struct qv__mutex *m, enum qv__rank rank);
+void qv__mutex_destroy(struct qv__mutex *m);
+void qv__mutex_lock(struct qv__mutex *m);
+bool qv__mutex_trylock(struct qv__mutex *m);
+void qv__mutex_unlock(struct qv__mutex *m);
+
+void qv__cond_init(struct qv__cond *c);
+void qv__cond_destroy(struct qv__cond *c);
+void qv__cond_wait(struct qv__cond *c, struct qv__mutex *m);
+/* False when timeout_ns passed first. */
+bool qv__cond_timedwait(struct qv__cond *c, struct qv__mutex *m, uint64_t timeout_ns);
+void qv__cond_signal(struct qv__cond *c);
+void qv__cond_broadcast(struct qv__cond *c);
+
+struct qv__thread {
+    pthread_t t;
+};
+/* All signals are blocked in the new thread. name: at most 15 bytes are kept. */
+qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(void *), void *arg,
+                           struct qv_err *err) QV_MUST_USE;
+void qv__thread_join(struct qv__thread *t);
+
+/* Usable CPUs of this process (affinity respected), at least 1. */
+unsigned qv__cpu_count(void);
+
+#endif
