@@ -1,0 +1,53 @@
+/* qctx.h: the context of one query, passed to every search, filter and scan.
+ *
+ * What it is: what a query may spend (deadline, cancellation, memory), what it did spend (counters),
+ * what it aims for (recall), its seed, and where its plan is told.
+ * What it is not: shared; one query or one stage of it owns one. Parallel stages use their own and
+ * are added up. Threads: one at a time per object; `cancel` may be set from anywhere. */
+#ifndef QV_BASE_QCTX_H
+#define QV_BASE_QCTX_H
+
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+struct qv__qstats {
+    uint64_t distances;     /* vectors compared */
+    uint64_t hops;          /* graph nodes expanded */
+    uint64_t rows_filtered; /* rows a filter was evaluated on */
+    uint64_t rows_matched;
+    uint64_t reranked;
+    uint64_t segments;
+};
+
+/* Receives what the planner chose and what it cost; see engine/plan.h. */
+struct qv__plan_sink {
+    void (*event)(struct qv__plan_sink *s, const char *stage, const char *detail, double estimate,
+                  double actual);
+};
+
+struct qv__qctx {
+    const struct qv__clock *clock;
+    uint64_t deadline_ns;          /* monotonic; 0 = none */
+    const _Atomic bool *cancel;    /* NULL = cannot be cancelled */
+    struct qv__mem *mem;           /* account of this query */
+    struct qv__qstats stats;
+    struct qv__plan_sink *plan;    /* NULL = nobody listens */
+    float recall_target;           /* 0 = use ef as given */
+    uint64_t seed;
+};
+
+/* QV_OK, QV_ETIMEOUT or QV_ECANCELLED. Loops call it at least every 256 distances or 1,024 rows. */
+static inline qv_status qv__qctx_check(const struct qv__qctx *q)
+{
+    if (q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed)) {
+        return QV_ECANCELLED;
+    }
+    if (q->deadline_ns && qv__mono_ns(q->clock) > q->deadline_ns) {
+        return QV_ETIMEOUT;
+    }
+    return QV_OK;
+}
+
+#endif

@@ -1,0 +1,57 @@
+/* vec.h: what a vector column is: kind, element type, metric, and a run of vectors in memory.
+ *
+ * What it is: the few words that kernels, indexes, storage and the engine share.
+ * What it is not: a container; memory belongs to whoever fills the chunks. */
+#ifndef QV_BASE_VEC_H
+#define QV_BASE_VEC_H
+
+#include "base/base.h"
+
+/* Values are stored in files: never renumbered. */
+enum qv__vec_kind { QV__VEC_DENSE = 0, QV__VEC_SPARSE = 1, QV__VEC_MULTI = 2 };
+enum qv__datatype { QV__F32 = 0, QV__F16 = 1, QV__U8 = 2, QV__I8 = 3, QV__BIT = 4 };
+enum qv__metric { QV__COSINE = 0, QV__DOT = 1, QV__L2 = 2, QV__L1 = 3, QV__HAMMING = 4 };
+
+/* Inside the engine every comparison is by distance: smaller is nearer. Cosine and dot use the
+ * negated inner product (cosine vectors are stored normalised), L2 the squared distance. A score is
+ * what a user sees: this turns one into the other. */
+static inline bool qv__metric_larger_is_better(enum qv__metric m)
+{
+    return m == QV__COSINE || m == QV__DOT;
+}
+static inline float qv__metric_score(enum qv__metric m, float dist)
+{
+    switch (m) {
+    case QV__COSINE:
+    case QV__DOT:
+        return -dist;
+    case QV__L2:
+        return __builtin_sqrtf(dist > 0.0f ? dist : 0.0f);
+    case QV__L1:
+    case QV__HAMMING:
+    default:
+        return dist;
+    }
+}
+
+#define QV__DIM_MAX 65536u
+
+/* A run of vectors addressed by ordinal, in chunks of 2^chunk_shift vectors. A contiguous run is one
+ * chunk with chunk_shift 31. Growing runs keep the chunk table's address for life and only add chunks;
+ * the caller says how many ordinals are readable. */
+struct qv__vectors {
+    const uint8_t *const *chunks; /* borrowed */
+    uint32_t chunk_shift;
+    uint32_t stride_bytes;
+    uint32_t dim;
+    uint8_t datatype; /* enum qv__datatype */
+    uint8_t metric;   /* enum qv__metric */
+};
+
+static inline const void *qv__vectors_at(const struct qv__vectors *v, uint32_t ord)
+{
+    return v->chunks[ord >> v->chunk_shift] +
+           (size_t)(ord & ((UINT32_C(1) << v->chunk_shift) - 1)) * v->stride_bytes;
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* value.h: payload as typed binary values.
+ *
+ * What it is: one encoding for null, bool, i64, u64, f64, string, array and object (member order kept)
+ * that is read in place: every container carries its byte length, so that a path is followed by
+ * skipping. Stored in rows and in the log; format 1, see docs/internals/PAYLOAD.md.
+ * What it is not: JSON text; conversion both ways is here.
+ *
+ * Encoding: tag byte, then
+ *   null: nothing; false / true: nothing (two tags); i64, u64, f64: 8 bytes; string: varint length, bytes;
+ *   array: varint body length, varint count, elements; object: varint body length, varint count,
+ *   then per member: varint key length, key bytes, value.
+ * Depth is at most 64, keys at most 65,535 bytes, at most 10,000 members per object (limits of the JSON parser as well).
+ * Threads: any (pure functions). */
+#ifndef QV_PAYLOAD_VALUE_H
+#define QV_PAYLOAD_VALUE_H
+
+#include "base/json.h"
+
+enum qv__tag {
+    QV__TAG_NULL = 0,
+    QV__TAG_FALSE = 1,
+    QV__TAG_TRUE = 2,
+    QV__TAG_I64 = 3,
+    QV__TAG_U64 = 4, /* only above INT64_MAX */
+    QV__TAG_F64 = 5,
+    QV__TAG_STR = 6,
+    QV__TAG_ARR = 7,
+    QV__TAG_OBJ = 8
+};
+#define QV__VALUE_DEPTH_MAX 64u
+
+/* A decoded head of a value in place. */
+struct qv__value {
+    enum qv__tag tag;
+    uint32_t count;        /* ARR, OBJ */
+    union {
+        int64_t i;
+        uint64_t u;
+        double f;
+        struct qv__str s;
+        struct qv__bytes body; /* ARR, OBJ: elements / members */
+    };
+    const uint8_t *end;    /* first byte after the value */
+};
+
+/* Read one value at p; false on malformed bytes. */
+bool qv__value_read(const uint8_t *p, const uint8_t *end, struct qv__value *out);
+/* Whole-structure check of untrusted bytes: exactly one object, well-formed UTF-8 is NOT checked. */
+bool qv__payload_valid(struct qv__bytes row);
+
+/* Iterate a container: start with it->p = NULL; false at the end. */
+struct qv__value_iter {
+    const uint8_t *p, *end;
+    uint32_t left;
+    bool object;
+};
+void qv__value_iter_init(struct qv__value_iter *it, const struct qv__value *container);
+bool qv__value_iter_next(struct qv__value_iter *it, struct qv__str *key /* objects */, struct qv__value *out);
+
+/* JSON object or null -> row bytes. QV_EINVAL for other kinds, QV_ETOOBIG for a limit. An empty
+ * payload is an empty object: 3 bytes. */
+qv_status qv__payload_from_json(struct qv__buf *out, qv__json v, struct qv_err *err) QV_MUST_USE;
+/* Any value. */
+qv_status qv__value_from_json(struct qv__buf *out, qv__json v, struct qv_err *err) QV_MUST_USE;
+void qv__value_to_json(struct qv__jw *w, const struct qv__value *v);
+void qv__payload_to_json(struct qv__jw *w, struct qv__bytes row);
+
+/* JSON-path of the peers: a.b, a[].b, a[0], "quoted.key". Parsed once, borrowed text. */
+#define QV__PATH_STEPS_MAX 16u
+struct qv__path_step {
+    enum { QV__STEP_KEY, QV__STEP_ALL, QV__STEP_INDEX } kind;
+    struct qv__str key;
+    uint32_t index;
+};
+struct qv__path {
+    uint32_t n;
+    struct qv__path_step step[QV__PATH_STEPS_MAX];
+};
+/* QV_EINVAL with position and reason. */
+qv_status qv__path_parse(struct qv__str text, struct qv__path *out, struct qv_err *err) QV_MUST_USE;
+/* Call back for every value the path reaches; `[]` fans out, and as in the peers a plain key step into an
+ * array of objects does not. cb returns false to stop. Returns the number of calls. */
+size_t qv__path_each(struct qv__bytes row, const struct qv__path *path,
+                     bool (*cb)(void *ctx, const struct qv__value *v), void *ctx);
+
+/* Row edits: new row into `out`, the old one untouched (the two must not overlap).
+ * merge: members of `patch` (an object row) replace or are added to those of the row, at the object
+ * `at` leads to (NULL = the root; missing objects on the way are made; `[]` applies to each element). */
+qv_status qv__payload_merge(struct qv__buf *out, struct qv__bytes row, struct qv__bytes patch,
+                            const struct qv__path *at, struct qv_err *err) QV_MUST_USE;
+/* Remove what each path leads to; a missing one is no error. */
+qv_status qv__payload_remove(struct qv__buf *out, struct qv__bytes row, const struct qv__path *paths,
+                             size_t n_paths, struct qv_err *err) QV_MUST_USE;
+
+/* with_payload: all, none, include these paths, exclude these paths (nested objects keep their shape). */
+struct qv__payload_selector {
+    enum { QV__SELECT_NONE, QV__SELECT_ALL, QV__SELECT_INCLUDE, QV__SELECT_EXCLUDE } kind;
+    const struct qv__path *paths; /* borrowed */
+    size_t n_paths;
+};
+void qv__payload_select_json(struct qv__jw *w, struct qv__bytes row, const struct qv__payload_selector *sel);
+
+#endif
