@@ -1,0 +1,97 @@
+/* query.h: typed reads: the query tree every dialect translates into, and its results.
+ *
+ * What it is: a tree of stages. A stage takes candidates from its prefetch stages (or from the whole
+ * collection when it has none), scores them by its kind, filters, cuts. Kinds that are not executed
+ * yet are refused with QV_EUNSUPPORTED by the planner.
+ * What it is not: parsed from anything; all pointers are borrowed for the call. */
+#ifndef QV_ENGINE_QUERY_H
+#define QV_ENGINE_QUERY_H
+
+#include "base/id.h"
+#include "base/qctx.h"
+#include "payload/filter.h"
+
+enum qv__query_kind {
+    QV__QUERY_IDS = 0,    /* no scoring: points in id order */
+    QV__QUERY_NEAREST,    /* to `target` */
+    QV__QUERY_RECOMMEND,  /* average of positives and negatives */
+    QV__QUERY_DISCOVER,
+    QV__QUERY_CONTEXT,
+    QV__QUERY_ORDER_BY,
+    QV__QUERY_SAMPLE,
+    QV__QUERY_FUSION,
+    QV__QUERY_FORMULA,
+    QV__QUERY_TEXT
+};
+
+/* A vector given, or that of a stored point. */
+struct qv__vector_input {
+    bool by_id;
+    struct qv__id id;
+    const float *values;
+    uint32_t dim;
+};
+
+struct qv__search_params {
+    uint32_t ef;            /* 0 = the index's */
+    bool exact;
+    bool indexed_only;
+    float recall;           /* 0 = not asked */
+};
+
+struct qv__query {
+    enum qv__query_kind kind;
+    struct qv__str using_vector;            /* "" = the default vector */
+    struct qv__vector_input target;         /* NEAREST */
+    const struct qv__vector_input *positive; /* RECOMMEND */
+    size_t n_positive;
+    const struct qv__vector_input *negative;
+    size_t n_negative;
+    const struct qv__filter *filter;
+    struct qv__search_params params;
+    bool has_threshold;
+    float score_threshold;
+    uint64_t limit;                         /* 1..QV__LIMIT_MAX */
+    uint64_t offset;
+    const struct qv__query *prefetch;       /* nested stages */
+    size_t n_prefetch;
+    struct qv__str lookup_collection;       /* where by_id inputs are looked up; "" = here */
+    struct qv__str lookup_vector;           /* "" = using_vector */
+};
+
+#define QV__LIMIT_MAX 1000000u /* limit + offset of one request */
+
+enum qv__vector_selector { QV__VECTORS_NONE = 0, QV__VECTORS_ALL, QV__VECTORS_NAMED };
+
+/* What a result carries. */
+struct qv__fetch {
+    struct qv__payload_selector payload;
+    enum qv__vector_selector vectors;
+    const struct qv__str *vector_names;
+    size_t n_vector_names;
+};
+
+/* One result. Payload and vectors are borrowed from the segments a result set holds. */
+struct qv__result_point {
+    struct qv__id id;
+    uint64_t version;
+    float score;
+    struct qv__bytes payload;        /* whole row; selection is applied by the writer */
+    const float *const *vectors;     /* [schema->n_vectors], NULL = absent or not asked; NULL array = not asked */
+};
+
+struct qv__read_view;                /* pins schema and segments; opaque here */
+struct qv__schema;
+
+struct qv__result_set {
+    struct qv__read_view *view;      /* owned: release with qv__result_free */
+    const struct qv__schema *schema; /* borrowed from view */
+    struct qv__arena arena;
+    struct qv__result_point *points;
+    size_t n;
+    struct qv__id next_offset;       /* scroll: first id of the next page */
+    bool has_next;
+    struct qv__qstats stats;
+};
+
+#endif
