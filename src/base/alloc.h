@@ -34,7 +34,7 @@ size_t qv__mem_limit(const struct qv__mem *m);  /* 0 = none of its own */
 size_t qv__mem_room(const struct qv__mem *m);   /* bytes still allowed by the whole path; SIZE_MAX = unlimited */
 struct qv__mem *qv__mem_parent(struct qv__mem *m);
 
-/* Visit every descendant account, parents first, under the tree's lock; cb must not open or close
+/* Visit `m` (depth 0) and every descendant, parents first, under the tree's lock; cb must not open or close
  * accounts. */
 void qv__mem_walk(struct qv__mem *m, void (*cb)(struct qv__mem *, unsigned depth, void *), void *arg);
 

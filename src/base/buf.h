@@ -18,6 +18,7 @@ struct qv__buf {
     size_t cap;
     size_t limit; /* largest n allowed; 0 = none */
     bool failed;  /* memory or limit refused an append; contents are incomplete */
+    bool too_big; /* it was the limit */
 };
 
 void qv__buf_init(struct qv__buf *b, struct qv__mem *mem);
@@ -26,6 +27,7 @@ static inline void qv__buf_reset(struct qv__buf *b)
 {
     b->n = 0;
     b->failed = false;
+    b->too_big = false;
 }
 /* Make room for n more bytes; returns the place to write to, or NULL (and failed). Commit by n. */
 uint8_t *qv__buf_reserve(struct qv__buf *b, size_t n);
@@ -33,7 +35,7 @@ void qv__buf_put(struct qv__buf *b, const void *data, size_t n);
 void qv__buf_putz(struct qv__buf *b, const char *z);
 void qv__buf_putc(struct qv__buf *b, char c);
 void qv__buf_printf(struct qv__buf *b, const char *fmt, ...) QV_PRINTF(2, 3);
-void qv__buf_vprintf(struct qv__buf *b, const char *fmt, va_list ap);
+void qv__buf_vprintf(struct qv__buf *b, const char *fmt, va_list ap) QV_PRINTF(2, 0);
 void qv__buf_u8(struct qv__buf *b, uint8_t v);
 void qv__buf_u16(struct qv__buf *b, uint16_t v);
 void qv__buf_u32(struct qv__buf *b, uint32_t v);
@@ -81,7 +83,9 @@ struct qv__reader {
 
 static inline struct qv__reader qv__reader_of(const void *p, size_t n)
 {
-    return (struct qv__reader){(const uint8_t *)p, (const uint8_t *)p + n, false};
+    /* NULL with n = 0 is an empty input; adding 0 to NULL is undefined in C. */
+    const uint8_t *b = (const uint8_t *)p;
+    return (struct qv__reader){b, n ? b + n : b, false};
 }
 static inline size_t qv__reader_left(const struct qv__reader *r) { return (size_t)(r->end - r->p); }
 uint8_t qv__read_u8(struct qv__reader *r);
