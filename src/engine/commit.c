@@ -1,0 +1,386 @@
+/* commit.c: group commit and publication.
+ *
+ * One mutex (rank COMMIT) guards the list of in-flight writes, the queue of acknowledgements and the
+ * published LSN; another the list of readers, so that searches never meet a committer that is busy.
+ * LSNs are given out under the commit mutex, therefore the in-flight list is in LSN order and its
+ * head bounds what is applied. The flush itself runs without the mutex: writers append to the next
+ * group meanwhile, which is what makes a group.
+ *
+ * Publication order: published_lsn is stored (release) before acknowledgements go out, so a client
+ * that got its answer finds its write. */
+#include "engine/commit.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* Writers wait outside all locks while more than this is buffered. */
+#define QV__PENDING_BYTES_MAX ((size_t)64 << 20)
+
+struct qv__commit {
+    struct qv__mem *mem;
+    struct qv__log *log;                /* borrowed */
+    struct qv__pool *pool;              /* borrowed */
+    const struct qv__clock *clock;      /* borrowed */
+
+    struct qv__mutex lock;
+    struct qv__cond due;                /* something to flush, or stopping */
+    struct qv__cond done;               /* published moved, poisoned, or room in the log buffer */
+    struct qv__inflight inflight;       /* ring; head.next is the oldest; guarded by: lock */
+    struct qv__ack *acks, **acks_tail;  /* by LSN; guarded by: lock */
+    uint64_t appended;                  /* last LSN given out; guarded by: lock */
+    uint64_t durable;                   /* guarded by: lock */
+    bool stopping;                      /* guarded by: lock */
+    bool poisoned;                      /* guarded by: lock */
+    struct qv_err poison_err;           /* guarded by: lock, set once */
+    _Atomic uint64_t published;         /* release in publish(), acquire in readers */
+    struct qv__counter acknowledged;
+
+    struct qv__mutex readers_lock;
+    struct qv__reader_ticket readers;   /* ring in LSN order; guarded by: readers_lock */
+
+    bool own_thread;
+    struct qv__thread thread;
+};
+
+static bool work_due(const struct qv__commit *c)
+{
+    if (c->poisoned) {
+        return c->acks != NULL;
+    }
+    return c->durable < c->appended ||
+           (c->acks && c->acks->lsn <= atomic_load_explicit(&c->published, memory_order_relaxed));
+}
+
+/* Advance `published` as far as durability and application allow. Called under lock. */
+static bool publish(struct qv__commit *c)
+{
+    uint64_t to = c->durable;
+    if (c->inflight.next != &c->inflight && c->inflight.next->lsn <= to) {
+        to = c->inflight.next->lsn - 1;
+    }
+    if (to <= atomic_load_explicit(&c->published, memory_order_relaxed)) {
+        return false;
+    }
+    atomic_store_explicit(&c->published, to, memory_order_release);
+    return true;
+}
+
+/* Take the acknowledgements that are due off the queue. Called under lock. */
+static struct qv__ack *take_due(struct qv__commit *c)
+{
+    uint64_t upto = atomic_load_explicit(&c->published, memory_order_relaxed);
+    struct qv__ack *first = c->acks;
+    struct qv__ack **at = &c->acks;
+    while (*at && (c->poisoned || (*at)->lsn <= upto)) {
+        if ((*at)->lsn > upto) {
+            (*at)->status = QV_EREADONLY;
+            (*at)->err = c->poison_err;
+        }
+        at = &(*at)->next;
+    }
+    struct qv__ack *rest = *at;
+    if (first == rest) {
+        return NULL;
+    }
+    *at = NULL;
+    c->acks = rest;
+    if (!rest) {
+        c->acks_tail = &c->acks;
+    }
+    return first;
+}
+
+static void send_acks(struct qv__commit *c, struct qv__ack *list)
+{
+    while (list) {
+        struct qv__ack *next = list->next;
+        if (list->status == QV_OK) {
+            qv__count(&c->acknowledged, 1);
+        }
+        qv__pool_submit(c->pool, QV__LANE_WRITE, &list->task);
+        list = next;
+    }
+}
+
+bool qv__commit_due(struct qv__commit *c)
+{
+    qv__mutex_lock(&c->lock);
+    bool due = work_due(c);
+    qv__mutex_unlock(&c->lock);
+    return due;
+}
+
+bool qv__commit_step(struct qv__commit *c)
+{
+    qv__mutex_lock(&c->lock);
+    bool flush = !c->poisoned && c->durable < c->appended;
+    if (!flush && !work_due(c)) {
+        qv__mutex_unlock(&c->lock);
+        return false;
+    }
+    qv__mutex_unlock(&c->lock);
+
+    if (flush) {
+        struct qv_err err = {.code = QV_OK};
+        uint64_t durable = 0;
+        qv_status st = qv__log_flush(c->log, &durable, &err);
+        qv__mutex_lock(&c->lock);
+        if (st == QV_OK) {
+            c->durable = QV_MAX(c->durable, durable);
+        } else {
+            c->poisoned = true;
+            c->poison_err = err;
+            c->poison_err.code = QV_EREADONLY;
+            qv__wrap(&c->poison_err, QV_EREADONLY, "the write-ahead log failed, writes are stopped until restart");
+        }
+    } else {
+        qv__mutex_lock(&c->lock);
+    }
+    publish(c);
+    struct qv__ack *list = take_due(c);
+    qv__cond_broadcast(&c->done);
+    qv__mutex_unlock(&c->lock);
+    send_acks(c, list);
+    return true;
+}
+
+static void committer(void *arg)
+{
+    struct qv__commit *c = arg;
+    for (;;) {
+        qv__mutex_lock(&c->lock);
+        while (!c->stopping && !work_due(c)) {
+            qv__cond_wait(&c->due, &c->lock);
+        }
+        bool stop = c->stopping && !work_due(c);
+        qv__mutex_unlock(&c->lock);
+        if (stop) {
+            return;
+        }
+        qv__commit_step(c);
+    }
+}
+
+qv_status qv__commit_create(struct qv__mem *mem, struct qv__log *log, struct qv__pool *pool,
+                            const struct qv__clock *clock, uint64_t published, bool own_thread,
+                            struct qv__commit **out, struct qv_err *err)
+{
+    struct qv__commit *c = qv__zalloc(mem, sizeof *c);
+    if (!c) {
+        return qv__fail(err, QV_ENOMEM, "no memory for the committer");
+    }
+    c->mem = mem;
+    c->log = log;
+    c->pool = pool;
+    c->clock = clock;
+    c->own_thread = own_thread;
+    c->appended = c->durable = published;
+    atomic_init(&c->published, published);
+    c->inflight.prev = c->inflight.next = &c->inflight;
+    c->readers.prev = c->readers.next = &c->readers;
+    c->acks_tail = &c->acks;
+    qv__mutex_init(&c->lock, QV__RANK_COMMIT);
+    qv__mutex_init(&c->readers_lock, QV__RANK_LEAF);
+    qv__cond_init(&c->due);
+    qv__cond_init(&c->done);
+    if (own_thread) {
+        qv_status st = qv__thread_start(&c->thread, "qv-commit", committer, c, err);
+        if (st != QV_OK) {
+            c->own_thread = false;
+            qv__commit_close(c);
+            return st;
+        }
+    }
+    *out = c;
+    return QV_OK;
+}
+
+void qv__commit_close(struct qv__commit *c)
+{
+    if (!c) {
+        return;
+    }
+    if (c->own_thread) {
+        qv__mutex_lock(&c->lock);
+        c->stopping = true;
+        qv__cond_broadcast(&c->due);
+        qv__mutex_unlock(&c->lock);
+        qv__thread_join(&c->thread);
+    } else {
+        while (qv__commit_step(c)) {
+        }
+    }
+    QV_DEBUG_ASSERT(c->inflight.next == &c->inflight);
+    QV_DEBUG_ASSERT(c->readers.next == &c->readers);
+    qv__cond_destroy(&c->due);
+    qv__cond_destroy(&c->done);
+    qv__mutex_destroy(&c->lock);
+    qv__mutex_destroy(&c->readers_lock);
+    qv__free(c);
+}
+
+void qv__commit_admit(struct qv__commit *c)
+{
+    while (qv__log_pending_bytes(c->log) > QV__PENDING_BYTES_MAX) {
+        if (!c->own_thread) {
+            if (!qv__commit_step(c)) {
+                return;
+            }
+            continue;
+        }
+        qv__mutex_lock(&c->lock);
+        if (c->poisoned) {
+            qv__mutex_unlock(&c->lock);
+            return;
+        }
+        qv__cond_timedwait(&c->done, &c->lock, 10u * 1000u * 1000u);
+        qv__mutex_unlock(&c->lock);
+    }
+}
+
+qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts, size_t n_parts,
+                           struct qv__inflight *f, struct qv_err *err)
+{
+    qv__mutex_lock(&c->lock);
+    qv_status st;
+    if (c->poisoned) {
+        st = qv__fail(err, QV_EREADONLY, "%s", c->poison_err.message);
+    } else if (c->stopping) {
+        st = qv__fail(err, QV_ECLOSED, "the database is closing");
+    } else {
+        st = qv__log_append(c->log, type, parts, n_parts, &f->lsn, err);
+    }
+    if (st == QV_OK) {
+        QV_DEBUG_ASSERT(f->lsn > c->appended);
+        c->appended = f->lsn;
+        f->next = &c->inflight;
+        f->prev = c->inflight.prev;
+        f->prev->next = f;
+        c->inflight.prev = f;
+        qv__cond_signal(&c->due);
+    }
+    qv__mutex_unlock(&c->lock);
+    return st;
+}
+
+void qv__commit_applied(struct qv__commit *c, struct qv__inflight *f)
+{
+    qv__mutex_lock(&c->lock);
+    f->prev->next = f->next;
+    f->next->prev = f->prev;
+    f->prev = f->next = NULL;
+    /* When the flush was faster than the application, this is what publishes. */
+    struct qv__ack *list = NULL;
+    if (publish(c)) {
+        list = take_due(c);
+        qv__cond_broadcast(&c->done);
+    }
+    qv__mutex_unlock(&c->lock);
+    send_acks(c, list);
+}
+
+void qv__commit_wait(struct qv__commit *c, struct qv__ack *ack)
+{
+    ack->status = QV_OK;
+    ack->next = NULL;
+    qv__mutex_lock(&c->lock);
+    if (ack->lsn <= atomic_load_explicit(&c->published, memory_order_relaxed) || c->poisoned) {
+        if (ack->lsn > atomic_load_explicit(&c->published, memory_order_relaxed)) {
+            ack->status = QV_EREADONLY;
+            ack->err = c->poison_err;
+        }
+        qv__mutex_unlock(&c->lock);
+        send_acks(c, ack);
+        return;
+    }
+    /* Mostly appended at the end; a writer that was overtaken between begin and wait goes before. */
+    struct qv__ack **at = c->acks_tail;
+    if (c->acks) {
+        struct qv__ack *last = QV_CONTAINER_OF(c->acks_tail, struct qv__ack, next);
+        if (last->lsn > ack->lsn) {
+            at = &c->acks;
+            while ((*at)->lsn <= ack->lsn) {
+                at = &(*at)->next;
+            }
+        }
+    }
+    ack->next = *at;
+    *at = ack;
+    if (!ack->next) {
+        c->acks_tail = &ack->next;
+    }
+    qv__cond_signal(&c->due);
+    qv__mutex_unlock(&c->lock);
+}
+
+qv_status qv__commit_sync(struct qv__commit *c, uint64_t lsn, struct qv_err *err)
+{
+    qv_status st = QV_OK;
+    qv__mutex_lock(&c->lock);
+    while (atomic_load_explicit(&c->published, memory_order_relaxed) < lsn && !c->poisoned) {
+        if (c->own_thread) {
+            qv__cond_signal(&c->due);
+            qv__cond_wait(&c->done, &c->lock);
+        } else {
+            qv__mutex_unlock(&c->lock);
+            bool did = qv__commit_step(c);
+            qv__mutex_lock(&c->lock);
+            if (!did) {
+                break;
+            }
+        }
+    }
+    if (atomic_load_explicit(&c->published, memory_order_relaxed) < lsn) {
+        st = c->poisoned ? qv__fail(err, QV_EREADONLY, "%s", c->poison_err.message)
+                         : qv__fail(err, QV_EBUSY, "write %" PRIu64 " cannot be published yet", lsn);
+    }
+    qv__mutex_unlock(&c->lock);
+    return st;
+}
+
+uint64_t qv__commit_published(struct qv__commit *c)
+{
+    return atomic_load_explicit(&c->published, memory_order_acquire);
+}
+
+uint64_t qv__commit_acknowledged(struct qv__commit *c)
+{
+    return qv__counted(&c->acknowledged);
+}
+
+bool qv__commit_poisoned(struct qv__commit *c)
+{
+    qv__mutex_lock(&c->lock);
+    bool p = c->poisoned;
+    qv__mutex_unlock(&c->lock);
+    return p;
+}
+
+void qv__read_begin(struct qv__commit *c, struct qv__reader_ticket *t)
+{
+    qv__mutex_lock(&c->readers_lock);
+    t->lsn = atomic_load_explicit(&c->published, memory_order_acquire);
+    t->next = &c->readers;
+    t->prev = c->readers.prev;
+    t->prev->next = t;
+    c->readers.prev = t;
+    qv__mutex_unlock(&c->readers_lock);
+}
+
+void qv__read_end(struct qv__commit *c, struct qv__reader_ticket *t)
+{
+    qv__mutex_lock(&c->readers_lock);
+    t->prev->next = t->next;
+    t->next->prev = t->prev;
+    t->prev = t->next = NULL;
+    qv__mutex_unlock(&c->readers_lock);
+}
+
+uint64_t qv__read_horizon(struct qv__commit *c)
+{
+    qv__mutex_lock(&c->readers_lock);
+    uint64_t h = c->readers.next != &c->readers ? c->readers.next->lsn
+                                                : atomic_load_explicit(&c->published, memory_order_acquire);
+    qv__mutex_unlock(&c->readers_lock);
+    return h;
+}

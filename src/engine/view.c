@@ -1,0 +1,90 @@
+/* view.c: immutable lists of segments and the pinning of all shards at one LSN.
+ *
+ * A reader registers its LSN before it takes views. A view taken later may already hold merged
+ * segments, but a merge drops only rows deleted at or below the read horizon of its start, which no
+ * reader's LSN is below; so whatever the order, a reader finds every row its LSN may see. */
+#include "engine/collection.h"
+
+qv_status qv__view_create(struct qv__mem *mem, struct qv__segment *const *segments, uint32_t n,
+                          struct qv__view **out, struct qv_err *err)
+{
+    struct qv__view *v = qv__alloc(mem, sizeof *v + n * sizeof v->segments[0]);
+    if (!v) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a view of %" PRIu32 " segments", n);
+    }
+    atomic_init(&v->refs, 1);
+    v->mem = mem;
+    v->n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        v->segments[i] = qv__segment_retain(segments[i]);
+    }
+    *out = v;
+    return QV_OK;
+}
+
+struct qv__view *qv__view_retain(struct qv__view *v)
+{
+    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    return v;
+}
+
+void qv__view_release(struct qv__view *v)
+{
+    if (!v || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (uint32_t i = 0; i < v->n; i++) {
+        qv__segment_release(v->segments[i]);
+    }
+    qv__free(v);
+}
+
+struct qv__view *qv__shard_view(struct qv__shard *s)
+{
+    qv__mutex_lock(&s->view_lock);
+    struct qv__view *v = qv__view_retain(s->view);
+    qv__mutex_unlock(&s->view_lock);
+    return v;
+}
+
+void qv__shard_swap(struct qv__shard *s, struct qv__view *v)
+{
+    qv__mutex_lock(&s->view_lock);
+    struct qv__view *old = s->view;
+    s->view = v;
+    qv__mutex_unlock(&s->view_lock);
+    /* May close files: outside the lock that readers take. */
+    qv__view_release(old);
+}
+
+qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out, struct qv_err *err)
+{
+    struct qv__read_view *v = qv__zalloc(c->mem_query, sizeof *v + c->n_shards * sizeof v->views[0]);
+    if (!v) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a read view");
+    }
+    v->collection = qv__collection_retain(c);
+    v->schema = qv__collection_schema(c);
+    v->n = c->n_shards;
+    qv__read_begin(c->db->commit, &v->ticket);
+    for (uint32_t i = 0; i < v->n; i++) {
+        v->views[i] = qv__shard_view(&c->shards[i]);
+    }
+    *out = v;
+    return QV_OK;
+}
+
+void qv__read_view_close(struct qv__read_view *v)
+{
+    if (!v) {
+        return;
+    }
+    qv__read_end(v->collection->db->commit, &v->ticket);
+    for (uint32_t i = 0; i < v->n; i++) {
+        qv__view_release(v->views[i]);
+    }
+    qv__schema_release(v->schema);
+    struct qv__collection *c = v->collection;
+    qv__free(v);
+    qv__collection_release(c);
+}
