@@ -39,8 +39,8 @@ uint64_t qv__id_hash(const struct qv__id *id)
     case QV__ID_U64:
         return qv__hash_u64(id->u);
     case QV__ID_I64:
-        /* Flipped, so that small numbers of both kinds do not share their hashes. */
-        return qv__hash_u64(~id->u);
+        /* Shifted, so that the usual numbers of both kinds do not share their hashes. */
+        return qv__hash_u64(id->u ^ UINT64_C(0x9e3779b97f4a7c15));
     case QV__ID_UUID:
         return qv__hash_bytes(id->uuid, sizeof id->uuid);
     case QV__ID_STR:
