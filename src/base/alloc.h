@@ -56,8 +56,9 @@ void qv__free(void *p);
 qv_status qv__mem_charge(struct qv__mem *m, size_t n) QV_MUST_USE;
 void qv__mem_uncharge(struct qv__mem *m, size_t n);
 
-/* Failure injection, for tests, on the whole tree of `m`: the n-th allocation from now (1 = the next) fails; with
- * `sticky` every later one fails too. n = 0 switches it off. */
+/* Failure injection, for tests, on the whole tree of `m`: the n-th allocation from now (1 = the next)
+ * fails; with `sticky` every later one fails too. n = 0 switches it off. New blocks, reallocations,
+ * child accounts and qv__mem_charge count as allocations. */
 void qv__mem_fail_at(struct qv__mem *m, uint64_t n, bool sticky);
 /* Number of allocations tried in this tree since it was made. */
 uint64_t qv__mem_allocations(const struct qv__mem *m);

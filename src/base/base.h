@@ -97,7 +97,8 @@ qv_status qv__fail(struct qv_err *err, qv_status code, const char *fmt, ...) QV_
 qv_status qv__fail_os(struct qv_err *err, qv_status code, int os_errno, const char *fmt, ...)
     QV_PRINTF(4, 5);
 
-/* Put "prefix: " before the message already in `err` (no-op for NULL); returns err's code. */
+/* Put "prefix: " before the message already in `err` (may be NULL), or before the text of `code` when
+ * there is none yet; err's code becomes `code`, which is returned. */
 qv_status qv__wrap(struct qv_err *err, qv_status code, const char *fmt, ...) QV_PRINTF(3, 4);
 
 /* Checked arithmetic on sizes: true when the result fits. */

@@ -16,12 +16,17 @@
 #define HAVE_HARDWARE   1
 #define HARDWARE_TARGET __attribute__((target("sse4.2")))
 #elif defined(__aarch64__) && defined(__linux__)
-#include <arm_acle.h>
 #include <sys/auxv.h>
 #define HAVE_HARDWARE 1
 #if defined(__clang__)
+/* Older clangs declare the intrinsics only when the whole file is built for them. */
+#define ARM_CRC8        __builtin_arm_crc32cd
+#define ARM_CRC1        __builtin_arm_crc32cb
 #define HARDWARE_TARGET __attribute__((target("crc")))
 #else
+#include <arm_acle.h>
+#define ARM_CRC8        __crc32cd
+#define ARM_CRC1        __crc32cb
 #define HARDWARE_TARGET __attribute__((target("+crc")))
 #endif
 #ifndef HWCAP_CRC32
@@ -70,12 +75,12 @@ static bool has_hardware(void)
 
 HARDWARE_TARGET static inline uint64_t step8(uint64_t crc, uint64_t v)
 {
-    return __crc32cd((uint32_t)crc, v);
+    return ARM_CRC8((uint32_t)crc, v);
 }
 
 HARDWARE_TARGET static inline uint64_t step1(uint64_t crc, uint8_t v)
 {
-    return __crc32cb((uint32_t)crc, v);
+    return ARM_CRC1((uint32_t)crc, v);
 }
 #endif
 

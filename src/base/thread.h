@@ -12,7 +12,8 @@
 #include "base/base.h"
 
 enum qv__rank {
-    QV__RANK_DB = 10,         /* open/close of a database */
+    QV__RANK_MAINTAIN = 5,    /* one seal, merge or checkpoint of a shard at a time */
+    QV__RANK_DB = 10,         /* catalog changes and manifest commits */
     QV__RANK_CATALOG = 20,    /* names -> collections */
     QV__RANK_COLLECTION = 30, /* schema of a collection */
     QV__RANK_SHARD_WRITE = 40,/* the write order of a shard */
@@ -37,6 +38,8 @@ struct qv__cond {
 
 void qv__mutex_init(struct qv__mutex *m, enum qv__rank rank);
 void qv__mutex_destroy(struct qv__mutex *m);
+/* Debug builds assert the rank: above all held ones; SHARD_WRITE may be held several times (callers
+ * take shards in rising order). trylock obeys the same rule. */
 void qv__mutex_lock(struct qv__mutex *m);
 bool qv__mutex_trylock(struct qv__mutex *m);
 void qv__mutex_unlock(struct qv__mutex *m);
@@ -44,7 +47,7 @@ void qv__mutex_unlock(struct qv__mutex *m);
 void qv__cond_init(struct qv__cond *c);
 void qv__cond_destroy(struct qv__cond *c);
 void qv__cond_wait(struct qv__cond *c, struct qv__mutex *m);
-/* False when timeout_ns passed first. */
+/* False when timeout_ns passed first. Both waits may end for no reason: loop on the condition. */
 bool qv__cond_timedwait(struct qv__cond *c, struct qv__mutex *m, uint64_t timeout_ns);
 void qv__cond_signal(struct qv__cond *c);
 void qv__cond_broadcast(struct qv__cond *c);
@@ -52,7 +55,8 @@ void qv__cond_broadcast(struct qv__cond *c);
 struct qv__thread {
     pthread_t t;
 };
-/* All signals are blocked in the new thread. name: at most 15 bytes are kept. */
+/* All signals are blocked in the new thread, save the faults a thread causes itself (SIGSEGV, SIGBUS …).
+ * name: at most 15 bytes are kept. Errors: QV_EBUSY when the system has no thread left, QV_ENOMEM. */
 qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(void *), void *arg,
                            struct qv_err *err) QV_MUST_USE;
 void qv__thread_join(struct qv__thread *t);
