@@ -36,7 +36,7 @@ struct qv__shard {
     struct qv__mutex view_lock;
     struct qv__view *view;              /* guarded by: view_lock; replaced under write + view_lock */
     _Atomic uint64_t flushed_lsn;       /* records <= this are in sealed segments of the manifest */
-    struct qv__mutex maintenance;       /* one seal, merge or checkpoint at a time; outermost of all, rank DB */
+    struct qv__mutex maintenance;       /* one seal, merge or checkpoint at a time; outermost of all */
     _Atomic bool job_due;               /* a maintenance task is queued or running */
     _Atomic bool index_due;             /* an indexing task is queued or running */
 };
@@ -164,6 +164,13 @@ qv_status qv__record_collection(struct qv__bytes body, uint64_t *collection_id, 
 qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *schema, struct qv__arena *arena,
                             struct qv__record_part **parts, size_t *n_parts, struct qv_err *err) QV_MUST_USE;
 
+/* --- collection.c --------------------------------------------------------------------------------------- */
+
+/* A collection with empty shards (one reference), not yet in the catalog. */
+qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str name, struct qv__schema *schema,
+                                struct qv__collection **out, struct qv_err *err) QV_MUST_USE;
+void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *schema); /* consumed */
+
 /* --- catalog.c ------------------------------------------------------------------------------------------ */
 
 /* Look up by id, retained; NULL if there is none. */
@@ -184,6 +191,8 @@ void qv__catalog_clear(struct qv__db *db);
 
 /* Look at a shard after a write or a seal and queue what is due (index, seal, merge). Cheap; any thread, no lock held but `write`. */
 void qv__maintain_look(struct qv__shard *s);
+/* Rows were published: queue their indexing if it is due. Any thread, no lock held. */
+void qv__maintain_published(struct qv__collection *c);
 /* Seal all frozen (and with `all` also the active) growing segments of a shard and commit a manifest. */
 qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct qv_err *err) QV_MUST_USE;
 /* Merge until at most max_segments sealed ones are left. */

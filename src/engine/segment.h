@@ -68,7 +68,10 @@ uint64_t qv__segment_bytes(const struct qv__segment *s);            /* growing: 
 uint64_t qv__segment_min_lsn(const struct qv__segment *s);          /* of rows; 0 when empty */
 uint64_t qv__segment_max_lsn(const struct qv__segment *s);
 uint32_t qv__segment_dead(const struct qv__segment *s);             /* rows with a delete LSN, or dead in the file */
-/* Lowest ordinal count that a graph covers over columns that are due for one / rows due. */
+/* Rows deleted at or below lsn. */
+uint32_t qv__segment_dead_at(const struct qv__segment *s, uint64_t lsn);
+/* Vectors that are due for a graph and not in one: the largest over the columns that hold at least policy.index_rows
+ * vectors. A growing segment with policy.index_at_seal_only owes none; a sealed one owes all of a column stored flat. */
 uint32_t qv__segment_unindexed(const struct qv__segment *s);
 void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes, uint64_t *indexed, const char **index_kind);
 /* What the manifest records of a sealed segment (n_dead and tombstone_gen as last written). */

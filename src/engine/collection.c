@@ -1,0 +1,182 @@
+/* collection.c: the life of a collection and what can be asked of it as a whole. */
+#include "engine/collection.h"
+
+#include <stdio.h>
+
+static void collection_free(struct qv__collection *c)
+{
+    struct qv__db *db = c->db;
+    bool doomed = atomic_load(&c->dropped);
+    for (uint32_t i = 0; i < c->n_shards; i++) {
+        struct qv__shard *s = &c->shards[i];
+        if (!s->collection) {
+            continue;
+        }
+        for (uint32_t k = 0; doomed && s->view && k < s->view->n; k++) {
+            if (qv__segment_sealed(s->view->segments[k])) {
+                qv__segment_doom(s->view->segments[k]);
+            }
+        }
+        qv__view_release(s->view);
+        qv__mutex_destroy(&s->write);
+        qv__mutex_destroy(&s->view_lock);
+        qv__mutex_destroy(&s->maintenance);
+    }
+    qv__schema_release(c->schema);
+    qv__mutex_destroy(&c->lock);
+    qv__free(c->shards);
+    qv__free(c->name);
+    qv__mem_close(c->mem_query);
+    struct qv__mem *mem = c->mem;
+    qv__free(c);
+    qv__mem_close(mem);
+    atomic_fetch_sub(&db->collections_open, 1);
+}
+
+static qv_status shard_init(struct qv__collection *c, uint32_t number, struct qv_err *err)
+{
+    struct qv__shard *s = &c->shards[number];
+    s->collection = c;
+    s->number = number;
+    qv__mutex_init(&s->write, QV__RANK_SHARD_WRITE);
+    qv__mutex_init(&s->view_lock, QV__RANK_SHARD_VIEW);
+    qv__mutex_init(&s->maintenance, QV__RANK_MAINTAIN);
+    return qv__shard_roll(s, c->schema, c->schema->policy.seal_rows, err);
+}
+
+qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str name, struct qv__schema *schema,
+                                struct qv__collection **out, struct qv_err *err)
+{
+    char account[48];
+    snprintf(account, sizeof account, "collection %.*s", (int)QV_MIN(name.n, (size_t)32), name.p);
+    struct qv__mem *mem = qv__mem_child(db->mem, account, 0);
+    struct qv__collection *c = mem ? qv__zalloc(mem, sizeof *c) : NULL;
+    if (!c) {
+        qv__mem_close(mem);
+        return qv__fail(err, QV_ENOMEM, "no memory for collection `%.*s`", (int)name.n, name.p);
+    }
+    atomic_init(&c->refs, 1);
+    atomic_fetch_add(&db->collections_open, 1);
+    c->db = db;
+    c->id = id;
+    c->mem = mem;
+    c->env = (struct qv__segment_env){.mem = mem, .simd = db->simd, .blobs = db->blobs, .pool = db->pool, .logger = db->logger};
+    qv__mutex_init(&c->lock, QV__RANK_COLLECTION);
+    c->schema = qv__schema_retain(schema);
+    c->n_shards = schema->shard_number;
+    c->mem_query = qv__mem_child(mem, "query", 0);
+    c->name = qv__strndup(mem, name.p, name.n);
+    c->shards = qv__calloc(mem, c->n_shards, sizeof *c->shards);
+    qv_status st = c->mem_query && c->name && c->shards ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory for collection `%.*s`", (int)name.n, name.p);
+    if (!c->shards) {
+        c->n_shards = 0;
+    }
+    for (uint32_t i = 0; st == QV_OK && i < c->n_shards; i++) {
+        st = shard_init(c, i, err);
+    }
+    if (st != QV_OK) {
+        collection_free(c);
+        return st;
+    }
+    *out = c;
+    return QV_OK;
+}
+
+struct qv__collection *qv__collection_retain(struct qv__collection *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void qv__collection_release(struct qv__collection *c)
+{
+    if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
+        collection_free(c);
+    }
+}
+
+struct qv__str qv__collection_name(const struct qv__collection *c)
+{
+    return qv__str_z(c->name);
+}
+
+struct qv__schema *qv__collection_schema(struct qv__collection *c)
+{
+    qv__mutex_lock(&c->lock);
+    struct qv__schema *s = qv__schema_retain(c->schema);
+    qv__mutex_unlock(&c->lock);
+    return s;
+}
+
+void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *schema)
+{
+    qv__mutex_lock(&c->lock);
+    struct qv__schema *old = c->schema;
+    c->schema = schema;
+    qv__mutex_unlock(&c->lock);
+    qv__schema_release(old);
+}
+
+/* --- information ------------------------------------------------------------------------------------ */
+
+static qv_status info_segment(struct qv__read_view *v, const struct qv__segment *seg, struct qv__collection_info *out,
+                              struct qv_err *err)
+{
+    struct qv__visible vis;
+    uint64_t memory = 0, file = 0, indexed = 0;
+    const char *kind = NULL;
+    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->collection->mem_query, &vis, err));
+    out->n_points += vis.count;
+    out->n_vectors += vis.count * v->schema->n_vectors;
+    qv__visible_free(&vis);
+    qv__segment_describe(seg, &memory, &file, &indexed, &kind);
+    out->disk_bytes += file;
+    out->n_indexed += indexed;
+    out->dead_rows += qv__segment_dead(seg);
+    out->n_segments++;
+    if (qv__segment_sealed(seg)) {
+        out->n_sealed++;
+    } else {
+        out->n_growing++;
+        out->unindexed_rows += qv__segment_unindexed(seg);
+    }
+    return QV_OK;
+}
+
+qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_info *out, struct qv_err *err)
+{
+    memset(out, 0, sizeof *out);
+    struct qv__read_view *v = NULL;
+    QV_TRY(qv__read_view_open(c, &v, err));
+    qv_status st = QV_OK;
+    for (uint32_t s = 0; st == QV_OK && s < v->n; s++) {
+        for (uint32_t i = 0; st == QV_OK && i < v->views[s]->n; i++) {
+            st = info_segment(v, v->views[s]->segments[i], out, err);
+        }
+    }
+    out->jobs_running = atomic_load(&c->jobs);
+    out->memory_bytes = qv__mem_used(c->mem);
+    qv__read_view_close(v);
+    return st;
+}
+
+qv_status qv__collection_segments(struct qv__collection *c, void (*cb)(void *arg, const struct qv__segment_info *), void *arg,
+                                  struct qv_err *err)
+{
+    struct qv__read_view *v = NULL;
+    QV_TRY(qv__read_view_open(c, &v, err));
+    for (uint32_t s = 0; s < v->n; s++) {
+        for (uint32_t i = 0; i < v->views[s]->n; i++) {
+            const struct qv__segment *seg = v->views[s]->segments[i];
+            struct qv__segment_info info = {.id = qv__segment_id_number(seg),
+                                            .sealed = qv__segment_sealed(seg),
+                                            .shard = s,
+                                            .rows = qv__segment_rows(seg),
+                                            .dead = qv__segment_dead(seg)};
+            qv__segment_describe(seg, &info.memory_bytes, &info.file_bytes, &info.indexed, &info.index);
+            cb(arg, &info);
+        }
+    }
+    qv__read_view_close(v);
+    return QV_OK;
+}

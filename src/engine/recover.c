@@ -1,0 +1,202 @@
+/* recover.c: from a data directory to a database: manifest, segments, log.
+ *
+ * Replay is a pure function of the log: records hold effects, and a shard skips those at or below its
+ * flushed LSN. Leftover files of an interrupted seal or merge are recognised by not being in the
+ * manifest and by our own name pattern; they are removed here, before anything new is written. */
+#include "engine/collection.h"
+
+#include <stdio.h>
+
+static qv_status open_segments(struct qv__shard *s, const struct qv__manifest_shard *m, struct qv_err *err)
+{
+    struct qv__collection *c = s->collection;
+    struct qv__segment **list = qv__calloc(c->mem, m->n_segments + 1u, sizeof(struct qv__segment *));
+    qv_status st = list ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to open segments");
+    uint32_t n = 0;
+    for (; st == QV_OK && n < m->n_segments; n++) {
+        st = qv__segment_open(&c->env, c->schema, &m->segments[n], &list[n], err);
+        if (st != QV_OK) {
+            st = qv__wrap(err, st, "collection `%s` shard %" PRIu32, c->name, s->number);
+            break;
+        }
+    }
+    if (st == QV_OK) {
+        struct qv__view *v = NULL;
+        list[n] = s->active;
+        st = qv__view_create(c->mem, list, n + 1, &v, err);
+        if (st == QV_OK) {
+            qv__mutex_lock(&s->write);
+            qv__shard_swap(s, v);
+            qv__mutex_unlock(&s->write);
+        }
+    }
+    for (uint32_t i = 0; list && i < n; i++) {
+        qv__segment_release(list[i]);
+    }
+    qv__free(list);
+    return st;
+}
+
+static qv_status open_shards(struct qv__db *db, const struct qv__manifest *m, struct qv_err *err)
+{
+    for (uint32_t i = 0; i < m->n_shards; i++) {
+        const struct qv__manifest_shard *ms = &m->shards[i];
+        struct qv__collection *c = qv__catalog_by_id(db, ms->collection_id);
+        if (!c || ms->shard >= c->n_shards) {
+            qv__collection_release(c);
+            return qv__fail(err, QV_ECORRUPT, "manifest %" PRIu64 ": shard %" PRIu32 " of collection %" PRIu64 " is not in its catalog", m->generation,
+                            ms->shard, ms->collection_id);
+        }
+        struct qv__shard *s = &c->shards[ms->shard];
+        atomic_store(&s->flushed_lsn, ms->flushed_lsn);
+        s->last_lsn = ms->flushed_lsn;
+        qv_status st = open_segments(s, ms, err);
+        qv__collection_release(c);
+        QV_TRY(st);
+    }
+    return QV_OK;
+}
+
+/* --- leftovers --------------------------------------------------------------------------------------------- */
+
+struct leftovers {
+    struct qv__db *db;
+    const struct qv__manifest *manifest;
+    struct qv__buf names; /* NUL-separated */
+};
+
+static bool is_live(const struct qv__manifest *m, uint64_t id, bool tombstones, uint64_t gen)
+{
+    for (uint32_t i = 0; i < m->n_shards; i++) {
+        for (uint32_t k = 0; k < m->shards[i].n_segments; k++) {
+            const struct qv__manifest_segment *s = &m->shards[i].segments[k];
+            if (s->segment_id == id && (!tombstones || s->tombstone_gen == gen)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void leftover_cb(void *arg, const char *name)
+{
+    struct leftovers *l = arg;
+    uint64_t id = 0, gen = 0;
+    char expect[64] = "";
+    if (sscanf(name, "seg-%16" SCNx64, &id) == 1) {
+        qv__segment_blob_name(id, expect);
+        if (strcmp(expect, name) != 0 || is_live(l->manifest, id, false, 0)) {
+            return;
+        }
+    } else if (sscanf(name, "tomb-%16" SCNx64 "-%16" SCNx64, &id, &gen) == 2) {
+        qv__tombstones_blob_name(id, gen, expect);
+        if (strcmp(expect, name) != 0 || is_live(l->manifest, id, true, gen)) {
+            return;
+        }
+    } else {
+        return; /* not ours: left alone */
+    }
+    qv__buf_put(&l->names, name, strlen(name) + 1);
+}
+
+static void remove_leftovers(struct qv__db *db, const struct qv__manifest *m)
+{
+    struct leftovers l = {.db = db, .manifest = m};
+    struct qv_err err;
+    qv__buf_init(&l.names, db->mem);
+    if (db->blobs->ops->list(db->blobs, leftover_cb, &l, &err) == QV_OK && !l.names.failed) {
+        for (size_t at = 0; at < l.names.n; at += strlen((const char *)l.names.p + at) + 1) {
+            const char *name = (const char *)l.names.p + at;
+            qv__log_line(db->logger, QV__LEVEL_INFO, "recover", "removing leftover file %s", name);
+            if (db->blobs->ops->remove(db->blobs, name, &err) != QV_OK) {
+                qv__log_line(db->logger, QV__LEVEL_WARN, "recover", "%s", err.message);
+            }
+        }
+    }
+    qv__buf_free(&l.names);
+}
+
+/* --- replay -------------------------------------------------------------------------------------------------- */
+
+static qv_status replay_data(struct qv__db *db, const struct qv__log_record *rec, struct qv_err *err)
+{
+    uint64_t id = 0;
+    QV_TRY(qv__record_collection(rec->body, &id, err));
+    struct qv__collection *c = qv__catalog_by_id(db, id);
+    if (!c) {
+        return QV_OK; /* of a collection dropped since */
+    }
+    struct qv__arena arena;
+    struct qv__record_part *parts = NULL;
+    size_t n = 0;
+    qv__arena_init(&arena, c->mem);
+    qv_status st = qv__record_decode(rec->body, c->schema, &arena, &parts, &n, err);
+    for (size_t i = 0; st == QV_OK && i < n; i++) {
+        struct qv__shard *s = &c->shards[parts[i].shard];
+        if (rec->lsn <= atomic_load(&s->flushed_lsn)) {
+            continue;
+        }
+        qv__mutex_lock(&s->write);
+        st = qv__shard_reserve(s, c->schema, parts[i].effects, parts[i].n, err);
+        if (st == QV_OK) {
+            qv__shard_apply(s, parts[i].effects, parts[i].n, rec->lsn);
+        }
+        qv__mutex_unlock(&s->write);
+    }
+    qv__arena_free(&arena);
+    qv__collection_release(c);
+    return st;
+}
+
+static qv_status replay_one(void *arg, const struct qv__log_record *rec, struct qv_err *err)
+{
+    struct qv__db *db = arg;
+    db->replayed_records++;
+    qv_status st = QV_OK;
+    if (rec->type == QV__REC_CATALOG) {
+        st = rec->lsn > db->checkpoint_lsn ? qv__catalog_apply(db, rec->body, err) : QV_OK;
+    } else if (rec->type == QV__REC_DATA) {
+        st = replay_data(db, rec, err);
+    } else {
+        st = qv__fail(err, QV_EVERSION, "a record of kind %" PRIu32 " is not known to this version", rec->type);
+    }
+    return st == QV_OK ? QV_OK : qv__wrap(err, st, "log record %" PRIu64, rec->lsn);
+}
+
+qv_status qv__recover(struct qv__db *db, struct qv_err *err)
+{
+    struct qv__arena arena;
+    struct qv__manifest m = {0};
+    qv__arena_init(&arena, db->mem);
+    atomic_store(&db->recovering, true);
+    qv_status st = qv__manifest_read(db->io, &arena, &m, err);
+    bool fresh = st == QV_ENOTFOUND;
+    if (!fresh) {
+        QV_GOTO(st);
+        db->manifest_generation = m.generation;
+        db->checkpoint_lsn = m.checkpoint_lsn;
+        atomic_store(&db->checkpoint_lsn_seen, m.checkpoint_lsn);
+        atomic_store(&db->next_file_id, QV_MAX(m.next_file_id, 1));
+        memcpy(db->uuid, m.db_uuid, sizeof db->uuid);
+    } else {
+        QV_GOTO(qv__os_entropy(db->uuid, sizeof db->uuid, err));
+    }
+    struct qv__log_local_options lo = {.file_bytes_max = db->options.log_file_bytes, .next_lsn = m.checkpoint_lsn + 1, .logger = db->logger};
+    QV_GOTO(qv__log_local_open(db->io, QV__DIR_LOG, db->mem_log, &lo, &db->log, err));
+    if (!fresh) {
+        QV_GOTO(qv__catalog_read(db, m.catalog, err));
+        QV_GOTO(open_shards(db, &m, err));
+        if (!db->read_only) {
+            remove_leftovers(db, &m);
+        }
+    }
+    uint64_t from = m.checkpoint_lsn;
+    for (uint32_t i = 0; i < m.n_shards; i++) {
+        from = QV_MIN(from, m.shards[i].flushed_lsn);
+    }
+    QV_GOTO(qv__log_replay(db->log, from + 1, replay_one, db, err));
+out:
+    atomic_store(&db->recovering, false);
+    qv__arena_free(&arena);
+    return st;
+}

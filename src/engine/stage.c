@@ -1,0 +1,343 @@
+/* stage.c: the state of the touched points while one request is resolved. */
+#include "engine/stage.h"
+
+void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__schema *schema, struct qv__arena *arena,
+                    struct qv__qctx *ctx)
+{
+    memset(st, 0, sizeof *st);
+    st->collection = c;
+    st->schema = schema;
+    st->arena = arena;
+    st->ctx = ctx;
+    qv__map_init(&st->map, c->mem);
+}
+
+void qv__stage_free(struct qv__stage *st)
+{
+    qv__map_free(&st->map);
+    qv__free(st->points);
+    st->points = NULL;
+}
+
+static bool staged_eq(uint64_t value, const void *key, void *ctx)
+{
+    const struct qv__stage *st = ctx;
+    return qv__id_eq(&st->points[value]->id, key);
+}
+
+static struct qv__staged *find(const struct qv__stage *st, const struct qv__id *id)
+{
+    uint64_t *at = qv__map_find(&st->map, qv__id_hash(id), staged_eq, id, (void *)(uintptr_t)st);
+    return at ? st->points[*at] : NULL;
+}
+
+/* The staged state of an id, loaded on first use. */
+static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__staged **out, struct qv_err *err)
+{
+    struct qv__staged *p = find(st, id);
+    if (p) {
+        *out = p;
+        return QV_OK;
+    }
+    struct qv__collection *c = st->collection;
+    uint32_t n_vectors = st->schema->n_vectors;
+    if (st->n == st->cap) {
+        size_t cap = st->cap ? st->cap * 2 : 64;
+        struct qv__staged **grown = qv__realloc(c->mem, st->points, cap * sizeof(struct qv__staged *));
+        if (!grown) {
+            return qv__fail(err, QV_ENOMEM, "no memory to resolve a write");
+        }
+        st->points = grown;
+        st->cap = cap;
+    }
+    p = qv__arena_zalloc(st->arena, sizeof *p);
+    const float **vectors = qv__arena_calloc(st->arena, QV_MAX(n_vectors, 1u), sizeof *vectors);
+    if (!p || !vectors || qv__map_reserve(&st->map, 1) != QV_OK) {
+        return qv__fail(err, QV_ENOMEM, "no memory to resolve a write");
+    }
+    p->id = *id;
+    p->vectors = vectors;
+    p->expires_ms = INT64_MAX;
+    p->shard = qv__shard_of(c->n_shards, id);
+    struct qv__segment *seg = NULL;
+    uint32_t row = 0;
+    if (qv__shard_find(&c->shards[p->shard], id, &seg, &row)) {
+        p->existed = p->exists = true;
+        p->payload = qv__segment_row_payload(seg, row);
+        for (uint32_t i = 0; i < n_vectors; i++) {
+            vectors[i] = qv__segment_row_vector(seg, row, i);
+        }
+    }
+    QV_TRY(qv__map_add(&st->map, qv__id_hash(id), st->n));
+    st->points[st->n++] = p;
+    *out = p;
+    return QV_OK;
+}
+
+/* --- filters over staged points --------------------------------------------------------------------- */
+
+struct staged_row {
+    struct qv__filter_row row;
+    const struct qv__stage *stage;
+    const struct qv__staged *point;
+};
+
+static bool staged_has_vector(const struct qv__filter_row *row, struct qv__str name)
+{
+    const struct staged_row *r = row->has_vector_ctx;
+    int c = qv__schema_vector(r->stage->schema, name);
+    return c >= 0 && r->point->vectors[c] != NULL;
+}
+
+static bool staged_match(const struct qv__stage *st, const struct qv__staged *p, const struct qv__filter *f)
+{
+    struct staged_row r = {.row = {.id = &p->id, .payload = p->payload, .has_vector = staged_has_vector}, .stage = st, .point = p};
+    r.row.has_vector_ctx = &r;
+    return qv__filter_match(f, &r.row);
+}
+
+/* --- selection --------------------------------------------------------------------------------------- */
+
+struct selection {
+    struct qv__staged **points;
+    size_t n, cap;
+};
+
+static qv_status select_add(struct qv__stage *st, struct selection *sel, struct qv__staged *p, struct qv_err *err)
+{
+    if (sel->n == sel->cap) {
+        size_t cap = sel->cap ? sel->cap * 2 : 64;
+        struct qv__staged **grown = qv__realloc(st->collection->mem, sel->points, cap * sizeof(struct qv__staged *));
+        if (!grown) {
+            return qv__fail(err, QV_ENOMEM, "no memory to select points");
+        }
+        sel->points = grown;
+        sel->cap = cap;
+    }
+    sel->points[sel->n++] = p;
+    return QV_OK;
+}
+
+/* Rows of one segment that match and that no earlier mutation of this request has touched. */
+static qv_status select_segment(struct qv__stage *st, struct qv__segment *seg, const struct qv__filter *f,
+                                struct selection *sel, size_t n_before, struct qv_err *err)
+{
+    struct qv__visible vis;
+    struct qv__bitset match = {0};
+    uint64_t count = 0;
+    QV_TRY(qv__segment_visible(seg, QV__LSN_MAX, st->collection->mem, &vis, err));
+    qv_status status = qv__segment_match(seg, &vis, f, st->ctx, &match, &count, err);
+    for (size_t row = 0; status == QV_OK && count && (row = qv__bitset_next(&match, row)) < match.n_bits; row++) {
+        struct qv__id id = qv__segment_row_id(seg, (uint32_t)row);
+        uint64_t *at = qv__map_find(&st->map, qv__id_hash(&id), staged_eq, &id, st);
+        if (at && *at < n_before && st->points[*at]->touched) {
+            continue;
+        }
+        struct qv__staged *p = NULL;
+        status = load(st, &id, &p, err);
+        if (status == QV_OK) {
+            status = select_add(st, sel, p, err);
+        }
+    }
+    qv__bitset_free(&match);
+    qv__visible_free(&vis);
+    return status;
+}
+
+static qv_status select_filter(struct qv__stage *st, const struct qv__filter *f, struct selection *sel, struct qv_err *err)
+{
+    size_t n_before = st->n;
+    for (size_t i = 0; i < n_before; i++) {
+        if (st->points[i]->touched && st->points[i]->exists && staged_match(st, st->points[i], f)) {
+            QV_TRY(select_add(st, sel, st->points[i], err));
+        }
+    }
+    for (uint32_t s = 0; s < st->collection->n_shards; s++) {
+        const struct qv__view *v = st->collection->shards[s].view; /* the write order is held */
+        for (uint32_t i = 0; i < v->n; i++) {
+            QV_TRY(select_segment(st, v->segments[i], f, sel, n_before, err));
+        }
+    }
+    return QV_OK;
+}
+
+static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, bool must_exist, struct selection *sel,
+                            struct qv_err *err)
+{
+    char text[64];
+    for (size_t i = 0; i < m->n_ids; i++) {
+        struct qv__staged *p = NULL;
+        QV_TRY(load(st, &m->ids[i], &p, err));
+        if (p->exists) {
+            QV_TRY(select_add(st, sel, p, err));
+        } else if (must_exist) {
+            return qv__fail(err, QV_ENOTFOUND, "No point with id %s found", qv__id_text(&m->ids[i], text, sizeof text));
+        }
+    }
+    return QV_OK;
+}
+
+/* --- mutations ------------------------------------------------------------------------------------------ */
+
+static void set_vectors(struct qv__stage *st, struct qv__staged *p, const struct qv__point *from)
+{
+    for (uint32_t k = 0; k < from->n_vectors; k++) {
+        int c = qv__schema_vector(st->schema, from->vectors[k].name);
+        p->vectors[c] = from->vectors[k].values;
+    }
+    p->vectors_changed = p->touched = true;
+}
+
+static qv_status upsert(struct qv__stage *st, const struct qv__mutation *m, struct qv_err *err)
+{
+    for (size_t i = 0; i < m->n_points; i++) {
+        const struct qv__point *from = &m->points[i];
+        struct qv__staged *p = NULL;
+        QV_TRY(load(st, &from->id, &p, err));
+        bool skip = (m->mode == QV__UPDATE_INSERT_ONLY && p->exists) || (m->mode == QV__UPDATE_UPDATE_ONLY && !p->exists) ||
+                    (m->condition && p->exists && !staged_match(st, p, m->condition));
+        if (skip) {
+            continue;
+        }
+        memset(p->vectors, 0, QV_MAX(st->schema->n_vectors, 1u) * sizeof *p->vectors);
+        set_vectors(st, p, from);
+        p->payload = from->payload;
+        p->exists = true;
+    }
+    return QV_OK;
+}
+
+static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation *m, struct qv_err *err)
+{
+    char text[64];
+    for (size_t i = 0; i < m->n_points; i++) {
+        const struct qv__point *from = &m->points[i];
+        struct qv__staged *p = NULL;
+        QV_TRY(load(st, &from->id, &p, err));
+        if (!p->exists) {
+            return qv__fail(err, QV_ENOTFOUND, "No point with id %s found", qv__id_text(&from->id, text, sizeof text));
+        }
+        if (m->condition && !staged_match(st, p, m->condition)) {
+            continue;
+        }
+        set_vectors(st, p, from);
+    }
+    return QV_OK;
+}
+
+static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m, struct qv__staged *p, struct qv_err *err)
+{
+    static const uint8_t empty[3] = {QV__TAG_OBJ, 1, 0};
+    p->touched = true;
+    if (m->kind == QV__MUT_CLEAR_PAYLOAD || (m->kind == QV__MUT_OVERWRITE_PAYLOAD && m->payload.n == 0)) {
+        p->payload = (struct qv__bytes){empty, sizeof empty};
+        return QV_OK;
+    }
+    if (m->kind == QV__MUT_OVERWRITE_PAYLOAD) {
+        p->payload = m->payload;
+        return QV_OK;
+    }
+    struct qv__buf out;
+    qv__buf_init(&out, st->collection->mem);
+    qv_status status = m->kind == QV__MUT_SET_PAYLOAD
+                           ? qv__payload_merge(&out, p->payload, m->payload, m->at, err)
+                           : qv__payload_remove(&out, p->payload, m->paths, m->n_paths, err);
+    if (status == QV_OK) {
+        uint8_t *copy = qv__arena_alloc(st->arena, out.n);
+        if (copy) {
+            memcpy(copy, out.p, out.n);
+            p->payload = (struct qv__bytes){copy, out.n};
+        } else {
+            status = qv__fail(err, QV_ENOMEM, "no memory to change a payload");
+        }
+    }
+    qv__buf_free(&out);
+    return status;
+}
+
+static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *m, struct selection *sel, struct qv_err *err)
+{
+    for (size_t i = 0; i < sel->n; i++) {
+        struct qv__staged *p = sel->points[i];
+        switch (m->kind) {
+        case QV__MUT_DELETE:
+            p->exists = false;
+            p->touched = true;
+            break;
+        case QV__MUT_DELETE_VECTORS:
+            for (size_t k = 0; k < m->n_vector_names; k++) {
+                p->vectors[qv__schema_vector(st->schema, m->vector_names[k])] = NULL;
+            }
+            p->touched = p->vectors_changed = true;
+            break;
+        case QV__MUT_SET_PAYLOAD:
+        case QV__MUT_OVERWRITE_PAYLOAD:
+        case QV__MUT_DELETE_PAYLOAD:
+        case QV__MUT_CLEAR_PAYLOAD:
+            QV_TRY(edit_payload(st, m, p, err));
+            break;
+        case QV__MUT_UPSERT:
+        case QV__MUT_UPDATE_VECTORS:
+        default:
+            return qv__fail(err, QV_EINTERNAL, "mutation kind %d selects nothing", (int)m->kind);
+        }
+    }
+    return QV_OK;
+}
+
+qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m, struct qv_err *err)
+{
+    if (m->kind == QV__MUT_UPSERT) {
+        return upsert(st, m, err);
+    }
+    if (m->kind == QV__MUT_UPDATE_VECTORS) {
+        return update_vectors(st, m, err);
+    }
+    struct selection sel = {0};
+    bool must_exist = m->kind != QV__MUT_DELETE && m->kind != QV__MUT_DELETE_VECTORS;
+    qv_status status = m->by_filter ? select_filter(st, m->filter, &sel, err) : select_ids(st, m, must_exist, &sel, err);
+    if (status == QV_OK) {
+        status = edit_selected(st, m, &sel, err);
+    }
+    qv__free(sel.points);
+    return status;
+}
+
+qv_status qv__stage_effects(struct qv__stage *st, struct qv__effect ***lists, size_t **counts, struct qv_err *err)
+{
+    uint32_t n_shards = st->collection->n_shards;
+    size_t *n = qv__arena_calloc(st->arena, n_shards, sizeof *n);
+    struct qv__effect **out = qv__arena_calloc(st->arena, n_shards, sizeof *out);
+    if (!n || !out) {
+        return qv__fail(err, QV_ENOMEM, "no memory to resolve a write");
+    }
+    for (size_t i = 0; i < st->n; i++) {
+        n[st->points[i]->shard]++;
+    }
+    for (uint32_t s = 0; s < n_shards; s++) {
+        out[s] = qv__arena_calloc(st->arena, n[s] + 1, sizeof **out);
+        if (!out[s]) {
+            return qv__fail(err, QV_ENOMEM, "no memory to resolve a write");
+        }
+        n[s] = 0;
+    }
+    for (size_t i = 0; i < st->n; i++) {
+        const struct qv__staged *p = st->points[i];
+        if (!p->touched || (!p->exists && !p->existed)) {
+            continue;
+        }
+        struct qv__effect *e = &out[p->shard][n[p->shard]++];
+        e->id = p->id;
+        e->expires_ms = p->expires_ms;
+        e->kind = !p->exists ? QV__EFFECT_DELETE
+                  : (!p->existed || p->vectors_changed) ? QV__EFFECT_PUT
+                                                        : QV__EFFECT_PAYLOAD;
+        if (p->exists) {
+            e->vectors = p->vectors;
+            e->payload = p->payload;
+        }
+    }
+    *lists = out;
+    *counts = n;
+    return QV_OK;
+}

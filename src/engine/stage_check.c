@@ -1,0 +1,105 @@
+/* stage_check.c: what can be said about a mutation before any lock is taken. */
+#include "engine/stage.h"
+
+static int name_len(struct qv__str s)
+{
+    return (int)QV_MIN(s.n, (size_t)64);
+}
+
+static qv_status id_check(const struct qv__id *id, const char *what, size_t i, struct qv_err *err)
+{
+    if (id->kind > QV__ID_STR) {
+        return qv__fail(err, QV_EINVAL, "%s[%zu].id: unknown kind %u", what, i, id->kind);
+    }
+    if (id->kind == QV__ID_STR && id->len == 0) {
+        return qv__fail(err, QV_EINVAL, "%s[%zu].id: a string id takes 1 to %u bytes", what, i, QV__ID_STR_MAX);
+    }
+    return QV_OK;
+}
+
+static qv_status vector_check(const struct qv__schema *schema, const struct qv__named_vector *v, size_t i, struct qv_err *err)
+{
+    int c = qv__schema_vector(schema, v->name);
+    if (c < 0) {
+        return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s (points[%zu])", name_len(v->name), v->name.p, i);
+    }
+    const struct qv__vector_def *d = &schema->vectors[c];
+    if (v->dim != d->dim) {
+        return qv__fail(err, QV_EINVAL, "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32 " (points[%zu], vector `%.*s`)",
+                        d->dim, v->dim, i, name_len(v->name), v->name.p);
+    }
+    if (!qv__simd_finite(v->values, v->dim)) {
+        return qv__fail(err, QV_EINVAL, "points[%zu].vector `%.*s`: every element and the squared length must be finite numbers",
+                        i, name_len(v->name), v->name.p);
+    }
+    return QV_OK;
+}
+
+static qv_status point_check(const struct qv__schema *schema, const struct qv__simd *simd, struct qv__arena *arena,
+                             const struct qv__point *in, size_t i, struct qv__point *out, struct qv_err *err)
+{
+    QV_TRY(id_check(&in->id, "points", i, err));
+    *out = *in;
+    if (in->n_vectors > schema->n_vectors) {
+        /* Distinct known names cannot be more than the schema has: find the one that is wrong. */
+        for (uint32_t k = 0; k < in->n_vectors; k++) {
+            QV_TRY(vector_check(schema, &in->vectors[k], i, err));
+        }
+        return qv__fail(err, QV_EINVAL, "points[%zu].vector: a vector is given twice", i);
+    }
+    struct qv__named_vector *vectors = qv__arena_calloc(arena, in->n_vectors + 1u, sizeof *vectors);
+    if (!vectors) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a write");
+    }
+    for (uint32_t k = 0; k < in->n_vectors; k++) {
+        const struct qv__named_vector *v = &in->vectors[k];
+        QV_TRY(vector_check(schema, v, i, err));
+        for (uint32_t j = 0; j < k; j++) {
+            if (qv__str_eq(in->vectors[j].name, v->name)) {
+                return qv__fail(err, QV_EINVAL, "points[%zu].vector: vector `%.*s` is given twice", i, name_len(v->name), v->name.p);
+            }
+        }
+        vectors[k] = *v;
+        if (schema->vectors[qv__schema_vector(schema, v->name)].metric == QV__COSINE) {
+            float *unit = qv__arena_alloc(arena, (size_t)v->dim * sizeof *unit);
+            if (!unit) {
+                return qv__fail(err, QV_ENOMEM, "no memory for a write");
+            }
+            memcpy(unit, v->values, (size_t)v->dim * sizeof *unit);
+            qv__simd_normalize(simd, unit, v->dim); /* a zero vector stays zero and scores 0 */
+            vectors[k].values = unit;
+        }
+    }
+    out->vectors = vectors;
+    if (out->payload.n == 0) {
+        /* The stored form of an empty payload is an empty object. */
+        static const uint8_t empty[3] = {QV__TAG_OBJ, 1, 0};
+        out->payload = (struct qv__bytes){empty, sizeof empty};
+    }
+    return QV_OK;
+}
+
+qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd, struct qv__arena *arena,
+                          const struct qv__mutation *m, struct qv__mutation *out, struct qv_err *err)
+{
+    *out = *m;
+    if (m->n_points) {
+        struct qv__point *points = qv__arena_calloc(arena, m->n_points, sizeof *points);
+        if (!points) {
+            return qv__fail(err, QV_ENOMEM, "no memory for a write of %zu points", m->n_points);
+        }
+        for (size_t i = 0; i < m->n_points; i++) {
+            QV_TRY(point_check(schema, simd, arena, &m->points[i], i, &points[i], err));
+        }
+        out->points = points;
+    }
+    for (size_t i = 0; i < m->n_ids; i++) {
+        QV_TRY(id_check(&m->ids[i], "ids", i, err));
+    }
+    for (size_t i = 0; i < m->n_vector_names; i++) {
+        if (qv__schema_vector(schema, m->vector_names[i]) < 0) {
+            return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s", name_len(m->vector_names[i]), m->vector_names[i].p);
+        }
+    }
+    return QV_OK;
+}

@@ -1,0 +1,238 @@
+/* write.c: one write request from mutations to acknowledgement.
+ *
+ * check (no lock) -> write order of the shards concerned -> resolve to effects -> reserve memory ->
+ * append one record to the log -> apply stamped with its LSN -> leave the write order -> wait for
+ * publication. Up to the append anything may fail and nothing has happened; after it nothing can. */
+#include "engine/stage.h"
+
+/* A write between the log and its acknowledgement. */
+struct waiting {
+    struct qv__ack ack;
+    struct qv__inflight inflight;
+    struct qv__write *write;
+    struct qv__collection *collection; /* retained */
+};
+
+static void acknowledge(struct qv__task *task)
+{
+    struct waiting *w = QV_CONTAINER_OF(task, struct waiting, ack.task);
+    struct qv__write *write = w->write;
+    if (w->ack.status != QV_OK) {
+        write->result.status = w->ack.status;
+        write->result.err = w->ack.err;
+    }
+    struct qv__collection *c = w->collection;
+    qv__maintain_published(c);
+    qv__free(w);
+    qv__collection_release(c);
+    write->done(write);
+}
+
+struct lock_set {
+    bool locked[QV__SHARDS_MAX];
+};
+
+/* Which shards a request may touch: those of its ids, or all when a filter selects. */
+static void shards_of(const struct qv__collection *c, const struct qv__mutation *m, size_t n, struct lock_set *set)
+{
+    memset(set, 0, sizeof *set);
+    for (size_t i = 0; i < n; i++) {
+        if (m[i].by_filter) {
+            memset(set->locked, 1, c->n_shards * sizeof set->locked[0]);
+            return;
+        }
+        for (size_t k = 0; k < m[i].n_points; k++) {
+            set->locked[qv__shard_of(c->n_shards, &m[i].points[k].id)] = true;
+        }
+        for (size_t k = 0; k < m[i].n_ids; k++) {
+            set->locked[qv__shard_of(c->n_shards, &m[i].ids[k])] = true;
+        }
+    }
+}
+
+static void lock_shards(struct qv__collection *c, const struct lock_set *set)
+{
+    for (uint32_t s = 0; s < c->n_shards; s++) {
+        if (set->locked[s]) {
+            qv__mutex_lock(&c->shards[s].write);
+        }
+    }
+}
+
+static void unlock_shards(struct qv__collection *c, const struct lock_set *set)
+{
+    for (uint32_t s = c->n_shards; s-- > 0;) {
+        if (set->locked[s]) {
+            qv__mutex_unlock(&c->shards[s].write);
+        }
+    }
+}
+
+/* Resolve, reserve, log, apply. Under the write order of the shards in the set. */
+static qv_status commit_locked(struct qv__collection *c, struct qv__schema *schema, const struct qv__mutation *m, size_t n,
+                               struct qv__arena *arena, struct waiting *w, bool *logged, uint64_t *affected, struct qv_err *err)
+{
+    struct qv__qctx ctx = {.clock = c->db->clock, .mem = c->mem};
+    struct qv__stage stage;
+    struct qv__buf record;
+    struct qv__effect **effects = NULL;
+    size_t *counts = NULL;
+    qv__stage_init(&stage, c, schema, arena, &ctx);
+    qv__buf_init(&record, c->mem);
+    qv_status st = QV_OK;
+    if (atomic_load(&c->dropped)) {
+        QV_GOTO(qv__fail(err, QV_ENOTFOUND, "Collection `%s` doesn't exist!", c->name));
+    }
+    for (size_t i = 0; i < n; i++) {
+        QV_GOTO(qv__stage_apply(&stage, &m[i], err));
+    }
+    QV_GOTO(qv__stage_effects(&stage, &effects, &counts, err));
+    uint32_t parts = 0;
+    for (uint32_t s = 0; s < c->n_shards; s++) {
+        parts += counts[s] > 0;
+    }
+    if (parts == 0) {
+        goto out; /* nothing changes: nothing to log */
+    }
+    qv__record_begin(&record, c->id, parts);
+    for (uint32_t s = 0; s < c->n_shards; s++) {
+        if (counts[s]) {
+            qv__record_part(&record, s, schema, effects[s], counts[s]);
+            QV_GOTO(qv__shard_reserve(&c->shards[s], schema, effects[s], counts[s], err));
+        }
+    }
+    QV_GOTO(qv__buf_status(&record, err));
+    struct qv__bytes body = qv__buf_bytes(&record);
+    QV_GOTO(qv__commit_begin(c->db->commit, QV__REC_DATA, &body, 1, &w->inflight, err));
+    for (uint32_t s = 0; s < c->n_shards; s++) {
+        if (counts[s]) {
+            *affected += qv__shard_apply(&c->shards[s], effects[s], counts[s], w->inflight.lsn);
+        }
+    }
+    *logged = true;
+    w->ack.lsn = w->inflight.lsn;
+    qv__commit_applied(c->db->commit, &w->inflight);
+out:
+    qv__buf_free(&record);
+    qv__stage_free(&stage);
+    return st;
+}
+
+static qv_status check_all(struct qv__collection *c, const struct qv__schema *schema, const struct qv__mutation *m, size_t n,
+                           struct qv__arena *arena, struct qv__mutation **out, struct qv_err *err)
+{
+    struct qv__mutation *checked = qv__arena_calloc(arena, n + 1, sizeof *checked);
+    if (!checked) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a write");
+    }
+    for (size_t i = 0; i < n; i++) {
+        QV_TRY(qv__stage_check(schema, c->db->simd, arena, &m[i], &checked[i], err));
+    }
+    *out = checked;
+    return QV_OK;
+}
+
+static void finish(struct qv__write *write, qv_status st)
+{
+    write->result.status = st;
+    write->done(write);
+}
+
+void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m, size_t n, struct qv__write *write)
+{
+    struct qv_err *err = &write->result.err;
+    memset(&write->result, 0, sizeof write->result);
+    if (c->db->read_only) {
+        finish(write, qv__fail(err, QV_EREADONLY, "the database is open read-only"));
+        return;
+    }
+    qv__commit_admit(c->db->commit);
+    struct qv__schema *schema = qv__collection_schema(c);
+    struct qv__arena arena;
+    struct lock_set set;
+    struct qv__mutation *checked = NULL;
+    bool logged = false;
+    qv__arena_init(&arena, c->mem);
+    struct waiting *w = qv__zalloc(c->mem, sizeof *w);
+    qv_status st = w ? check_all(c, schema, m, n, &arena, &checked, err) : qv__fail(err, QV_ENOMEM, "no memory for a write");
+    if (st == QV_OK) {
+        shards_of(c, checked, n, &set);
+        lock_shards(c, &set);
+        st = commit_locked(c, schema, checked, n, &arena, w, &logged, &write->result.n_affected, err);
+        if (logged) {
+            for (uint32_t s = 0; s < c->n_shards; s++) {
+                if (set.locked[s]) {
+                    qv__maintain_look(&c->shards[s]);
+                }
+            }
+        }
+        unlock_shards(c, &set);
+    }
+    qv__schema_release(schema);
+    qv__arena_free(&arena);
+    if (!logged) {
+        qv__free(w);
+        write->result.operation_id = qv__commit_published(c->db->commit);
+        finish(write, st);
+        return;
+    }
+    write->result.status = QV_OK;
+    write->result.operation_id = w->ack.lsn;
+    w->write = write;
+    w->collection = qv__collection_retain(c);
+    w->ack.task.fn = acknowledge;
+    qv__checkpoint_look(c->db);
+    if (write->durability == QV__DURABILITY_RELAXED) {
+        acknowledge(&w->ack.task);
+        return;
+    }
+    qv__commit_wait(c->db->commit, &w->ack);
+}
+
+/* --- waiting form ------------------------------------------------------------------------------------- */
+
+struct sync_write {
+    struct qv__write write;
+    struct qv__mutex lock;
+    struct qv__cond cond;
+    bool done;
+};
+
+static void sync_done(struct qv__write *write)
+{
+    struct sync_write *s = write->arg;
+    qv__mutex_lock(&s->lock);
+    s->done = true;
+    qv__cond_signal(&s->cond);
+    qv__mutex_unlock(&s->lock);
+}
+
+qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m, size_t n,
+                                    struct qv__write_result *out, struct qv_err *err)
+{
+    struct sync_write s = {.write = {.done = sync_done}};
+    s.write.arg = &s;
+    qv__mutex_init(&s.lock, QV__RANK_LEAF);
+    qv__cond_init(&s.cond);
+    qv__collection_write(c, m, n, &s.write);
+    qv__mutex_lock(&s.lock);
+    while (!s.done) {
+        if (qv__pool_threads(c->db->pool) == 0) {
+            qv__mutex_unlock(&s.lock);
+            qv__db_step(c->db);
+            qv__mutex_lock(&s.lock);
+        } else {
+            qv__cond_wait(&s.cond, &s.lock);
+        }
+    }
+    qv__mutex_unlock(&s.lock);
+    qv__cond_destroy(&s.cond);
+    qv__mutex_destroy(&s.lock);
+    if (out) {
+        *out = s.write.result;
+    }
+    if (s.write.result.status != QV_OK && err) {
+        *err = s.write.result.err;
+    }
+    return s.write.result.status;
+}
