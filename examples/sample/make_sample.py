@@ -67,69 +67,72 @@ UNWANTED = re.compile(
     r"|derogatory|disparag\w*|obscene\w*|vulgar\w*|taboo|coitus|copulat\w+"
     r"|sexual\w*|rape\w*|prostitut\w*|genital\w*|fellatio|cunnilingus"
     r"|masturbat\w*|penis|vagina\w*|erotic\w*|pornograph\w*|insulting"
-    r"|coarse (term|word)s?|negro\w*|whores?|bitch\w*|shit\w*|(ass|arse)holes?)\b",
+    r"|coarse (term|word)s?|negro\w*|whores?|bitch\w*|shit\w*|fuck\w*"
+    r"|(ass|arse)holes?|imbeciles?|mental(ly)? retard\w*)\b",
     re.IGNORECASE,
 )
 
-# Queries written by hand; the first ten are good demonstrations.
-WRITTEN_QUERIES = """
-a feeling of great happiness
-a musical instrument with strings
-someone who repairs shoes
-a large animal that lives in the sea
-frozen water falling from the sky
-a place where books are kept
-what do you call the study of the stars and planets?
-to move quickly on foot
-a sweet baked dessert
-afraid of what might happen
-a vehicle with two wheels that you pedal
-what keeps the rain off your head?
-a person who flies airplanes
-to cook food in an oven
-the king's house
-an insect that makes honey
-a bird that cannot fly
-how do plants turn sunlight into food?
-a doctor for children
-to give money back to someone
-a sudden shaking of the ground
-a piece of furniture for sleeping
-the coldest season of the year
-a tool for hitting nails
-very tired after hard work
-happening once every year
-a machine that does arithmetic
-a group of ships
-where airplanes take off and land
-to say that you are sorry
-the money you pay to live in a flat
-a yellow fruit
-a person who writes poems
-which organ pumps blood through the body?
-a green leafy vegetable for salads
-to speak very softly
-a shape with three sides
-a strong wind that spins
-a promise to marry
-what is the opposite of war?
-a hot drink made from leaves
-to look at something for a long time
-a soldier of high rank
-a thin piece of wood that you strike to make fire
-extremely small
-an illness that makes you cough and sneeze
-a story that is not true
-to break into many pieces
-in a way that shows anger
-a young dog
-a room where meals are prepared
-a hard clear precious stone
-rules made by a government
-to learn something by heart
-a fear of closed spaces
-the part of the day when the sun goes down
-""".strip().splitlines()
+# Queries written by hand, each with a synset that answers it (a lemma and its
+# section); that synset is sure to be in the base. The first ten are good
+# demonstrations.
+WRITTEN_QUERIES = [line.split(" | ") for line in """
+a feeling of great happiness | joy noun.feeling
+a musical instrument with strings | guitar noun.artifact
+someone who repairs shoes | cobbler noun.person
+a place where books are kept | library noun.artifact
+how do plants turn sunlight into food? | photosynthesis noun.process
+a vehicle with two wheels that you pedal | bicycle noun.artifact
+to speak very softly | whisper verb.communication
+a fear of closed spaces | claustrophobia noun.state
+a hot drink made from leaves | tea noun.food
+the part of the day when the sun goes down | sunset noun.time
+a large animal that lives in the sea | whale noun.animal
+frozen water falling from the sky | snow noun.phenomenon
+what do you call the study of the stars and planets? | astronomy noun.cognition
+an insect that makes honey | honeybee noun.animal
+a machine that does arithmetic | calculator noun.artifact
+afraid of what might happen | afraid adj.all
+what keeps the rain off your head? | umbrella noun.artifact
+a person who flies airplanes | pilot noun.person
+to cook food in an oven | bake verb.change
+the king's house | palace noun.artifact
+to move quickly on foot | run verb.motion
+a bird that cannot fly | penguin noun.animal
+a doctor for children | pediatrician noun.person
+to give money back to someone | refund verb.possession
+a sudden shaking of the ground | earthquake noun.event
+a piece of furniture for sleeping | bed noun.artifact
+the time of the year when it snows | winter noun.time
+a tool for hitting nails | hammer noun.artifact
+very tired after hard work | exhausted adj.all
+happening once every year | yearly adj.all
+a fruit dessert baked in pastry | pie noun.food
+a man who rules a country | king noun.person
+where airplanes take off and land | airport noun.artifact
+to say that you are sorry | apologize verb.communication
+the money you pay to live in a flat | rent noun.possession
+a yellow fruit | banana noun.food
+a person who writes poems | poet noun.person
+a green leafy vegetable for salads | lettuce noun.food
+a shape with three sides | triangle noun.shape
+a strong wind that spins | tornado noun.phenomenon
+a promise to marry | betrothal noun.communication
+what is the opposite of war? | peace noun.state
+to look at something for a long time | stare verb.perception
+a soldier of high rank | general noun.person
+a thin piece of wood that you strike to make fire | match noun.artifact
+extremely small | tiny adj.all
+an illness that makes you cough and sneeze | cold noun.state
+a story that is not true | fiction noun.communication
+to break into many small bits | shatter verb.change
+in a way that shows anger | angrily adv.all
+a baby dog | puppy noun.animal
+a room where meals are prepared | kitchen noun.artifact
+a hard clear precious stone | diamond noun.substance
+rules made by a government | law noun.group
+to learn something by heart | memorize verb.cognition
+which organ pumps blood through the body? | heart noun.body
+""".strip().splitlines()]
 
 
 def fail(message):
@@ -236,34 +239,57 @@ def familiarity(s):
             s["pos"], s["offset"])
 
 
-def choose(synsets, total):
+def find_answers(synsets, senses):
+    """The synsets that the written queries look for, in the queries' order.
+
+    "run verb.motion" means the first sense of "run" in that section.
+    """
+    known = {(s["pos"], s["offset"]): s for s in synsets}
+    answers = []
+    for text, answer in WRITTEN_QUERIES:
+        lemma, section = answer.split()
+        pos = section.split(".")[0]
+        fitting = [known[pos, offset] for offset in senses.get((pos, lemma), [])
+                   if (pos, offset) in known and known[pos, offset]["section"] == section]
+        if not fitting:
+            fail(f"WordNet has no '{answer}', which the query '{text}' looks for")
+        answers.append(fitting[0])
+    return answers
+
+
+def choose(synsets, answers, total):
     """Choose `total` synsets, spread over all sections.
 
     A section's share goes with the square root of its size, so that the big
-    ones do not swamp the small ones. What small sections cannot fill goes to
-    the best known of the synsets that are left.
+    ones do not swamp the small ones. What rounding and small sections leave
+    open goes to the best known of the rest.
     """
+    wanted = {(s["pos"], s["offset"]) for s in answers}
     by_section = collections.defaultdict(list)
-    for s in sorted(synsets, key=familiarity):
+    for s in sorted(synsets, key=lambda s: ((s["pos"], s["offset"]) not in wanted, familiarity(s))):
         by_section[s["section"]].append(s)
     weight = {name: len(members) ** 0.5 for name, members in by_section.items()}
-    scale = total / sum(weight.values())
+    scale = (total - len(wanted)) / sum(weight.values())
 
     chosen, rest = [], []
     for name in sorted(by_section):
+        members = by_section[name]
         quota = int(weight[name] * scale)
-        chosen += by_section[name][:quota]
-        rest += by_section[name][quota:]
+        quota = max(quota, sum((s["pos"], s["offset"]) in wanted for s in members))
+        chosen += members[:quota]
+        rest += members[quota:]
     rest.sort(key=familiarity)
     chosen += rest[:total - len(chosen)]
-    if len(chosen) < total:
-        fail(f"WordNet has only {len(chosen)} fitting synsets, {total} are needed")
+    if len(chosen) != total:
+        fail(f"cannot choose {total} documents of WordNet's {len(synsets)} fitting synsets")
     return sorted(chosen, key=familiarity)
 
 
-def hold_out(chosen, n_held):
+def hold_out(chosen, answers, n_held):
     """Take every k-th synset with a longish gloss out of the base as a query."""
-    fitting = [i for i, s in enumerate(chosen) if 5 <= len(s["gloss"].split()) <= 20]
+    wanted = {(s["pos"], s["offset"]) for s in answers}
+    fitting = [i for i, s in enumerate(chosen)
+               if 5 <= len(s["gloss"].split()) <= 20 and (s["pos"], s["offset"]) not in wanted]
     if len(fitting) < n_held:
         fail(f"only {len(fitting)} glosses can be held out, {n_held} are needed")
     step = len(fitting) / n_held
@@ -288,7 +314,7 @@ def document(number, s):
 
 
 def text_to_embed(s):
-    return ", ".join(s["lemmas"]) + ": " + s["gloss"]
+    return f"{s['gloss']} ({', '.join(s['lemmas'])})"
 
 
 # -------------------------------------------------------------------- model
@@ -436,7 +462,8 @@ def main():
         fail(f"--count must be at least {TRUTH_K}")
     if args.threads < 1:
         fail("--threads must be at least 1")
-    for name in [f"{kind}.{pos}" for kind in ("data", "index") for pos in POS_FILES] + ["cntlist.rev"]:
+    needed = [f"{kind}.{pos}" for kind in ("data", "index") for pos in POS_FILES]
+    for name in needed + ["cntlist.rev"]:
         if not (args.wordnet / name).is_file():
             fail(f"{args.wordnet / name} is missing; install the Debian package "
                  "wordnet-base, or name the folder with --wordnet")
@@ -449,9 +476,10 @@ def main():
     counts = read_counts(args.wordnet, senses)
     synsets = read_synsets(args.wordnet, counts)
     score(synsets, counts, senses)
-    chosen = choose(synsets, args.count + HELD_OUT)
-    base, held = hold_out(chosen, HELD_OUT)
-    queries = WRITTEN_QUERIES + held
+    answers = find_answers(synsets, senses)
+    chosen = choose(synsets, answers, args.count + HELD_OUT)
+    base, held = hold_out(chosen, answers, HELD_OUT)
+    queries = [text for text, _ in WRITTEN_QUERIES] + held
     log(f"WordNet: {len(synsets)} fitting synsets, {len(base)} chosen, "
         f"{len(WRITTEN_QUERIES)} written and {len(held)} held-out queries")
     write_jsonl(args.out / "docs.jsonl", (document(i + 1, s) for i, s in enumerate(base)))
@@ -481,6 +509,11 @@ def main():
     np.save(args.out / "queries.npy", query_int8)
     np.save(args.out / "truth.npy", truth)
 
+    row_of = {(s["pos"], s["offset"]): i for i, s in enumerate(base)}
+    answer_rows = [row_of[s["pos"], s["offset"]] for s in answers]
+    for k in (1, 5, 10):
+        hits = sum(row in t[:k] for row, t in zip(answer_rows, truth))
+        log(f"the written query's answer is among the first {k}: {hits} of {len(answers)}")
     exact = nearest(np, query_vectors.astype(np.float32), base_vectors.astype(np.float32), TRUTH_K)
     log(f"int8 = round(component x {scale:.4f}); int8 against float32: "
         f"recall@10 {recall(truth, exact, 10):.4f}, recall@100 {recall(truth, exact, 100):.4f}")
