@@ -28,15 +28,17 @@ struct qv__mem *qv__mem_child(struct qv__mem *parent, const char *name, size_t l
 void qv__mem_close(struct qv__mem *m);
 
 const char *qv__mem_name(const struct qv__mem *m);
-size_t qv__mem_used(const struct qv__mem *m);   /* bytes, headers included */
+size_t qv__mem_used(const struct qv__mem *m); /* bytes, headers included */
 size_t qv__mem_peak(const struct qv__mem *m);
-size_t qv__mem_limit(const struct qv__mem *m);  /* 0 = none of its own */
-size_t qv__mem_room(const struct qv__mem *m);   /* bytes still allowed by the whole path; SIZE_MAX = unlimited */
+size_t qv__mem_limit(const struct qv__mem *m); /* 0 = none of its own */
+/* Bytes that the whole path still allows; SIZE_MAX = unlimited. */
+size_t qv__mem_room(const struct qv__mem *m);
 struct qv__mem *qv__mem_parent(struct qv__mem *m);
 
-/* Visit `m` (depth 0) and every descendant, parents first, under the tree's lock; cb must not open or close
- * accounts. */
-void qv__mem_walk(struct qv__mem *m, void (*cb)(struct qv__mem *, unsigned depth, void *), void *arg);
+/* Visit `m` (depth 0) and every descendant, parents first, under the tree's lock; cb must not open
+ * or close accounts. */
+void qv__mem_walk(struct qv__mem *m, void (*cb)(struct qv__mem *, unsigned depth, void *),
+                  void *arg);
 
 /* 16-byte aligned blocks. n = 0 gives a valid block. */
 void *qv__alloc(struct qv__mem *m, size_t n) __attribute__((malloc));
@@ -56,9 +58,9 @@ void qv__free(void *p);
 qv_status qv__mem_charge(struct qv__mem *m, size_t n) QV_MUST_USE;
 void qv__mem_uncharge(struct qv__mem *m, size_t n);
 
-/* Failure injection, for tests, on the whole tree of `m`: the n-th allocation from now (1 = the next)
- * fails; with `sticky` every later one fails too. n = 0 switches it off. New blocks, reallocations,
- * child accounts and qv__mem_charge count as allocations. */
+/* Failure injection, for tests, on the whole tree of `m`: the n-th allocation from now (1 = the
+ * next) fails; with `sticky` every later one fails too. n = 0 switches it off. New blocks,
+ * reallocations, child accounts and qv__mem_charge count as allocations. */
 void qv__mem_fail_at(struct qv__mem *m, uint64_t n, bool sticky);
 /* Number of allocations tried in this tree since it was made. */
 uint64_t qv__mem_allocations(const struct qv__mem *m);

@@ -15,13 +15,13 @@
 
 #include "quiver/status.h"
 
-#define QV_LIKELY(x) __builtin_expect(!!(x), 1)
-#define QV_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define QV_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define QV_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define QV_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define QV_ALIGN_UP(n, to) (((n) + ((to)-1)) & ~((size_t)(to)-1))
-#define QV_UNUSED __attribute__((unused))
+#define QV_LIKELY(x)                       __builtin_expect(!!(x), 1)
+#define QV_UNLIKELY(x)                     __builtin_expect(!!(x), 0)
+#define QV_ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
+#define QV_MIN(a, b)                       ((a) < (b) ? (a) : (b))
+#define QV_MAX(a, b)                       ((a) > (b) ? (a) : (b))
+#define QV_ALIGN_UP(n, to)                 (((n) + ((to)-1)) & ~((size_t)(to)-1))
+#define QV_UNUSED                          __attribute__((unused))
 #define QV_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Return the status of a failing expression at once. For functions that hold no resources. */
@@ -97,8 +97,8 @@ qv_status qv__fail(struct qv_err *err, qv_status code, const char *fmt, ...) QV_
 qv_status qv__fail_os(struct qv_err *err, qv_status code, int os_errno, const char *fmt, ...)
     QV_PRINTF(4, 5);
 
-/* Put "prefix: " before the message already in `err` (may be NULL), or before the text of `code` when
- * there is none yet; err's code becomes `code`, which is returned. */
+/* Put "prefix: " before the message already in `err` (may be NULL), or before the text of `code`
+ * when there is none yet; err's code becomes `code`, which is returned. */
 qv_status qv__wrap(struct qv_err *err, qv_status code, const char *fmt, ...) QV_PRINTF(3, 4);
 
 /* Checked arithmetic on sizes: true when the result fits. */

@@ -14,7 +14,7 @@
 struct qv__buf {
     struct qv__mem *mem;
     uint8_t *p;
-    size_t n;     /* bytes used */
+    size_t n; /* bytes used */
     size_t cap;
     size_t limit; /* largest n allowed; 0 = none */
     bool failed;  /* memory or limit refused an append; contents are incomplete */
@@ -53,9 +53,18 @@ static inline struct qv__bytes qv__buf_bytes(const struct qv__buf *b)
 /* QV_OK, or QV_ENOMEM / QV_ETOOBIG when an append failed. */
 qv_status qv__buf_status(const struct qv__buf *b, struct qv_err *err);
 
-static inline void qv__store_u16(void *p, uint16_t v) { memcpy(p, &v, sizeof v); }
-static inline void qv__store_u32(void *p, uint32_t v) { memcpy(p, &v, sizeof v); }
-static inline void qv__store_u64(void *p, uint64_t v) { memcpy(p, &v, sizeof v); }
+static inline void qv__store_u16(void *p, uint16_t v)
+{
+    memcpy(p, &v, sizeof v);
+}
+static inline void qv__store_u32(void *p, uint32_t v)
+{
+    memcpy(p, &v, sizeof v);
+}
+static inline void qv__store_u64(void *p, uint64_t v)
+{
+    memcpy(p, &v, sizeof v);
+}
 static inline uint16_t qv__load_u16(const void *p)
 {
     uint16_t v;
@@ -74,7 +83,8 @@ static inline uint64_t qv__load_u64(const void *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are little endian; add swaps here");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "formats are little endian; add swaps here");
 
 struct qv__reader {
     const uint8_t *p, *end;
@@ -87,7 +97,10 @@ static inline struct qv__reader qv__reader_of(const void *p, size_t n)
     const uint8_t *b = (const uint8_t *)p;
     return (struct qv__reader){b, n ? b + n : b, false};
 }
-static inline size_t qv__reader_left(const struct qv__reader *r) { return (size_t)(r->end - r->p); }
+static inline size_t qv__reader_left(const struct qv__reader *r)
+{
+    return (size_t)(r->end - r->p);
+}
 uint8_t qv__read_u8(struct qv__reader *r);
 uint16_t qv__read_u16(struct qv__reader *r);
 uint32_t qv__read_u32(struct qv__reader *r);

@@ -13,7 +13,13 @@ struct qv__clock {
     void *ctx;
 };
 
-static inline uint64_t qv__mono_ns(const struct qv__clock *c) { return c->mono_ns(c->ctx); }
-static inline uint64_t qv__wall_ms(const struct qv__clock *c) { return c->wall_ms(c->ctx); }
+static inline uint64_t qv__mono_ns(const struct qv__clock *c)
+{
+    return c->mono_ns(c->ctx);
+}
+static inline uint64_t qv__wall_ms(const struct qv__clock *c)
+{
+    return c->wall_ms(c->ctx);
+}
 
 #endif

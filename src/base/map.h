@@ -28,11 +28,13 @@ void qv__map_free(struct qv__map *m);
 /* Make room so that the next n insertions cannot fail. */
 qv_status qv__map_reserve(struct qv__map *m, size_t n) QV_MUST_USE;
 /* Pointer to the value (valid until the next change), or NULL. */
-uint64_t *qv__map_find(const struct qv__map *m, uint64_t hash, qv__map_eq eq, const void *key, void *ctx);
+uint64_t *qv__map_find(const struct qv__map *m, uint64_t hash, qv__map_eq eq, const void *key,
+                       void *ctx);
 /* Insert without looking for an equal key. */
 qv_status qv__map_add(struct qv__map *m, uint64_t hash, uint64_t value) QV_MUST_USE;
 /* Remove; true if it was there; *old (may be NULL) gets the value. */
-bool qv__map_remove(struct qv__map *m, uint64_t hash, qv__map_eq eq, const void *key, void *ctx, uint64_t *old);
+bool qv__map_remove(struct qv__map *m, uint64_t hash, qv__map_eq eq, const void *key, void *ctx,
+                    uint64_t *old);
 /* Iterate: start with *at = 0; false at the end. */
 bool qv__map_next(const struct qv__map *m, size_t *at, uint64_t *value);
 

@@ -28,7 +28,7 @@ struct lane {
 struct qv__pool {
     struct qv__mem *mem;
     struct qv__mutex lock;
-    struct qv__cond work;
+    struct qv__condvar work;
     struct lane lanes[QV__LANES];  /* guarded by: lock */
     unsigned n_background_running; /* guarded by: lock */
     bool is_closing;               /* guarded by: lock */
@@ -233,7 +233,7 @@ struct job {
     _Atomic unsigned next_worker;
     _Atomic unsigned refs; /* the caller and every helper that has not left */
     struct qv__mutex lock;
-    struct qv__cond all_done;
+    struct qv__condvar all_done;
     size_t n_done; /* blocks; guarded by: lock */
     struct helper helpers[];
 };

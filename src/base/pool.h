@@ -1,10 +1,10 @@
 /* pool.h: the worker pool: tasks in priority lanes, run by a fixed set of threads.
  *
- * What it is: intrusive FIFO queues, one per lane; a worker takes from the most urgent lane that has
- * work, and background work never occupies every worker (one is kept for the other lanes when there
- * are at least two). With 0 threads nothing runs by itself: a test calls qv__pool_step and so decides
- * the order, which lets crash exploration replay a schedule.
- * What it is not: a place to block; a task that must wait for a sync registers a completion instead. */
+ * What it is: intrusive FIFO queues, one per lane; a worker takes from the most urgent lane that
+ * has work, and background work never occupies every worker (one is kept for the other lanes when
+ * there are at least two). With 0 threads nothing runs by itself: a test calls qv__pool_step and so
+ * decides the order, which lets crash exploration replay a schedule. What it is not: a place to
+ * block; a task that must wait for a sync registers a completion instead. */
 #ifndef QV_BASE_POOL_H
 #define QV_BASE_POOL_H
 
@@ -32,12 +32,13 @@ unsigned qv__pool_threads(const struct qv__pool *p);
 /* Queued, not yet running, per lane. */
 size_t qv__pool_queued(const struct qv__pool *p, enum qv__lane lane);
 
-/* Run fn over [0, n) on at most max_threads threads, the caller's among them, and return when all is
- * done. Work is handed out in blocks [begin, end) of `grain` items (the last may be shorter); `worker`
- * is below max(max_threads, 1) and no two threads have the same one, so it can index scratch space.
- * Serial, in order, as worker 0: with pool NULL, with 0 pool threads, or when memory is out. Safe to
- * call from a pool task (the caller works itself, so it cannot deadlock); helpers join the lane of
- * that task, or the read lane. Locks: callers hold none of rank POOL or further in. */
+/* Run fn over [0, n) on at most max_threads threads, the caller's among them, and return when all
+ * is done. Work is handed out in blocks [begin, end) of `grain` items (the last may be shorter);
+ * `worker` is below max(max_threads, 1) and no two threads have the same one, so it can index
+ * scratch space. Serial, in order, as worker 0: with pool NULL, with 0 pool threads, or when memory
+ * is out. Safe to call from a pool task (the caller works itself, so it cannot deadlock); helpers
+ * join the lane of that task, or the read lane. Locks: callers hold none of rank POOL or further
+ * in. */
 void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, size_t grain,
                       void (*fn)(void *ctx, size_t begin, size_t end, unsigned worker), void *ctx);
 

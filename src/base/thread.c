@@ -18,7 +18,7 @@
 #define NAME_BYTES 16 /* of pthread_setname_np, NUL included */
 
 #ifndef NDEBUG
-#define RANKS_MAX 16
+#define RANKS_MAX 32 /* more than there are ranks */
 struct held {
     int rank;
     unsigned count;
@@ -126,7 +126,7 @@ void qv__mutex_unlock(struct qv__mutex *m)
     QV_ASSERT(rc == 0);
 }
 
-void qv__cond_init(struct qv__cond *c)
+void qv__cond_init(struct qv__condvar *c)
 {
     pthread_condattr_t attr;
     int rc = pthread_condattr_init(&attr);
@@ -136,19 +136,19 @@ void qv__cond_init(struct qv__cond *c)
     QV_ASSERT(rc == 0);
 }
 
-void qv__cond_destroy(struct qv__cond *c)
+void qv__cond_destroy(struct qv__condvar *c)
 {
     int rc = pthread_cond_destroy(&c->c);
     QV_ASSERT(rc == 0);
 }
 
-void qv__cond_wait(struct qv__cond *c, struct qv__mutex *m)
+void qv__cond_wait(struct qv__condvar *c, struct qv__mutex *m)
 {
     int rc = pthread_cond_wait(&c->c, &m->m);
     QV_ASSERT(rc == 0);
 }
 
-bool qv__cond_timedwait(struct qv__cond *c, struct qv__mutex *m, uint64_t timeout_ns)
+bool qv__cond_timedwait(struct qv__condvar *c, struct qv__mutex *m, uint64_t timeout_ns)
 {
     struct timespec until;
     int rc = clock_gettime(CLOCK_MONOTONIC, &until);
@@ -161,13 +161,13 @@ bool qv__cond_timedwait(struct qv__cond *c, struct qv__mutex *m, uint64_t timeou
     return rc == 0;
 }
 
-void qv__cond_signal(struct qv__cond *c)
+void qv__cond_signal(struct qv__condvar *c)
 {
     int rc = pthread_cond_signal(&c->c);
     QV_ASSERT(rc == 0);
 }
 
-void qv__cond_broadcast(struct qv__cond *c)
+void qv__cond_broadcast(struct qv__condvar *c)
 {
     int rc = pthread_cond_broadcast(&c->c);
     QV_ASSERT(rc == 0);

@@ -12,27 +12,28 @@
 #include "base/base.h"
 
 enum qv__rank {
-    QV__RANK_MAINTAIN = 5,    /* one seal, merge or checkpoint of a shard at a time */
-    QV__RANK_DB = 10,         /* catalog changes and manifest commits */
-    QV__RANK_CATALOG = 20,    /* names -> collections */
-    QV__RANK_COLLECTION = 30, /* schema of a collection */
-    QV__RANK_SHARD_WRITE = 40,/* the write order of a shard */
-    QV__RANK_INDEX = 50,      /* building of a growing segment's index */
-    QV__RANK_SHARD_VIEW = 60, /* current view and its readers */
-    QV__RANK_COMMIT = 70,     /* in-flight LSNs and waiters */
-    QV__RANK_LOG = 80,        /* buffer of the write-ahead log */
+    QV__RANK_MAINTAIN = 5,     /* one seal, merge or checkpoint of a shard at a time */
+    QV__RANK_DB = 10,          /* catalog changes and manifest commits */
+    QV__RANK_CATALOG = 20,     /* names -> collections */
+    QV__RANK_COLLECTION = 30,  /* schema of a collection */
+    QV__RANK_SHARD_WRITE = 40, /* the write order of a shard */
+    QV__RANK_INDEX = 50,       /* building of a growing segment's index */
+    QV__RANK_SHARD_VIEW = 60,  /* current view and its readers */
+    QV__RANK_SEGMENT = 65,     /* ids and deletions of a segment */
+    QV__RANK_COMMIT = 70,      /* in-flight LSNs and waiters */
+    QV__RANK_LOG = 80,         /* buffer of the write-ahead log */
     QV__RANK_JOBS = 90,
-    QV__RANK_POOL = 100,      /* worker pool queues */
-    QV__RANK_IO = 110,        /* simulated file system */
-    QV__RANK_MEM = 120,       /* account tree */
-    QV__RANK_LEAF = 200       /* takes nothing further */
+    QV__RANK_POOL = 100, /* worker pool queues */
+    QV__RANK_IO = 110,   /* simulated file system */
+    QV__RANK_MEM = 120,  /* account tree */
+    QV__RANK_LEAF = 200  /* takes nothing further */
 };
 
 struct qv__mutex {
     pthread_mutex_t m;
     int rank;
 };
-struct qv__cond {
+struct qv__condvar {
     pthread_cond_t c;
 };
 
@@ -44,19 +45,20 @@ void qv__mutex_lock(struct qv__mutex *m);
 bool qv__mutex_trylock(struct qv__mutex *m);
 void qv__mutex_unlock(struct qv__mutex *m);
 
-void qv__cond_init(struct qv__cond *c);
-void qv__cond_destroy(struct qv__cond *c);
-void qv__cond_wait(struct qv__cond *c, struct qv__mutex *m);
+void qv__cond_init(struct qv__condvar *c);
+void qv__cond_destroy(struct qv__condvar *c);
+void qv__cond_wait(struct qv__condvar *c, struct qv__mutex *m);
 /* False when timeout_ns passed first. Both waits may end for no reason: loop on the condition. */
-bool qv__cond_timedwait(struct qv__cond *c, struct qv__mutex *m, uint64_t timeout_ns);
-void qv__cond_signal(struct qv__cond *c);
-void qv__cond_broadcast(struct qv__cond *c);
+bool qv__cond_timedwait(struct qv__condvar *c, struct qv__mutex *m, uint64_t timeout_ns);
+void qv__cond_signal(struct qv__condvar *c);
+void qv__cond_broadcast(struct qv__condvar *c);
 
 struct qv__thread {
     pthread_t t;
 };
-/* All signals are blocked in the new thread, save the faults a thread causes itself (SIGSEGV, SIGBUS …).
- * name: at most 15 bytes are kept. Errors: QV_EBUSY when the system has no thread left, QV_ENOMEM. */
+/* All signals are blocked in the new thread, save the faults a thread causes itself (SIGSEGV,
+ * SIGBUS …). name: at most 15 bytes are kept. Errors: QV_EBUSY when the system has no thread left,
+ * QV_ENOMEM. */
 qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(void *), void *arg,
                            struct qv_err *err) QV_MUST_USE;
 void qv__thread_join(struct qv__thread *t);

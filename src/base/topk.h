@@ -1,8 +1,9 @@
 /* topk.h: the k best (smallest distance) of a stream.
  *
  * What it is: a bounded max-heap of (distance, key): the root is the worst of the best, so a new
- * candidate is compared with one value. Ties are broken by the smaller key, so results do not depend
- * on the order of arrival. Distances are never NaN (asserted in debug builds).
+ * candidate is compared with one value. Ties are broken by the smaller key, so results do not
+ * depend on the order of arrival. Distances are never NaN (asserted in debug builds).
+ *
  * Threads: one at a time per object. */
 #ifndef QV_BASE_TOPK_H
 #define QV_BASE_TOPK_H
@@ -10,7 +11,7 @@
 #include "base/base.h"
 
 struct qv__hit {
-    float dist;   /* smaller is nearer */
+    float dist; /* smaller is nearer */
     uint64_t key;
 };
 

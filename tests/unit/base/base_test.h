@@ -17,8 +17,8 @@
 
 #include "base/base.h"
 
-/* True if fn(arg), run in a child process, ends in abort(). */
-static QV_UNUSED bool aborts(void (*fn)(void *), void *arg)
+/* Wait status of a child process that runs fn(arg) and then exits with 0. */
+static QV_UNUSED int status_of(void (*fn)(void *), void *arg)
 {
     fflush(NULL);
     pid_t pid = fork();
@@ -31,7 +31,20 @@ static QV_UNUSED bool aborts(void (*fn)(void *), void *arg)
     }
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+/* True if fn(arg), run in a child process, ends in abort(). */
+static QV_UNUSED bool aborts(void (*fn)(void *), void *arg)
+{
+    int status = status_of(fn, arg);
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+/* True if it does not come to its end, by a signal or, as sanitizers do, by an exit code. */
+static QV_UNUSED bool aborts_or_exits(void (*fn)(void *), void *arg)
+{
+    return status_of(fn, arg) != 0;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "base/poison.h"
 #include "base/rng.h"
 
 static struct qv__mem *root;
@@ -319,7 +320,7 @@ static void *hammer(void *arg)
 static void threads_never_pass_a_limit_and_nothing_is_lost(void **state)
 {
     (void)state;
-    size_t limit = 40000;
+    size_t limit = 16000; /* one thread alone would hold about 24,000 */
     struct qv__mem *shared = qv__mem_child(root, "shared", limit);
     struct worker w[THREADS];
     for (size_t i = 0; i < THREADS; i++) {
@@ -337,6 +338,46 @@ static void threads_never_pass_a_limit_and_nothing_is_lost(void **state)
     assert_int_equal(qv__mem_used(shared), 0);
     assert_true(qv__mem_peak(shared) <= limit);
     qv__mem_close(shared);
+}
+
+#ifdef QV__ASAN
+static void touch(void *p)
+{
+    *(volatile uint8_t *)p = 1;
+}
+
+/* True if the sanitizer ends a process that touches the byte. */
+static bool is_guarded(void *p)
+{
+    return aborts_or_exits(touch, p);
+}
+#endif
+
+static void overruns_are_seen(void **state)
+{
+    (void)state;
+#ifdef QV__ASAN
+    static const size_t aligns[] = {16, 64, 4096, (size_t)2 << 20};
+    for (size_t n = 1; n < 40; n += 13) {
+        uint8_t *p = qv__alloc(root, n);
+        assert_false(is_guarded(p + n - 1));
+        assert_true(is_guarded(p + n));
+        p = qv__realloc(root, p, n + 5);
+        assert_false(is_guarded(p + n + 4));
+        assert_true(is_guarded(p + n + 5));
+        qv__free(p);
+        assert_true(is_guarded(p));
+        for (size_t i = 0; i < QV_ARRAY_LEN(aligns); i++) {
+            p = qv__alloc_aligned(root, aligns[i], n);
+            assert_false(is_guarded(p + n - 1));
+            assert_true(is_guarded(p + n));
+            qv__free(p);
+            assert_true(is_guarded(p));
+        }
+    }
+#else
+    skip();
+#endif
 }
 
 static void close_with_a_block_left(void *arg)
@@ -381,6 +422,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(threads_never_pass_a_limit_and_nothing_is_lost, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(overruns_are_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(a_leak_shows_at_close, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

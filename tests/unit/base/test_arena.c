@@ -2,6 +2,7 @@
 #include "base_test.h"
 
 #include "base/arena.h"
+#include "base/poison.h"
 #include "base/rng.h"
 
 static struct qv__mem *root;
@@ -170,6 +171,35 @@ static void refused_memory_leaves_the_arena_usable(void **state)
     }
 }
 
+#ifdef QV__ASAN
+static void touch(void *p)
+{
+    *(volatile uint8_t *)p = 1;
+}
+#endif
+
+static void overruns_inside_a_chunk_are_seen(void **state)
+{
+    (void)state;
+#ifdef QV__ASAN
+    struct qv__arena a;
+    qv__arena_init(&a, root);
+    uint8_t *p = qv__arena_alloc(&a, 21), *q = qv__arena_alloc(&a, 32);
+    uint8_t *big = qv__arena_alloc(&a, 100000);
+    assert_false(aborts_or_exits(touch, p + 20));
+    assert_true(aborts_or_exits(touch, p + 21));
+    assert_false(aborts_or_exits(touch, q + 31));
+    assert_true(aborts_or_exits(touch, q + 32));
+    assert_false(aborts_or_exits(touch, big + 99999));
+    assert_true(aborts_or_exits(touch, big + 100000));
+    qv__arena_reset(&a);
+    assert_true(aborts_or_exits(touch, p));
+    qv__arena_free(&a);
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +209,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(zeroed_blocks_are_zero_after_reuse, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_and_absurd_sizes_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(overruns_inside_a_chunk_are_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_memory_leaves_the_arena_usable, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,7 @@ static void close_runs_what_is_queued_and_what_that_submits(void **state)
 
 struct gate {
     struct qv__mutex lock;
-    struct qv__cond cond;
+    struct qv__condvar cond;
     unsigned n_inside, n_inside_max, n_ran;
     bool is_open;
 };
@@ -213,6 +213,25 @@ static void background_work_leaves_one_worker_free(void **state)
     qv__cond_destroy(&quick.cond);
     qv__mutex_destroy(&slow.lock);
     qv__mutex_destroy(&quick.lock);
+}
+
+static void a_single_worker_runs_background_work_too(void **state)
+{
+    (void)state;
+    struct qv__pool *p = pool_of(1);
+    struct gate g = {.is_open = true};
+    qv__mutex_init(&g.lock, QV__RANK_LEAF);
+    qv__cond_init(&g.cond);
+    struct waiter w = {{.fn = pass}, &g};
+    qv__pool_submit(p, QV__LANE_BACKGROUND, &w.task);
+    qv__mutex_lock(&g.lock);
+    while (g.n_ran < 1) {
+        qv__cond_wait(&g.cond, &g.lock);
+    }
+    qv__mutex_unlock(&g.lock);
+    qv__pool_close(p);
+    qv__cond_destroy(&g.cond);
+    qv__mutex_destroy(&g.lock);
 }
 
 /* ---- the parallel loop ---- */
@@ -370,8 +389,8 @@ static void a_loop_ends_though_all_workers_hang(void **state)
 
 struct meeting {
     struct qv__mutex lock;
-    struct qv__cond cond;
-    unsigned n;
+    struct qv__condvar cond;
+    unsigned n, n_ended;
 };
 
 /* Each block waits for the other: passes only if two threads work at once. */
@@ -402,6 +421,35 @@ static void helpers_do_help(void **state)
     qv__pool_close(p);
     qv__cond_destroy(&m.cond);
     qv__mutex_destroy(&m.lock);
+}
+
+/* The helper is slow with its block; the loop must not end before it. */
+static void meet_then_linger(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct meeting *m = ctx;
+    meet(m, begin, end, worker);
+    if (worker != 0) {
+        usleep(20000);
+    }
+    qv__mutex_lock(&m->lock);
+    m->n_ended++;
+    qv__mutex_unlock(&m->lock);
+}
+
+static void the_loop_waits_for_begun_blocks(void **state)
+{
+    (void)state;
+    struct qv__pool *p = pool_of(1);
+    for (int i = 0; i < 10; i++) {
+        struct meeting m = {.n = 0};
+        qv__mutex_init(&m.lock, QV__RANK_LEAF);
+        qv__cond_init(&m.cond);
+        qv__parallel_for(p, 2, 2, 1, meet_then_linger, &m);
+        assert_int_equal(m.n_ended, 2);
+        qv__cond_destroy(&m.cond);
+        qv__mutex_destroy(&m.lock);
+    }
+    qv__pool_close(p);
 }
 
 /* ---- helpers stay in the lane of the task ---- */
@@ -542,6 +590,25 @@ static void failed_creation_leaves_nothing(void **state)
     assert_null(p);
 }
 
+static void a_pool_without_threads_to_have_is_refused(void **state)
+{
+    (void)state;
+    pthread_attr_t old, huge;
+    assert_int_equal(pthread_getattr_default_np(&old), 0);
+    assert_int_equal(pthread_attr_init(&huge), 0);
+    assert_int_equal(pthread_attr_setstacksize(&huge, (size_t)1 << 50), 0);
+    assert_int_equal(pthread_setattr_default_np(&huge), 0);
+    struct qv__pool *p = NULL;
+    struct qv_err err = {0};
+    qv_status st = qv__pool_create(root, 3, &p, &err);
+    assert_int_equal(pthread_setattr_default_np(&old), 0);
+    assert_true(st == QV_EBUSY || st == QV_ENOMEM);
+    assert_int_equal(err.code, st);
+    assert_null(p);
+    pthread_attr_destroy(&old);
+    pthread_attr_destroy(&huge);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,15 +617,18 @@ int main(void)
         cmocka_unit_test_setup_teardown(close_runs_what_is_queued_and_what_that_submits, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(background_work_leaves_one_worker_free, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_single_worker_runs_background_work_too, setup, teardown),
         cmocka_unit_test_setup_teardown(every_item_is_visited_once, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_the_loop_is_serial, setup, teardown),
         cmocka_unit_test_setup_teardown(loops_inside_tasks_end_on_a_full_pool, setup, teardown),
         cmocka_unit_test_setup_teardown(a_loop_ends_though_all_workers_hang, setup, teardown),
         cmocka_unit_test_setup_teardown(helpers_do_help, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_loop_waits_for_begun_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(helpers_of_background_work_are_background_work, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(many_submitters_lose_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_creation_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pool_without_threads_to_have_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,9 +41,34 @@ static void a_thread_runs_named_with_signals_blocked(void **state)
     assert_int_equal(sigismember(&before, SIGTERM), sigismember(&after, SIGTERM));
 }
 
+static void a_thread_that_cannot_start_is_reported(void **state)
+{
+    (void)state;
+    pthread_attr_t old, huge;
+    assert_int_equal(pthread_getattr_default_np(&old), 0);
+    assert_int_equal(pthread_attr_init(&huge), 0);
+    assert_int_equal(pthread_attr_setstacksize(&huge, (size_t)1 << 50), 0);
+    assert_int_equal(pthread_setattr_default_np(&huge), 0);
+    struct probe p = {.ran = 0};
+    struct qv__thread t;
+    struct qv_err err = {0};
+    qv_status st = qv__thread_start(&t, "never", look_around, &p, &err);
+    assert_int_equal(pthread_setattr_default_np(&old), 0);
+    assert_true(st == QV_EBUSY || st == QV_ENOMEM);
+    assert_int_equal(err.code, st);
+    assert_true(err.os_errno != 0);
+    assert_non_null(strstr(err.message, "'never'"));
+    assert_int_equal(p.ran, 0);
+    sigset_t set;
+    pthread_sigmask(SIG_SETMASK, NULL, &set);
+    assert_int_equal(sigismember(&set, SIGTERM), 0);
+    pthread_attr_destroy(&old);
+    pthread_attr_destroy(&huge);
+}
+
 struct shared {
     struct qv__mutex lock;
-    struct qv__cond cond;
+    struct qv__condvar cond;
     uint64_t value;
     int turn;
 };
@@ -264,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_runs_named_with_signals_blocked),
+        cmocka_unit_test(a_thread_that_cannot_start_is_reported),
         cmocka_unit_test(a_mutex_excludes),
         cmocka_unit_test(threads_take_turns),
         cmocka_unit_test(a_timed_wait_ends_not_before_its_time),
