@@ -3,8 +3,8 @@
  * What it is: intrusive FIFO queues, one per lane; a worker takes from the most urgent lane that
  * has work, and background work never occupies every worker (one is kept for the other lanes when
  * there are at least two). With 0 threads nothing runs by itself: a test calls qv__pool_step and so
- * decides the order, which lets crash exploration replay a schedule. What it is not: a place to
- * block; a task that must wait for a sync registers a completion instead. */
+ * decides the order, which lets crash exploration replay a schedule.
+ * What it is not: a place to block; a task that must wait for a sync registers a completion. */
 #ifndef QV_BASE_POOL_H
 #define QV_BASE_POOL_H
 
@@ -37,8 +37,8 @@ size_t qv__pool_queued(const struct qv__pool *p, enum qv__lane lane);
  * `worker` is below max(max_threads, 1) and no two threads have the same one, so it can index
  * scratch space. Serial, in order, as worker 0: with pool NULL, with 0 pool threads, or when memory
  * is out. Safe to call from a pool task (the caller works itself, so it cannot deadlock); helpers
- * join the lane of that task, or the read lane. Locks: callers hold none of rank POOL or further
- * in. */
+ * join the lane of that task, or the read lane.
+ * Locks: callers hold none of rank POOL or further in. */
 void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, size_t grain,
                       void (*fn)(void *ctx, size_t begin, size_t end, unsigned worker), void *ctx);
 
