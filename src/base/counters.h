@@ -1,8 +1,7 @@
 /* counters.h: numbers that are only ever added to, and latency histograms.
  *
  * What it is: relaxed atomics for metrics; a histogram with fixed log-linear buckets (relative
- * error
- * <= 1/16) that can be read while it is written.
+ * error at most 1/16) that can be read while it is written.
  * What it is not: exact at one instant across counters. Threads: any. */
 #ifndef QV_BASE_COUNTERS_H
 #define QV_BASE_COUNTERS_H
