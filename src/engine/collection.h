@@ -11,6 +11,7 @@
 
 #include "engine/commit.h"
 #include "engine/db.h"
+#include "base/rng.h"
 #include "engine/segment.h"
 
 /* Record types of the log. Values are stored: never renumbered. */

@@ -23,8 +23,8 @@ struct qv__commit {
     const struct qv__clock *clock;      /* borrowed */
 
     struct qv__mutex lock;
-    struct qv__cond due;                /* something to flush, or stopping */
-    struct qv__cond done;               /* published moved, poisoned, or room in the log buffer */
+    struct qv__condvar due;                /* something to flush, or stopping */
+    struct qv__condvar done;               /* published moved, poisoned, or room in the log buffer */
     struct qv__inflight inflight;       /* ring; head.next is the oldest; guarded by: lock */
     struct qv__ack *acks, **acks_tail;  /* by LSN; guarded by: lock */
     uint64_t appended;                  /* last LSN given out; guarded by: lock */

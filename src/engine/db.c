@@ -121,7 +121,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
 static void wait_for_jobs(struct qv__db *db)
 {
     struct qv__mutex lock;
-    struct qv__cond cond;
+    struct qv__condvar cond;
     qv__mutex_init(&lock, QV__RANK_LEAF);
     qv__cond_init(&cond);
     while (atomic_load(&db->jobs) > 0) {

@@ -5,8 +5,9 @@
  *
  * Seal: the active segment is frozen by starting another one (write order). F, the LSN up to which
  * every record is in frozen or sealed segments, is made durable before any file that depends on it is
- * named. Then files are written without any lock; then, under the write order, deletions that came
- * meanwhile are carried over and the view is switched; then the manifest is committed.
+ * named. Then segment and tombstone files are written without any lock; then, at one instant of the
+ * write order, deletions that came meanwhile are carried over, the view is switched, the tombstone
+ * files are installed and the flushed LSN moves to F; then the manifest is committed.
  * Merge: drops only rows deleted at or below both the flushed LSN (a later record in the log may need
  * the old row at replay) and the read horizon (a reader may still see it). */
 #include "engine/collection.h"
@@ -131,9 +132,12 @@ static qv_status switch_view(struct qv__shard *s, struct qv__segment *const *fro
 }
 
 struct flush {
-    struct qv__segment **frozen, **sealed;
+    struct qv__view *view;                 /* as planned, retained */
+    struct qv__segment **frozen, **sealed; /* growing ones and their sealed forms */
     size_t n;
-    uint64_t flushed; /* F */
+    struct qv__tombstone_file *tombs;      /* per segment of view */
+    uint64_t *old_gens;
+    uint64_t flushed;                      /* F */
 };
 
 /* Freeze the active segment if asked, list what is frozen, fix F. */
@@ -147,42 +151,74 @@ static qv_status flush_plan(struct qv__shard *s, bool all, struct flush *f, stru
         st = qv__shard_roll(s, schema, schema->policy.seal_rows, err);
     }
     f->flushed = qv__segment_rows(s->active) ? qv__segment_min_lsn(s->active) - 1 : s->last_lsn;
-    f->frozen = qv__calloc(c->mem, s->view->n + 1u, sizeof(struct qv__segment *));
-    f->sealed = qv__calloc(c->mem, s->view->n + 1u, sizeof(struct qv__segment *));
-    if (st == QV_OK && (!f->frozen || !f->sealed)) {
-        st = qv__fail(err, QV_ENOMEM, "no memory to seal");
-    }
-    for (uint32_t i = 0; st == QV_OK && i < s->view->n; i++) {
-        struct qv__segment *seg = s->view->segments[i];
-        if (!qv__segment_sealed(seg) && seg != s->active) {
-            f->frozen[f->n++] = qv__segment_retain(seg);
-        }
-    }
+    f->view = qv__shard_view(s);
     qv__mutex_unlock(&s->write);
     qv__schema_release(schema);
+    size_t n = f->view->n + 1u;
+    f->frozen = qv__calloc(c->mem, n, sizeof(struct qv__segment *));
+    f->sealed = qv__calloc(c->mem, n, sizeof(struct qv__segment *));
+    f->tombs = qv__calloc(c->mem, n, sizeof *f->tombs);
+    f->old_gens = qv__calloc(c->mem, n, sizeof *f->old_gens);
+    if (st == QV_OK && (!f->frozen || !f->sealed || !f->tombs || !f->old_gens)) {
+        st = qv__fail(err, QV_ENOMEM, "no memory to seal");
+    }
+    for (uint32_t i = 0; st == QV_OK && i + 1 < f->view->n; i++) { /* the last one is active */
+        if (!qv__segment_sealed(f->view->segments[i])) {
+            f->frozen[f->n++] = f->view->segments[i];
+        }
+    }
     return st;
 }
 
 static void flush_free(struct flush *f)
 {
-    for (size_t i = 0; i < f->n; i++) {
-        qv__segment_release(f->frozen[i]);
+    for (size_t i = 0; f->sealed && i < f->n; i++) {
         qv__segment_release(f->sealed[i]);
     }
     qv__free(f->frozen);
     qv__free(f->sealed);
+    qv__free(f->tombs);
+    qv__free(f->old_gens);
+    qv__view_release(f->view);
 }
 
-/* Switch to the sealed ones and advance the flushed LSN, at one instant of the write order. */
+/* Write the files: sealed forms of what is frozen, tombstones of what was sealed before. */
+static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build, struct qv_err *err)
+{
+    struct qv__collection *c = s->collection;
+    const _Atomic bool *cancel = build ? &c->db->closing : NULL;
+    for (size_t i = 0; i < f->n; i++) {
+        uint32_t owed = qv__segment_unindexed(f->frozen[i]);
+        if (!build && owed && owed <= INDEX_TAIL_ROWS) {
+            QV_TRY(qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), cancel, err));
+        }
+        uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
+        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, cancel, &f->sealed[i], err));
+    }
+    for (uint32_t i = 0; i < f->view->n; i++) {
+        if (qv__segment_sealed(f->view->segments[i])) {
+            uint64_t gen = atomic_fetch_add(&c->db->next_file_id, 1);
+            QV_TRY(qv__segment_write_tombstones(f->view->segments[i], f->flushed, gen, &f->tombs[i], err));
+        }
+    }
+    return QV_OK;
+}
+
+/* Switch to the sealed ones, install tombstones and move the flushed LSN, at one instant of the write order. */
 static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_err *err)
 {
     qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
     for (size_t i = 0; st == QV_OK && i < f->n; i++) {
-        st = qv__segment_carry(f->frozen[i], NULL, f->sealed[i], err);
+        st = qv__segment_carry(&f->frozen[i], NULL, 1, f->sealed[i], err);
     }
     if (st == QV_OK && f->n) {
         st = switch_view(s, f->frozen, f->sealed, f->n, err);
+    }
+    for (uint32_t i = 0; st == QV_OK && i < f->view->n; i++) {
+        if (f->tombs[i].gen) {
+            f->old_gens[i] = qv__segment_install_tombstones(f->view->segments[i], &f->tombs[i]);
+        }
     }
     if (st == QV_OK && f->flushed > atomic_load(&s->flushed_lsn)) {
         atomic_store(&s->flushed_lsn, f->flushed);
@@ -191,61 +227,41 @@ static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_er
     return st;
 }
 
-/* Bring the tombstone files of all sealed segments up to the flushed LSN, commit the manifest, then
- * remove the generations it no longer names. */
-static qv_status commit_files(struct qv__shard *s, struct qv_err *err)
+static void remove_old_tombstones(struct qv__shard *s, const struct flush *f)
 {
-    struct qv__collection *c = s->collection;
-    struct qv__view *v = qv__shard_view(s);
-    uint64_t *old = qv__calloc(c->mem, v->n + 1u, sizeof *old);
-    qv_status st = old ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to commit segment files");
-    for (uint32_t i = 0; st == QV_OK && i < v->n; i++) {
-        if (qv__segment_sealed(v->segments[i])) {
-            st = qv__segment_write_tombstones(v->segments[i], atomic_load(&s->flushed_lsn), &old[i], err);
-        }
-    }
-    if (st == QV_OK) {
-        st = qv__checkpoint_commit(c->db, err);
-    }
-    for (uint32_t i = 0; st == QV_OK && i < v->n; i++) {
-        if (old[i]) {
+    struct qv__blobs *blobs = s->collection->db->blobs;
+    for (uint32_t i = 0; i < f->view->n; i++) {
+        if (f->old_gens[i]) {
             char name[64];
             struct qv_err ignored; /* a file that stays is removed at the next open */
-            qv__tombstones_blob_name(qv__segment_id_number(v->segments[i]), old[i], name);
-            (void)!c->db->blobs->ops->remove(c->db->blobs, name, &ignored);
+            qv__tombstones_blob_name(qv__segment_id_number(f->view->segments[i]), f->old_gens[i], name);
+            (void)!blobs->ops->remove(blobs, name, &ignored);
         }
     }
-    qv__free(old);
-    qv__view_release(v);
-    return st;
 }
 
 qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct qv_err *err)
 {
-    struct qv__collection *c = s->collection;
+    struct qv__db *db = s->collection->db;
     struct flush f = {0};
-    const _Atomic bool *cancel = build ? &c->db->closing : NULL;
     qv_status st = flush_plan(s, all, &f, err);
     QV_GOTO(st);
     if (f.n == 0 && f.flushed <= atomic_load(&s->flushed_lsn)) {
         goto out;
     }
-    QV_GOTO(qv__commit_sync(c->db->commit, f.flushed, err));
-    for (size_t i = 0; i < f.n; i++) {
-        if (!build && qv__segment_unindexed(f.frozen[i]) && qv__segment_unindexed(f.frozen[i]) <= INDEX_TAIL_ROWS) {
-            QV_GOTO(qv__segment_index(f.frozen[i], qv__segment_rows(f.frozen[i]), cancel, err));
-        }
-        uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
-        QV_GOTO(qv__segment_seal(&c->env, f.frozen[i], id, f.flushed, build, cancel, &f.sealed[i], err));
+    QV_GOTO(qv__commit_sync(db->commit, f.flushed, err));
+    st = flush_write(s, &f, build, err);
+    if (st == QV_OK) {
+        st = flush_switch(s, &f, err);
     }
-    st = flush_switch(s, &f, err);
     if (st != QV_OK) {
-        for (size_t i = 0; i < f.n; i++) {
-            qv__segment_doom(f.sealed[i]); /* never named by a manifest */
+        for (size_t i = 0; i < f.n && f.sealed[i]; i++) {
+            qv__segment_doom(f.sealed[i]); /* named by no manifest */
         }
         goto out;
     }
-    QV_GOTO(commit_files(s, err));
+    QV_GOTO(qv__checkpoint_commit(db, err));
+    remove_old_tombstones(s, &f);
 out:
     flush_free(&f);
     return st;
@@ -328,11 +344,11 @@ static qv_status merge_switch(struct qv__shard *s, struct qv__segment *const *so
     if (!to) {
         return qv__fail(err, QV_ENOMEM, "no memory for a view");
     }
-    to[0] = qv__segment_rows(merged) ? merged : NULL; /* the others are left out */
+    to[0] = merged; /* NULL when nothing is left; the others are left out */
     qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
-    for (size_t i = 0; st == QV_OK && i < n; i++) {
-        st = qv__segment_carry(sources[i], remaps[i], merged, err);
+    if (merged) {
+        st = qv__segment_carry(sources, remaps, n, merged, err);
     }
     if (st == QV_OK) {
         st = switch_view(s, sources, to, n, err);
@@ -367,22 +383,22 @@ static qv_status merge_once(struct qv__shard *s, uint32_t max, bool *did, struct
         goto out;
     }
     uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
-    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, drop, &c->db->closing, NULL, NULL, remaps, &merged, err));
+    uint64_t flushed = atomic_load(&s->flushed_lsn);
+    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, QV_MIN(drop, flushed), flushed, &c->db->closing, remaps, &merged, err));
     st = merge_switch(s, sources, remaps, n, merged, err);
     if (st != QV_OK) {
-        qv__segment_doom(merged);
+        if (merged) {
+            qv__segment_doom(merged); /* named by no manifest */
+        }
         goto out;
     }
     *did = true;
-    if (qv__segment_rows(merged) == 0) {
-        qv__segment_doom(merged);
-    }
-    QV_GOTO(commit_files(s, err));
+    QV_GOTO(qv__checkpoint_commit(c->db, err));
     for (size_t i = 0; i < n; i++) {
         qv__segment_doom(sources[i]);
     }
     qv__log_line(c->db->logger, QV__LEVEL_INFO, "maintain", "merged %zu segments of `%s` shard %" PRIu32 " into %" PRIu32 " rows", n,
-                 c->name, s->number, qv__segment_rows(merged));
+                 c->name, s->number, merged ? qv__segment_rows(merged) : 0u);
 out:
     for (size_t i = 0; remaps && i < n; i++) {
         qv__free(remaps[i]);
@@ -539,7 +555,7 @@ qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, s
     const struct qv__clock *clock = c->db->clock;
     uint64_t until = timeout_ms ? qv__mono_ns(clock) + timeout_ms * 1000000u : 0;
     struct qv__mutex lock;
-    struct qv__cond cond;
+    struct qv__condvar cond;
     qv_status st = QV_OK;
     qv__mutex_init(&lock, QV__RANK_LEAF);
     qv__cond_init(&cond);

@@ -138,8 +138,8 @@ static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
     if (s->n_indexes > QV__PAYLOAD_INDEXES_MAX) {
         return qv__fail(err, QV_EVALIDATION, "payload indexes: more than %u", QV__PAYLOAD_INDEXES_MAX);
     }
-    if (s->policy.seal_rows < 16 || s->policy.seal_rows > (1u << 28)) {
-        return qv__fail(err, QV_EVALIDATION, "seal_rows: value %" PRIu32 " invalid, must be from 16 to %u", s->policy.seal_rows, 1u << 28);
+    if (s->policy.seal_rows < 16 || s->policy.seal_rows > (1u << 22)) {
+        return qv__fail(err, QV_EVALIDATION, "seal_rows: value %" PRIu32 " invalid, must be from 16 to %u", s->policy.seal_rows, 1u << 22);
     }
     if (s->policy.merge_fanin < 2 || s->policy.merge_fanin > 64) {
         return qv__fail(err, QV_EVALIDATION, "merge_fanin: value %" PRIu32 " invalid, must be from 2 to 64", s->policy.merge_fanin);

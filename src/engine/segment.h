@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 
 #include "base/id.h"
+#include "base/logger.h"
 #include "base/map.h"
 #include "base/thread.h"
 #include "bitmap/bitset.h"
@@ -84,7 +85,6 @@ struct qv__row {
     struct qv__id id;
     const float *const *vectors;
     struct qv__bytes payload;
-    uint64_t version;
     int64_t expires_ms;              /* INT64_MAX = never */
 };
 
@@ -96,7 +96,8 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *row, ui
 
 struct qv__id qv__segment_row_id(const struct qv__segment *s, uint32_t row); /* STR borrowed from the segment */
 uint64_t qv__segment_row_lsn(const struct qv__segment *s, uint32_t row);
-uint64_t qv__segment_row_version(const struct qv__segment *s, uint32_t row);
+uint64_t qv__segment_row_version(const struct qv__segment *s, uint32_t row); /* the LSN that wrote it */
+int64_t qv__segment_row_expires(const struct qv__segment *s, uint32_t row);
 struct qv__bytes qv__segment_row_payload(const struct qv__segment *s, uint32_t row);
 /* f32[dim] of a column, or NULL; borrowed from the segment. */
 const float *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column);
@@ -120,6 +121,7 @@ void qv__segment_drain(struct qv__segment *s, uint64_t horizon, uint64_t flushed
 /* What a reader at `lsn` may see, as words over rows [0, n_rows). Either borrowed from the segment (fast path: no
  * deletion in flight), or built in `own`. words NULL = all n_rows rows. */
 struct qv__visible {
+    uint64_t lsn;
     uint32_t n_rows;
     const uint64_t *words;
     uint64_t count;          /* visible rows */
@@ -177,27 +179,34 @@ qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomi
 
 /* Write a frozen growing segment (no more appends, deletes may come) as sealed file `segment_id` with the same row
  * numbers, and open it. With `build` its graphs are finished first; without, columns lacking a complete
- * graph are stored flat. Rows dead at or below `flushed` LSN are stored as tombstones in the file. Deletions after
- * that are carried over by qv__segment_carry. */
+ * graph are stored flat. Rows deleted at or below `flushed` are stored as tombstones in the file. Deletions after
+ * that are brought over by qv__segment_carry. */
 qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing, uint64_t segment_id,
                            uint64_t flushed, bool build, const _Atomic bool *cancel, struct qv__segment **out,
                            struct qv_err *err) QV_MUST_USE;
 
-/* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or below `drop_lsn`; graphs are
- * built over the rest. *remaps: for each source, new row per old row, UINT32_MAX = dropped (arrays of env->mem; free with
- * qv__free). */
+/* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or below `drop_lsn` (<=
+ * flushed) and storing those deleted at or below `flushed` as tombstones; graphs are built over the rest. *remaps: for each
+ * source, new row per old row, UINT32_MAX = dropped (arrays of env->mem; free with qv__free). When nothing is left *out is NULL. */
 qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema, struct qv__segment *const *sources,
-                            size_t n, uint64_t segment_id, uint64_t drop_lsn, const _Atomic bool *cancel,
-                            void (*progress)(void *ctx, uint64_t done, uint64_t total), void *progress_ctx,
+                            size_t n, uint64_t segment_id, uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel,
                             uint32_t **remaps, struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
 
-/* Copy deletions of `from` that `to` does not have yet; remap NULL = same rows. Called under the shard's write order, at the
- * switch of views; `to` must not be visible to anyone yet. */
-qv_status qv__segment_carry(const struct qv__segment *from, const uint32_t *remap, struct qv__segment *to, struct qv_err *err) QV_MUST_USE;
+/* Copy the deletions of the sources that `to` does not have yet; remaps NULL = same rows. Called under the shard's write order, at
+ * the switch of views; `to` must not be visible to anyone yet. */
+qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const *remaps, size_t n, struct qv__segment *to,
+                            struct qv_err *err) QV_MUST_USE;
 
-/* Write the tombstone file of a sealed segment holding exactly the deletions at or below `flushed`, if they are
- * more than the last file's (or the segment file's own). Called by checkpoint; the generation becomes part of
- * qv__segment_manifest once written. *old_gen gets the superseded generation to remove later (0 = none). */
-qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, uint64_t *old_gen, struct qv_err *err) QV_MUST_USE;
+/* A tombstone file of a sealed segment holds exactly the deletions at or below a shard's flushed LSN. It is written first,
+ * and becomes part of qv__segment_manifest only when installed, at the same instant of the write order at
+ * which the flushed LSN moves: a manifest must never pair one with another's LSN. gen 0 = nothing new to write. */
+struct qv__tombstone_file {
+    uint64_t gen;
+    uint32_t n_dead;
+};
+qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, uint64_t gen, struct qv__tombstone_file *out,
+                                       struct qv_err *err) QV_MUST_USE;
+/* Returns the superseded generation, to be removed once a manifest is committed; 0 = none. */
+uint64_t qv__segment_install_tombstones(struct qv__segment *s, const struct qv__tombstone_file *f);
 
 #endif

@@ -131,7 +131,7 @@ uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t
     const float *columns[QV__VECTORS_MAX];
     for (size_t i = 0; i < n; i++, e++) {
         bool found = e->old != NULL;
-        struct qv__row r = {.id = e->id, .vectors = e->vectors, .payload = e->payload, .version = lsn, .expires_ms = e->expires_ms};
+        struct qv__row r = {.id = e->id, .vectors = e->vectors, .payload = e->payload, .expires_ms = e->expires_ms};
         if (e->kind == QV__EFFECT_PAYLOAD) {
             if (!found) {
                 continue;

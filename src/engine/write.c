@@ -194,7 +194,7 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
 struct sync_write {
     struct qv__write write;
     struct qv__mutex lock;
-    struct qv__cond cond;
+    struct qv__condvar cond;
     bool done;
 };
 

@@ -1,0 +1,278 @@
+/* segment_growing.c: rows in memory: reserve, append, find, index.
+ *
+ * The writer fills a row completely and then stores n_rows (release); readers use rows below the n_rows
+ * they loaded (acquire). Chunk tables have a fixed address, chunks never move, so nothing a reader holds
+ * is ever reallocated. Only the id map and the deletions take a lock, for a hash lookup.
+ * Memory is taken by reserve(), before the record is logged; append() only uses it. */
+#include "engine/segment_impl.h"
+
+static uint32_t vector_chunk_shift(uint32_t stride)
+{
+    uint32_t shift = 0;
+    while (shift < 12 && ((size_t)stride << (shift + 1)) <= QV__VECTOR_CHUNK_BYTES) {
+        shift++;
+    }
+    return shift;
+}
+
+static qv_status column_init(struct qv__segment *s, uint32_t i)
+{
+    struct qv__column *c = &s->columns[i];
+    c->def = &s->schema->vectors[i];
+    c->vectors = (struct qv__vectors){.stride_bytes = c->def->dim * (uint32_t)sizeof(float),
+                                      .dim = c->def->dim,
+                                      .datatype = c->def->datatype,
+                                      .metric = c->def->metric};
+    c->vectors.chunk_shift = vector_chunk_shift(c->vectors.stride_bytes);
+    c->n_chunks_max = (s->capacity >> c->vectors.chunk_shift) + 1;
+    c->chunks = qv__calloc(s->mem, c->n_chunks_max, sizeof(uint8_t *));
+    c->ord_to_row = qv__calloc(s->mem, (s->capacity >> QV__ROW_CHUNK_SHIFT) + 1u, sizeof(uint32_t *));
+    c->vectors.chunks = (const uint8_t *const *)c->chunks;
+    return c->chunks && c->ord_to_row ? QV_OK : QV_ENOMEM;
+}
+
+qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schema *schema, uint64_t segment_id,
+                             uint32_t capacity, struct qv__segment **out, struct qv_err *err)
+{
+    struct qv__segment *s = NULL;
+    QV_TRY(qv__segment_alloc(env, schema, segment_id, QV_MAX(capacity, 1u), false, &s, err));
+    qv__map_init(&s->by_id, s->mem);
+    s->rows = qv__calloc(s->mem, (s->capacity >> QV__ROW_CHUNK_SHIFT) + 1u, sizeof(struct qv__row_chunk *));
+    qv_status st = s->rows ? QV_OK : QV_ENOMEM;
+    for (uint32_t i = 0; st == QV_OK && i < s->n_columns; i++) {
+        st = column_init(s, i);
+    }
+    if (st != QV_OK) {
+        qv__segment_release(s);
+        return qv__fail(err, st, "no memory for a growing segment");
+    }
+    *out = s;
+    return QV_OK;
+}
+
+void qv__growing_free(struct qv__segment *s)
+{
+    for (uint32_t i = 0; i < s->n_row_chunks; i++) {
+        qv__free(s->rows[i]);
+    }
+    qv__free(s->rows);
+    for (uint32_t i = 0; s->columns && i < s->n_columns; i++) {
+        struct qv__column *c = &s->columns[i];
+        for (uint32_t k = 0; k < c->n_chunks; k++) {
+            qv__free(c->chunks[k]);
+        }
+        for (uint32_t k = 0; c->ord_to_row && k <= s->capacity >> QV__ROW_CHUNK_SHIFT; k++) {
+            qv__free(c->ord_to_row[k]);
+        }
+        qv__free(c->chunks);
+        qv__free(c->ord_to_row);
+    }
+    while (s->blocks) {
+        struct qv__byte_block *next = s->blocks->next;
+        qv__free(s->blocks);
+        s->blocks = next;
+    }
+    qv__map_free(&s->by_id);
+}
+
+/* --- reserving ------------------------------------------------------------------------------------------------ */
+
+static qv_status reserve_bytes(struct qv__segment *s, size_t n)
+{
+    if (s->blocks && s->blocks->size - s->blocks->used >= n) {
+        return QV_OK;
+    }
+    size_t size = s->blocks ? QV_MIN(s->blocks->size * 2, (size_t)1 << 20) : 4096, total;
+    size = QV_MAX(size, n);
+    if (!qv__add_ok(size, sizeof(struct qv__byte_block), &total)) {
+        return QV_ENOMEM;
+    }
+    struct qv__byte_block *b = qv__alloc(s->mem, total);
+    if (!b) {
+        return QV_ENOMEM;
+    }
+    *b = (struct qv__byte_block){.next = s->blocks, .size = size};
+    s->blocks = b;
+    return QV_OK;
+}
+
+static qv_status reserve_rows(struct qv__segment *s, uint32_t upto)
+{
+    while (((uint64_t)s->n_row_chunks << QV__ROW_CHUNK_SHIFT) < upto) {
+        struct qv__row_chunk *c = qv__alloc(s->mem, sizeof *c + (size_t)s->n_columns * QV__ROW_CHUNK * sizeof(uint32_t));
+        if (!c) {
+            return QV_ENOMEM;
+        }
+        s->rows[s->n_row_chunks++] = c;
+    }
+    return QV_OK;
+}
+
+static qv_status reserve_vectors(struct qv__segment *s, struct qv__column *c, uint32_t upto)
+{
+    size_t chunk = (size_t)c->vectors.stride_bytes << c->vectors.chunk_shift;
+    while (((uint64_t)c->n_chunks << c->vectors.chunk_shift) < upto) {
+        uint8_t *p = qv__alloc_aligned(s->mem, 64, chunk);
+        if (!p) {
+            return QV_ENOMEM;
+        }
+        c->chunks[c->n_chunks++] = p;
+    }
+    for (uint32_t k = 0; ((uint64_t)k << QV__ROW_CHUNK_SHIFT) < upto; k++) {
+        if (!c->ord_to_row[k]) {
+            c->ord_to_row[k] = qv__alloc(s->mem, QV__ROW_CHUNK * sizeof(uint32_t));
+            if (!c->ord_to_row[k]) {
+                return QV_ENOMEM;
+            }
+        }
+    }
+    return QV_OK;
+}
+
+qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows, size_t n, struct qv_err *err)
+{
+    uint32_t have = atomic_load(&s->n_rows);
+    if (n > s->capacity - have) {
+        return qv__fail(err, QV_ETOOBIG, "%zu rows do not fit a segment of %" PRIu32, n, s->capacity);
+    }
+    size_t bytes = 0;
+    uint32_t vectors[QV__VECTORS_MAX] = {0};
+    for (size_t i = 0; i < n; i++) {
+        size_t id = rows[i].id.kind == QV__ID_STR ? rows[i].id.len : 0;
+        if (rows[i].payload.n > UINT32_MAX || !qv__add_ok(bytes, rows[i].payload.n + id, &bytes)) {
+            return qv__fail(err, QV_ETOOBIG, "payload of %zu bytes is too large", rows[i].payload.n);
+        }
+        for (uint32_t c = 0; c < s->n_columns; c++) {
+            vectors[c] += rows[i].vectors[c] != NULL;
+        }
+    }
+    qv_status st = reserve_rows(s, have + (uint32_t)n);
+    if (st == QV_OK) {
+        st = reserve_bytes(s, bytes);
+    }
+    for (uint32_t c = 0; st == QV_OK && c < s->n_columns; c++) {
+        st = reserve_vectors(s, &s->columns[c], atomic_load(&s->columns[c].n) + vectors[c]);
+    }
+    if (st == QV_OK) {
+        qv__mutex_lock(&s->lock);
+        st = qv__map_reserve(&s->by_id, n);
+        qv__mutex_unlock(&s->lock);
+    }
+    return st == QV_OK ? QV_OK : qv__fail(err, st, "no memory for %zu rows", n);
+}
+
+/* --- appending --------------------------------------------------------------------------------------------------- */
+
+static const uint8_t *take_bytes(struct qv__segment *s, const void *p, size_t n)
+{
+    uint8_t *at = s->blocks->bytes + s->blocks->used;
+    if (n) {
+        memcpy(at, p, n);
+    }
+    s->blocks->used += n;
+    return at;
+}
+
+static bool id_eq(uint64_t value, const void *key, void *ctx)
+{
+    const struct qv__segment *s = ctx;
+    return qv__id_eq(&qv__row_chunk(s, (uint32_t)value)->id[qv__row_at((uint32_t)value)], key);
+}
+
+static uint32_t append_vector(struct qv__column *c, const float *v, uint32_t row)
+{
+    if (!v) {
+        return QV__NO_ROW;
+    }
+    uint32_t ord = atomic_load_explicit(&c->n, memory_order_relaxed);
+    uint32_t in_chunk = ord & ((1u << c->vectors.chunk_shift) - 1);
+    memcpy(c->chunks[ord >> c->vectors.chunk_shift] + (size_t)in_chunk * c->vectors.stride_bytes, v, c->vectors.stride_bytes);
+    c->ord_to_row[ord >> QV__ROW_CHUNK_SHIFT][qv__row_at(ord)] = row;
+    atomic_store_explicit(&c->n, ord + 1, memory_order_release);
+    return ord;
+}
+
+uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint64_t lsn)
+{
+    uint32_t row = atomic_load_explicit(&s->n_rows, memory_order_relaxed), at = qv__row_at(row);
+    struct qv__row_chunk *c = qv__row_chunk(s, row);
+    c->lsn[at] = lsn;
+    c->expires[at] = r->expires_ms;
+    c->id[at] = r->id;
+    if (r->id.kind == QV__ID_STR) {
+        c->id[at].s = (const char *)take_bytes(s, r->id.s, r->id.len);
+    }
+    c->payload[at] = take_bytes(s, r->payload.p, r->payload.n);
+    c->payload_n[at] = (uint32_t)r->payload.n;
+    uint64_t bytes = r->payload.n;
+    for (uint32_t i = 0; i < s->n_columns; i++) {
+        c->ord[i * QV__ROW_CHUNK + at] = append_vector(&s->columns[i], r->vectors[i], row);
+        bytes += r->vectors[i] ? s->columns[i].vectors.stride_bytes : 0;
+    }
+    if (row == 0) {
+        s->min_lsn = lsn;
+    }
+    atomic_store_explicit(&s->max_lsn, lsn, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->bytes, bytes, memory_order_relaxed);
+    uint64_t hash = qv__id_hash(&r->id);
+    qv__mutex_lock(&s->lock);
+    uint64_t *newest = qv__map_find(&s->by_id, hash, id_eq, &c->id[at], s);
+    c->previous[at] = newest ? (uint32_t)*newest : QV__NO_ROW;
+    /* Published before the map names it, so a reader that finds the row may read it. */
+    atomic_store_explicit(&s->n_rows, row + 1, memory_order_release);
+    if (newest) {
+        *newest = row;
+    } else {
+        qv_status st = qv__map_add(&s->by_id, hash, row);
+        QV_ASSERT(st == QV_OK); /* reserved */
+    }
+    qv__mutex_unlock(&s->lock);
+    return row;
+}
+
+bool qv__growing_find(const struct qv__segment *cs, const struct qv__id *id, uint64_t lsn, uint32_t *row)
+{
+    struct qv__segment *s = (struct qv__segment *)(uintptr_t)cs;
+    bool found = false;
+    qv__mutex_lock(&s->lock);
+    uint64_t *newest = qv__map_find(&s->by_id, qv__id_hash(id), id_eq, id, s);
+    for (uint32_t r = newest ? (uint32_t)*newest : QV__NO_ROW; r != QV__NO_ROW; r = qv__row_chunk(s, r)->previous[qv__row_at(r)]) {
+        if (qv__row_chunk(s, r)->lsn[qv__row_at(r)] <= lsn) {
+            found = qv__dead_alive(&s->dead, r, lsn);
+            *row = r;
+            break;
+        }
+    }
+    qv__mutex_unlock(&s->lock);
+    return found;
+}
+
+/* --- indexing ------------------------------------------------------------------------------------------------------- */
+
+qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomic bool *cancel, struct qv_err *err)
+{
+    qv_status st = QV_OK;
+    qv__mutex_lock(&s->indexing);
+    for (uint32_t i = 0; st == QV_OK && i < s->n_columns; i++) {
+        struct qv__column *c = &s->columns[i];
+        uint32_t n = qv__segment_ords_at(s, i, n_rows);
+        if (n < s->schema->policy.index_rows) {
+            continue;
+        }
+        struct qv__index_params params = c->def->index;
+        params.kind = QV__INDEX_GRAPH;
+        const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+        struct qv__index_env env = {.mem = s->mem, .simd = s->env.simd, .pool = s->env.pool, .threads = s->schema->policy.build_threads, .cancel = cancel};
+        struct qv__index *x = atomic_load(&c->index);
+        if (!x) {
+            st = ops->create(&params, &env, &c->vectors, s->capacity, &x, err);
+            if (st != QV_OK) {
+                break;
+            }
+            atomic_store(&c->index, x);
+        }
+        st = ops->insert(x, &env, n, err);
+    }
+    qv__mutex_unlock(&s->indexing);
+    return st;
+}

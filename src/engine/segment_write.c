@@ -1,0 +1,340 @@
+/* segment_write.c: from rows of existing segments to a sealed file: seal (one growing segment, same row
+ * numbers) and merge (several sealed ones, without the dropped rows).
+ *
+ * Both describe the new rows as references into the sources and share one writer. A graph is either
+ * saved as the growing segment built it, or built over the sources' vectors in place, addressed one by
+ * one; nothing is copied but into the file. */
+#include "engine/segment_impl.h"
+
+/* --- ids and rows ------------------------------------------------------------------------------------------ */
+
+static struct qv__id id_of(void *ctx, uint32_t row)
+{
+    const struct qv__segment_build *b = ctx;
+    return qv__segment_row_id(b->sources[b->rows[row].source], b->rows[row].row);
+}
+
+static const struct qv__segment *source_of(const struct qv__segment_build *b, uint32_t row)
+{
+    return b->sources[b->rows[row].source];
+}
+
+static qv_status write_rows(const struct qv__segment_build *b, struct qv__segw *w, struct qv__manifest_segment *out, struct qv_err *err)
+{
+    bool expires = false;
+    QV_TRY(qv__segw_begin(w, QV__SEC_INSERT_LSN, 0, err));
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        uint64_t lsn = qv__segment_row_lsn(source_of(b, i), b->rows[i].row);
+        out->min_lsn = i == 0 ? lsn : QV_MIN(out->min_lsn, lsn);
+        out->max_lsn = QV_MAX(out->max_lsn, lsn);
+        expires |= qv__segment_row_expires(source_of(b, i), b->rows[i].row) != INT64_MAX;
+        QV_TRY(qv__segw_write(w, &lsn, sizeof lsn, err));
+    }
+    QV_TRY(qv__segw_end(w, err));
+    if (expires) {
+        QV_TRY(qv__segw_begin(w, QV__SEC_EXPIRES, 0, err));
+        for (uint32_t i = 0; i < b->n_rows; i++) {
+            int64_t at = qv__segment_row_expires(source_of(b, i), b->rows[i].row);
+            QV_TRY(qv__segw_write(w, &at, sizeof at, err));
+        }
+        QV_TRY(qv__segw_end(w, err));
+    }
+    uint64_t offset = 0;
+    QV_TRY(qv__segw_begin(w, QV__SEC_PAYLOAD_OFFSETS, 0, err));
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        QV_TRY(qv__segw_write(w, &offset, sizeof offset, err));
+        offset += qv__segment_row_payload(source_of(b, i), b->rows[i].row).n;
+    }
+    QV_TRY(qv__segw_write(w, &offset, sizeof offset, err));
+    QV_TRY(qv__segw_end(w, err));
+    QV_TRY(qv__segw_begin(w, QV__SEC_PAYLOAD_DATA, 0, err));
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        struct qv__bytes p = qv__segment_row_payload(source_of(b, i), b->rows[i].row);
+        QV_TRY(qv__segw_write(w, p.p, p.n, err));
+    }
+    return qv__segw_end(w, err);
+}
+
+/* --- one vector column ----------------------------------------------------------------------------------------- */
+
+struct column_build {
+    uint32_t n_ords;
+    const uint8_t **vectors;  /* by new ordinal: where the source has it */
+    uint32_t *ord_to_row, *row_to_ord;
+    bool identity;
+    struct qv__vectors run;
+};
+
+static void column_free(struct column_build *c)
+{
+    qv__free(c->vectors);
+    qv__free(c->ord_to_row);
+    qv__free(c->row_to_ord);
+}
+
+static qv_status column_gather(const struct qv__segment_build *b, uint32_t column, struct column_build *c, struct qv_err *err)
+{
+    struct qv__mem *mem = b->env->mem;
+    const struct qv__vector_def *def = &b->schema->vectors[column];
+    size_t n = (size_t)b->n_rows + 1;
+    c->vectors = qv__calloc(mem, n, sizeof *c->vectors);
+    c->ord_to_row = qv__calloc(mem, n, sizeof *c->ord_to_row);
+    c->row_to_ord = qv__calloc(mem, n, sizeof *c->row_to_ord);
+    if (!c->vectors || !c->ord_to_row || !c->row_to_ord) {
+        return qv__fail(err, QV_ENOMEM, "no memory to write %" PRIu32 " rows", b->n_rows);
+    }
+    for (uint32_t i = 0; i < b->n_rows; i++) {
+        const float *v = qv__segment_row_vector(source_of(b, i), b->rows[i].row, column);
+        c->row_to_ord[i] = v ? c->n_ords : QV__NO_ROW;
+        if (v) {
+            c->vectors[c->n_ords] = (const uint8_t *)v;
+            c->ord_to_row[c->n_ords++] = i;
+        }
+    }
+    c->identity = c->n_ords == b->n_rows;
+    c->run = (struct qv__vectors){.chunks = c->vectors, .chunk_shift = 0, .stride_bytes = def->dim * (uint32_t)sizeof(float), .dim = def->dim, .datatype = def->datatype, .metric = def->metric};
+    return QV_OK;
+}
+
+struct section_sink {
+    struct qv__index_sink sink;
+    struct qv__segw *w;
+    uint16_t column;
+};
+
+static qv_status put_part(struct qv__index_sink *sink, uint32_t part, const void *bytes, size_t n, struct qv_err *err)
+{
+    struct section_sink *s = QV_CONTAINER_OF(sink, struct section_sink, sink);
+    return qv__segw_put(s->w, (uint16_t)(QV__SEC_INDEX_PART + part), s->column, bytes, n, err);
+}
+
+/* Save the growing graph if it covers everything, else build one if asked. *kind tells which index the file has. */
+static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column, const struct column_build *c,
+                             uint32_t *kind, struct qv_err *err)
+{
+    struct section_sink sink = {.sink = {.part = put_part}, .w = w, .column = (uint16_t)column};
+    struct qv__index *have = b->reuse_graphs ? atomic_load(&b->sources[0]->columns[column].index) : NULL;
+    *kind = QV__INDEX_FLAT;
+    if (have && qv__index_count(have) == c->n_ords) {
+        *kind = QV__INDEX_GRAPH;
+        return have->ops->save(have, &sink.sink, err);
+    }
+    if (!b->build_graphs || c->n_ords < b->schema->policy.index_rows) {
+        return QV_OK;
+    }
+    struct qv__index_params params = b->schema->vectors[column].index;
+    struct qv__index_env env = {.mem = b->env->mem, .simd = b->env->simd, .pool = b->env->pool, .threads = b->schema->policy.build_threads, .cancel = b->cancel};
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    struct qv__index *x = NULL;
+    params.kind = QV__INDEX_GRAPH;
+    QV_TRY(ops->build(&params, &env, &c->run, c->n_ords, &x, err));
+    qv_status st = ops->save(x, &sink.sink, err);
+    ops->free(x);
+    *kind = QV__INDEX_GRAPH;
+    return st;
+}
+
+static qv_status write_column_meta(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column, const struct column_build *c,
+                                   uint32_t kind, struct qv_err *err)
+{
+    const struct qv__vector_def *def = &b->schema->vectors[column];
+    struct qv__column_meta m = {.version = 1,
+                                .name_bytes = (uint32_t)def->name.n,
+                                .dim = def->dim,
+                                .stride_bytes = c->run.stride_bytes,
+                                .n_ords = c->n_ords,
+                                .kind = def->kind,
+                                .datatype = def->datatype,
+                                .metric = def->metric,
+                                .identity = c->identity,
+                                .index_kind = kind,
+                                .m = def->index.m,
+                                .ef_construct = def->index.ef_construct,
+                                .seed = def->index.seed};
+    QV_TRY(qv__segw_begin(w, QV__SEC_VEC_META, (uint16_t)column, err));
+    QV_TRY(qv__segw_write(w, &m, sizeof m, err));
+    QV_TRY(qv__segw_write(w, def->name.p, def->name.n, err));
+    return qv__segw_end(w, err);
+}
+
+static qv_status write_column(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column, struct qv_err *err)
+{
+    struct column_build c = {0};
+    uint16_t n = (uint16_t)column;
+    uint32_t kind = QV__INDEX_FLAT;
+    qv_status st = column_gather(b, column, &c, err);
+    QV_GOTO(st);
+    if (!c.identity) {
+        QV_GOTO(qv__segw_put(w, QV__SEC_VEC_ORD_TO_ROW, n, c.ord_to_row, (size_t)c.n_ords * sizeof *c.ord_to_row, err));
+        QV_GOTO(qv__segw_put(w, QV__SEC_VEC_ROW_TO_ORD, n, c.row_to_ord, (size_t)b->n_rows * sizeof *c.row_to_ord, err));
+    }
+    QV_GOTO(qv__segw_begin(w, QV__SEC_VEC_DATA, n, err));
+    for (uint32_t i = 0; i < c.n_ords; i++) {
+        QV_GOTO(qv__segw_write(w, c.vectors[i], c.run.stride_bytes, err));
+    }
+    QV_GOTO(qv__segw_end(w, err));
+    QV_GOTO(write_index(b, w, column, &c, &kind, err));
+    QV_GOTO(write_column_meta(b, w, column, &c, kind, err));
+out:
+    column_free(&c);
+    return st;
+}
+
+/* --- the file ------------------------------------------------------------------------------------------------------ */
+
+qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manifest_segment *out, struct qv_err *err)
+{
+    struct qv__segw *w = NULL;
+    char name[64];
+    *out = (struct qv__manifest_segment){.segment_id = b->segment_id, .n_rows = b->n_rows, .n_dead = b->n_dead};
+    qv_status st = qv__segw_create(b->env->blobs, b->env->mem, b->segment_id, &w, err);
+    QV_GOTO(st);
+    QV_GOTO(write_rows(b, w, out, err));
+    QV_GOTO(qv__idmap_write(w, b->env->mem, b->n_rows, id_of, (void *)(uintptr_t)b, err));
+    for (uint32_t i = 0; i < b->schema->n_vectors; i++) {
+        QV_GOTO(write_column(b, w, i, err));
+    }
+    if (b->n_dead) {
+        QV_GOTO(qv__segw_put(w, QV__SEC_TOMBSTONES, 0, b->dead, qv__bitset_words(b->n_rows) * sizeof *b->dead, err));
+    }
+    struct qv__segment_meta meta = {.version = 1, .n_rows = b->n_rows, .n_columns = b->schema->n_vectors, .min_lsn = out->min_lsn, .max_lsn = out->max_lsn};
+    QV_GOTO(qv__segw_put(w, QV__SEC_META, 0, &meta, sizeof meta, err));
+    qv__segment_blob_name(b->segment_id, name);
+    struct qv__segw *finishing = w;
+    w = NULL; /* gone whatever finish says */
+    QV_GOTO(qv__segw_finish(finishing, name, &out->file_bytes, err));
+out:
+    qv__segw_abort(w);
+    return st;
+}
+
+static void remove_file(const struct qv__segment_env *env, uint64_t segment_id)
+{
+    char name[64];
+    struct qv_err ignored; /* named by no manifest: removed at the next open at the latest */
+    qv__segment_blob_name(segment_id, name);
+    (void)!env->blobs->ops->remove(env->blobs, name, &ignored);
+}
+
+static qv_status write_and_open(const struct qv__segment_build *b, struct qv__segment **out, struct qv_err *err)
+{
+    struct qv__manifest_segment m;
+    QV_TRY(qv__segment_write(b, &m, err));
+    qv_status st = qv__sealed_open(b->env, b->schema, &m, false, out, err);
+    if (st != QV_OK) {
+        remove_file(b->env, b->segment_id);
+    }
+    return st;
+}
+
+/* --- seal ------------------------------------------------------------------------------------------------------------ */
+
+/* Rows deleted at or below lsn, as words over the segment's rows. */
+static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset *out, struct qv_err *err)
+{
+    if (qv__bitset_init(out, s->mem, qv__segment_rows(s)) != QV_OK) {
+        return qv__fail(err, QV_ENOMEM, "no memory for tombstones");
+    }
+    struct qv__dead *d = &s->dead;
+    qv__mutex_lock(&s->lock);
+    for (uint32_t row = 0; row < out->n_bits; row++) {
+        uint64_t deleted;
+        if (qv__dead_lookup(d, row, &deleted) ? deleted <= lsn : !qv__bit_test_atomic(d->live, row)) {
+            qv__bit_set(out->words, row);
+        }
+    }
+    qv__mutex_unlock(&s->lock);
+    return QV_OK;
+}
+
+qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing, uint64_t segment_id, uint64_t flushed, bool build,
+                           const _Atomic bool *cancel, struct qv__segment **out, struct qv_err *err)
+{
+    uint32_t n = qv__segment_rows(growing);
+    struct qv__bitset dead = {0};
+    struct qv__row_ref *rows = qv__calloc(env->mem, (size_t)n + 1, sizeof *rows);
+    qv_status st = rows ? dead_at(growing, flushed, &dead, err) : qv__fail(err, QV_ENOMEM, "no memory to seal %" PRIu32 " rows", n);
+    for (uint32_t i = 0; rows && i < n; i++) {
+        rows[i] = (struct qv__row_ref){.source = 0, .row = i};
+    }
+    if (st == QV_OK && build && !growing->schema->policy.index_at_seal_only) {
+        st = qv__segment_index(growing, n, cancel, err);
+    }
+    if (st == QV_OK) {
+        struct qv__segment_build b = {.env = env, .schema = growing->schema, .sources = &growing, .rows = rows, .n_rows = n, .segment_id = segment_id,
+                                      .dead = dead.words, .n_dead = (uint32_t)qv__bitset_count(&dead), .reuse_graphs = true, .build_graphs = build, .cancel = cancel};
+        st = write_and_open(&b, out, err);
+    }
+    qv__bitset_free(&dead);
+    qv__free(rows);
+    return st;
+}
+
+/* --- merge ------------------------------------------------------------------------------------------------------------- */
+
+struct merge {
+    struct qv__row_ref *rows;
+    uint32_t n_rows;
+    struct qv__bitset dead;
+    uint32_t n_dead;
+};
+
+/* Lay out the new rows: source after source, rows in order, without the dropped ones. */
+static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segment *const *sources, size_t n, uint64_t drop_lsn, uint64_t flushed,
+                            uint32_t **remaps, struct merge *m, struct qv_err *err)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        total += qv__segment_rows(sources[i]);
+    }
+    if (total > UINT32_MAX - 1) {
+        return qv__fail(err, QV_ETOOBIG, "a segment of %" PRIu64 " rows is too large", total);
+    }
+    m->rows = qv__calloc(env->mem, (size_t)total + 1, sizeof *m->rows);
+    if (!m->rows || qv__bitset_init(&m->dead, env->mem, (size_t)total) != QV_OK) {
+        return qv__fail(err, QV_ENOMEM, "no memory to merge %" PRIu64 " rows", total);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct qv__segment *s = sources[i];
+        uint32_t rows = qv__segment_rows(s);
+        struct qv__bitset dropped = {0}, dead = {0};
+        remaps[i] = qv__calloc(env->mem, (size_t)rows + 1, sizeof *remaps[i]);
+        qv_status st = remaps[i] ? dead_at(s, drop_lsn, &dropped, err) : qv__fail(err, QV_ENOMEM, "no memory to merge");
+        if (st == QV_OK) {
+            st = dead_at(s, flushed, &dead, err);
+        }
+        for (uint32_t row = 0; st == QV_OK && row < rows; row++) {
+            if (qv__bit_test(dropped.words, row)) {
+                remaps[i][row] = QV__NO_ROW;
+                continue;
+            }
+            if (qv__bit_test(dead.words, row)) {
+                qv__bit_set(m->dead.words, m->n_rows);
+                m->n_dead++;
+            }
+            remaps[i][row] = m->n_rows;
+            m->rows[m->n_rows++] = (struct qv__row_ref){.source = (uint32_t)i, .row = row};
+        }
+        qv__bitset_free(&dropped);
+        qv__bitset_free(&dead);
+        QV_TRY(st);
+    }
+    return QV_OK;
+}
+
+qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema, struct qv__segment *const *sources, size_t n,
+                            uint64_t segment_id, uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel, uint32_t **remaps,
+                            struct qv__segment **out, struct qv_err *err)
+{
+    struct merge m = {0};
+    *out = NULL;
+    qv_status st = merge_plan(env, sources, n, drop_lsn, flushed, remaps, &m, err);
+    if (st == QV_OK && m.n_rows) {
+        struct qv__segment_build b = {.env = env, .schema = schema, .sources = sources, .rows = m.rows, .n_rows = m.n_rows, .segment_id = segment_id,
+                                      .dead = m.dead.words, .n_dead = m.n_dead, .build_graphs = true, .cancel = cancel};
+        st = write_and_open(&b, out, err);
+    }
+    qv__bitset_free(&m.dead);
+    qv__free(m.rows);
+    return st;
+}
