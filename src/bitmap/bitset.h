@@ -3,7 +3,8 @@
  * What it is: the only form of a set that index walks, filters and liveness read: membership is one
  * load and one shift.
  * What it is not: compressed; sets that live in payload indexes are.
- * Threads: readers and one writer may run together through the _atomic calls; the rest one at a time. */
+ * Threads: readers and one writer may run together through the _atomic calls; the rest one at a
+ * time. */
 #ifndef QV_BITMAP_BITSET_H
 #define QV_BITMAP_BITSET_H
 
@@ -16,26 +17,34 @@ struct qv__bitset {
     size_t n_bits;
 };
 
-static inline size_t qv__bitset_words(size_t n_bits) { return (n_bits + 63) / 64; }
+static inline size_t qv__bitset_words(size_t n_bits)
+{
+    return (n_bits + 63) / 64;
+}
 static inline bool qv__bit_test(const uint64_t *words, size_t i)
 {
     return (words[i >> 6] >> (i & 63)) & 1u;
 }
-static inline void qv__bit_set(uint64_t *words, size_t i) { words[i >> 6] |= UINT64_C(1) << (i & 63); }
+static inline void qv__bit_set(uint64_t *words, size_t i)
+{
+    words[i >> 6] |= UINT64_C(1) << (i & 63);
+}
 static inline void qv__bit_clear(uint64_t *words, size_t i)
 {
     words[i >> 6] &= ~(UINT64_C(1) << (i & 63));
 }
 
-/* All bits clear. Owner: caller, with qv__bitset_free. */
+/* All bits clear. Owner: caller, with qv__bitset_free. Errors: QV_ENOMEM; *s is then empty, and
+ * safe to free. */
 qv_status qv__bitset_init(struct qv__bitset *s, struct qv__mem *mem, size_t n_bits) QV_MUST_USE;
-void qv__bitset_free(struct qv__bitset *s);
-void qv__bitset_fill(struct qv__bitset *s, size_t begin, size_t end); /* set [begin, end) */
-void qv__bitset_and(struct qv__bitset *dst, const struct qv__bitset *src);     /* equal sizes */
+void qv__bitset_free(struct qv__bitset *s); /* NULL-safe, leaves *s empty */
+void qv__bitset_fill(struct qv__bitset *s, size_t begin, size_t end);      /* [begin, end) */
+void qv__bitset_and(struct qv__bitset *dst, const struct qv__bitset *src); /* equal sizes */
 void qv__bitset_or(struct qv__bitset *dst, const struct qv__bitset *src);
 void qv__bitset_andnot(struct qv__bitset *dst, const struct qv__bitset *src);
 void qv__bitset_not(struct qv__bitset *s);
 size_t qv__bitset_count(const struct qv__bitset *s);
+/* The same for words without a set; bits past n_bits do not count. */
 size_t qv__bits_count(const uint64_t *words, size_t n_bits);
 /* Smallest set bit >= from, or n_bits. */
 size_t qv__bitset_next(const struct qv__bitset *s, size_t from);
