@@ -1,0 +1,28 @@
+/* neon_main.c: the cases of simd_cases.h without a test framework, for tools/check_neon.sh, which
+ * builds this for another processor and runs it under an emulator. */
+#include "simd_cases.h"
+
+int main(void)
+{
+    unsigned passed = 0, failed = 0;
+    for (int isa = 0; isa < QV__ISAS; isa++) {
+        const struct qv__simd *s = qv__simd_table((enum qv__isa)isa);
+        if (s == NULL) {
+            continue;
+        }
+        for (size_t i = 0; i < SIMD_CASES; i++) {
+            bool ok = simd_case_run(i, s);
+            printf("%s: %s, %s\n", ok ? "ok" : "FAILED", s->name, simd_cases[i].name);
+            passed += ok;
+            failed += !ok;
+        }
+    }
+#if defined(__aarch64__)
+    bool best = qv__simd_best(NULL)->isa == QV__ISA_NEON;
+    printf("%s: neon is the best table here\n", best ? "ok" : "FAILED");
+    passed += best;
+    failed += !best;
+#endif
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed == 0 && passed > 0 ? 0 : 1;
+}
