@@ -4,8 +4,8 @@
  * What it is not: visible outside engine/; the face is db.h.
  *
  * Locks, outside in (ranks of base/thread.h): db->ddl (one catalog change or checkpoint at a time) ->
- * db->catalog (names) -> collection->lock (schema) -> shard->write (write order, shards in rising
- * number) -> shard->view_lock -> commit -> log. No I/O happens under catalog, collection, write or view locks. */
+ * db->catalog (names) -> shard->write (write order, shards in rising number) -> shard->view_lock ->
+ * segment->lock -> collection->lock (schema pointer) -> commit -> log. No I/O happens under any of them but ddl. */
 #ifndef QV_ENGINE_COLLECTION_H
 #define QV_ENGINE_COLLECTION_H
 

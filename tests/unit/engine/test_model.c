@@ -365,6 +365,10 @@ static void run(uint64_t seed, uint32_t shards, int threads, unsigned steps)
     fix_open(&m->f, threads);
     qv__rng_seed(&m->rng, seed);
     create(m, shards);
+    if (getenv("MODEL_SEED")) {
+        seed = strtoull(getenv("MODEL_SEED"), NULL, 10);
+        qv__rng_seed(&m->rng, seed);
+    }
     print_message("model: seed %llu, %u shards, threads %d, %u steps\n", (unsigned long long)seed, shards, threads, steps);
     for (unsigned i = 0; i < steps; i++) {
         struct qv__arena a;
@@ -411,23 +415,30 @@ static void run(uint64_t seed, uint32_t shards, int threads, unsigned steps)
     test_free(m);
 }
 
+/* MODEL_STEPS=N makes every run N steps long: the long mode. */
+static unsigned steps_of(unsigned steps)
+{
+    const char *more = getenv("MODEL_STEPS");
+    return more ? (unsigned)strtoul(more, NULL, 10) : steps;
+}
+
 static void test_model_one_shard(void **state)
 {
     (void)state;
-    run(1, 1, 2, 400);
+    run(1, 1, 2, steps_of(400));
 }
 
 static void test_model_three_shards(void **state)
 {
     (void)state;
-    run(2, 3, 2, 400);
+    run(2, 3, 2, steps_of(400));
 }
 
 static void test_model_stepped(void **state)
 {
     (void)state;
-    run(3, 1, -1, 300);
-    run(4, 3, -1, 300);
+    run(3, 1, -1, steps_of(300));
+    run(4, 3, -1, steps_of(300));
 }
 
 int main(void)
