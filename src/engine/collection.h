@@ -40,6 +40,7 @@ struct qv__shard {
     struct qv__mutex maintenance;       /* one seal, merge or checkpoint at a time; outermost of all */
     _Atomic bool job_due;               /* a maintenance task is queued or running */
     _Atomic bool index_due;             /* an indexing task is queued or running */
+    _Atomic uint64_t retry_ns;          /* after a failure no task is queued before this (monotonic) */
 };
 
 struct qv__collection {

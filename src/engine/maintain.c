@@ -14,6 +14,8 @@
 
 /* Indexing waits for so many rows: fewer are cheaper to scan. */
 #define INDEX_BATCH_ROWS 512u
+/* After a failed task (no memory, no space) the next one waits this long. */
+#define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
 /* Finish a graph at a flush without build when no more than this is missing. */
 #define INDEX_TAIL_ROWS 4096u
 
@@ -42,9 +44,10 @@ static bool stopping(const struct qv__collection *c)
     return atomic_load(&c->db->closing) || atomic_load(&c->dropped);
 }
 
-static void complain(const struct qv__shard *s, const char *what, qv_status st, const struct qv_err *err)
+static void complain(struct qv__shard *s, const char *what, qv_status st, const struct qv_err *err)
 {
     if (st != QV_ECANCELLED) {
+        atomic_store(&s->retry_ns, qv__mono_ns(s->collection->db->clock) + RETRY_NS);
         qv__log_line(s->collection->db->logger, QV__LEVEL_ERROR, "maintain", "%s of `%s` shard %" PRIu32 " failed: %s", what,
                      s->collection->name, s->number, err->message);
     }
@@ -476,7 +479,8 @@ static void maintain_task(struct qv__task *task)
 static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due)
 {
     struct qv__collection *c = s->collection;
-    if (atomic_exchange(due, true)) {
+    uint64_t retry_ns = atomic_load(&s->retry_ns);
+    if ((retry_ns && qv__mono_ns(c->db->clock) < retry_ns) || atomic_exchange(due, true)) {
         return;
     }
     struct shard_task *t = qv__alloc(c->mem, sizeof *t);
