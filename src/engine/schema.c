@@ -94,6 +94,7 @@ static void defaults_fill(struct qv__schema *s)
     s->shard_number = s->shard_number ? s->shard_number : 1;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__index_params *x = &s->vectors[i].index;
+        x->kind = QV__INDEX_GRAPH; /* the only kind a column may ask for; few rows are scanned whatever it says */
         x->m = x->m ? x->m : 16;
         x->ef_construct = x->ef_construct ? x->ef_construct : 128;
         x->seed = x->seed ? x->seed : UINT64_C(0x51756976657231);
