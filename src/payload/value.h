@@ -1,15 +1,18 @@
 /* value.h: payload as typed binary values.
  *
- * What it is: one encoding for null, bool, i64, u64, f64, string, array and object (member order kept)
- * that is read in place: every container carries its byte length, so that a path is followed by
- * skipping. Stored in rows and in the log; format 1, see docs/internals/PAYLOAD.md.
+ * What it is: one encoding for null, bool, i64, u64, f64, string, array and object (member order
+ * kept) that is read in place: every container carries its byte length, so that a path is followed
+ * by skipping. Stored in rows and in the log; format 1, see docs/internals/PAYLOAD.md.
  * What it is not: JSON text; conversion both ways is here.
  *
  * Encoding: tag byte, then
- *   null: nothing; false / true: nothing (two tags); i64, u64, f64: 8 bytes; string: varint length, bytes;
- *   array: varint body length, varint count, elements; object: varint body length, varint count,
- *   then per member: varint key length, key bytes, value.
- * Depth is at most 64, keys at most 65,535 bytes, at most 10,000 members per object (limits of the JSON parser as well).
+ *   null, false, true   nothing
+ *   i64, u64, f64       8 bytes
+ *   string              varint length, bytes
+ *   array               varint length of what follows, varint count, elements
+ *   object              varint length of what follows, varint count, per member: varint key length,
+ *                       key bytes, value
+ * Depth is at most 64, keys at most 65,535 bytes, at most 10,000 members per object, no key twice.
  * Threads: any (pure functions). */
 #ifndef QV_PAYLOAD_VALUE_H
 #define QV_PAYLOAD_VALUE_H
@@ -32,7 +35,7 @@ enum qv__tag {
 /* A decoded head of a value in place. */
 struct qv__value {
     enum qv__tag tag;
-    uint32_t count;        /* ARR, OBJ */
+    uint32_t count; /* ARR, OBJ */
     union {
         int64_t i;
         uint64_t u;
@@ -40,25 +43,29 @@ struct qv__value {
         struct qv__str s;
         struct qv__bytes body; /* ARR, OBJ: elements / members */
     };
-    const uint8_t *end;    /* first byte after the value */
+    const uint8_t *end; /* first byte after the value */
 };
 
 /* Read one value at p; false on malformed bytes. */
 bool qv__value_read(const uint8_t *p, const uint8_t *end, struct qv__value *out);
-/* Whole-structure check of untrusted bytes: exactly one object, well-formed UTF-8 is NOT checked. */
+/* Whole-structure check of untrusted bytes: exactly one object. That text is UTF-8 and that no key
+ * is there twice is NOT checked. Readers are safe on any bytes; edits and evaluation take what
+ * cannot be read as missing. */
 bool qv__payload_valid(struct qv__bytes row);
 
-/* Iterate a container: start with it->p = NULL; false at the end. */
+/* Iterate a container (anything else is empty); false at the end. `key` may be NULL. */
 struct qv__value_iter {
     const uint8_t *p, *end;
     uint32_t left;
     bool object;
 };
 void qv__value_iter_init(struct qv__value_iter *it, const struct qv__value *container);
-bool qv__value_iter_next(struct qv__value_iter *it, struct qv__str *key /* objects */, struct qv__value *out);
+bool qv__value_iter_next(struct qv__value_iter *it, struct qv__str *key /* objects */,
+                         struct qv__value *out);
 
-/* JSON object or null -> row bytes. QV_EINVAL for other kinds, QV_ETOOBIG for a limit. An empty
- * payload is an empty object: 3 bytes. */
+/* JSON object or null (or absent) -> row bytes, behind what is in `out`. An empty payload is an
+ * empty object: 3 bytes. Of equal keys the first place and the last value count. On an error
+ * nothing is added. QV_EINVAL for other kinds, QV_ETOOBIG for a limit, QV_ENOMEM. */
 qv_status qv__payload_from_json(struct qv__buf *out, qv__json v, struct qv_err *err) QV_MUST_USE;
 /* Any value. */
 qv_status qv__value_from_json(struct qv__buf *out, qv__json v, struct qv_err *err) QV_MUST_USE;
@@ -78,26 +85,33 @@ struct qv__path {
 };
 /* QV_EINVAL with position and reason. */
 qv_status qv__path_parse(struct qv__str text, struct qv__path *out, struct qv_err *err) QV_MUST_USE;
-/* Call back for every value the path reaches; `[]` fans out, and as in the peers a plain key step into an
- * array of objects does not. cb returns false to stop. Returns the number of calls. */
+/* Call back for every value the path reaches; `[]` fans out, and as in the peers a plain key step
+ * into an array of objects does not. cb returns false to stop. Returns the number of calls. */
 size_t qv__path_each(struct qv__bytes row, const struct qv__path *path,
                      bool (*cb)(void *ctx, const struct qv__value *v), void *ctx);
 
-/* Row edits: new row into `out`, the old one untouched (the two must not overlap).
- * merge: members of `patch` (an object row) replace or are added to those of the row, at the object
- * `at` leads to (NULL = the root; missing objects on the way are made; `[]` applies to each element). */
+/* Row edits: the new row goes behind what is in `out`, which must not be where the old one lies;
+ * the old one is untouched, and on an error nothing is added. QV_ETOOBIG for a limit, QV_ENOMEM.
+ *
+ * merge: members of `patch` (an object row) replace or are added to those of the row, null removes
+ * the member; at the object `at` leads to (NULL = the root). A key step makes an object of whatever
+ * is not one, `[]` and `[n]` an empty array; `[]` applies to each element. */
 qv_status qv__payload_merge(struct qv__buf *out, struct qv__bytes row, struct qv__bytes patch,
                             const struct qv__path *at, struct qv_err *err) QV_MUST_USE;
-/* Remove what each path leads to; a missing one is no error. */
-qv_status qv__payload_remove(struct qv__buf *out, struct qv__bytes row, const struct qv__path *paths,
-                             size_t n_paths, struct qv_err *err) QV_MUST_USE;
+/* Remove what each path leads to; a missing one is no error. A last `[]` empties the array, a last
+ * `[n]` removes nothing (it would not be idempotent). */
+qv_status qv__payload_remove(struct qv__buf *out, struct qv__bytes row,
+                             const struct qv__path *paths, size_t n_paths,
+                             struct qv_err *err) QV_MUST_USE;
 
-/* with_payload: all, none, include these paths, exclude these paths (nested objects keep their shape). */
+/* with_payload: all, none (written as null), include or exclude these paths; objects and arrays
+ * keep their shape. As in the peer only `[]` names the elements of an array here, `[n]` none. */
 struct qv__payload_selector {
     enum { QV__SELECT_NONE, QV__SELECT_ALL, QV__SELECT_INCLUDE, QV__SELECT_EXCLUDE } kind;
     const struct qv__path *paths; /* borrowed */
     size_t n_paths;
 };
-void qv__payload_select_json(struct qv__jw *w, struct qv__bytes row, const struct qv__payload_selector *sel);
+void qv__payload_select_json(struct qv__jw *w, struct qv__bytes row,
+                             const struct qv__payload_selector *sel);
 
 #endif

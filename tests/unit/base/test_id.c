@@ -88,7 +88,7 @@ static void uuid_forms(void **state)
         "550e8400e29b41d4a716446655440000",
         "550E8400E29B41D4a716446655440000",
         "{" UUID_A "}",
-        "urn:uuid:" UUID_A,
+        ("urn:uuid:" UUID_A),
         "urn:uuid:550E8400-E29B-41D4-A716-446655440000",
     };
     static const uint8_t want[16] = {0x55, 0x0e, 0x84, 0x00, 0xe2, 0x9b, 0x41, 0xd4,
