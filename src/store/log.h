@@ -75,7 +75,10 @@ static inline qv_status qv__log_flush(struct qv__log *l, uint64_t *durable_lsn, 
 {
     return l->ops->flush(l, durable_lsn, err);
 }
-/* Hand every record with lsn >= from_lsn to fn, in order; must be called once after open. */
+/* Hand every record with lsn >= from_lsn to fn, in order; must be called once after open, before the
+ * first append (which is refused with QV_EINVAL until then). from_lsn 0 = from the oldest there is; else
+ * records missing between from_lsn and the oldest, or up to from_lsn - 1, are QV_ECORRUPT. What was
+ * handed out is durable: a record that was written but not synced before a crash is made so at open. */
 static inline qv_status qv__log_replay(struct qv__log *l, uint64_t from_lsn, qv__log_replay_fn fn,
                                        void *arg, struct qv_err *err)
 {
@@ -111,7 +114,8 @@ qv_status qv__log_local_open(struct qv__io *io, const char *dir, struct qv__mem 
                              const struct qv__log_local_options *options, struct qv__log **out,
                              struct qv_err *err) QV_MUST_USE;
 
-/* Print every record head readably, damaged ones included (`quiver check`, dump). Never changes a byte. */
+/* Report on every file of a closed log, damaged ones included (`quiver check`). Never changes a byte.
+ * QV_OK when all could be looked at: damage is in the reports (a torn tail is no damage). */
 struct qv__log_file_report {
     char name[64];
     uint64_t file_bytes, first_lsn, last_lsn, records, valid_bytes;

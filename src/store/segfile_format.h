@@ -1,0 +1,43 @@
+/* segfile_format.h: the bytes of a segment file, shared by its writer and its reader.
+ * What they mean is in docs/internals/SEGMENT.md. */
+#ifndef QV_STORE_SEGFILE_FORMAT_H
+#define QV_STORE_SEGFILE_FORMAT_H
+
+#include "base/crc32c.h"
+#include "store/format.h"
+#include "store/segfile.h"
+
+#define QV__SEG_HEAD_BYTES  4096u
+#define QV__SEG_BLOCK_BYTES ((size_t)64 * 1024)
+#define QV__SEG_ALIGN       64u   /* of every section */
+#define QV__SEG_BIG_ALIGN   4096u /* of a section of at least a block */
+#define QV__SEG_ENTRY_BYTES 32u
+#define QV__SEG_ENTRIES_OFF 128u
+#define QV__SEG_DATA_OFF    ((uint64_t)QV__SEG_HEAD_BYTES)
+
+_Static_assert(QV__SEG_ENTRIES_OFF + QV__SECTIONS_MAX * QV__SEG_ENTRY_BYTES <=
+                   QV__SEG_HEAD_BYTES - 4,
+               "the section table fits the head");
+
+static const struct qv__format qv__seg_format = {
+    .magic = "QVSEG\r\n\x1a",
+    .noun = "segment file",
+    .major = 1,
+    .head_bytes = QV__SEG_HEAD_BYTES,
+};
+
+struct qv__seg_entry {
+    uint16_t kind, column;
+    uint64_t off, bytes;
+};
+
+/* Start of the checksum of a block (or of the table: block UINT64_MAX) of this file. */
+static inline uint32_t qv__seg_crc_seed(uint64_t file_id, uint64_t block)
+{
+    uint8_t b[16];
+    qv__store_u64(b, file_id);
+    qv__store_u64(b + 8, block);
+    return qv__crc32c(0, b, sizeof b);
+}
+
+#endif
