@@ -36,6 +36,9 @@ struct qv_options {
     uint64_t memory_bytes;  /* budget; 0 = none. Work that would pass it is refused with QV_ENOMEM */
     int threads;            /* workers; 0 = number of CPUs, at least 2 */
     bool read_only;         /* refuse writes */
+    /* Defaults of collections that name none: shards (0 = 1), rows of a growing segment before it is
+     * sealed (0 = 65,536), segments of one size that are merged into one (0 = 4). */
+    uint32_t shards, seal_rows, merge_fanin;
     /* Called for every log line, from any thread; NULL = silent. level: 0 debug … 3 error */
     void (*log)(void *ctx, int level, const char *component, const char *message);
     void *log_ctx;
