@@ -7,7 +7,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct qv__mem *mem = qv__mem_root("fuzz", (size_t)64 << 20);
-    struct qv__vector_def defs[2] = {{.name = QV__STR(""), .metric = QV__COSINE, .dim = 3}, {.name = QV__STR("b"), .metric = QV__L1, .dim = 2}};
+    struct qv__vector_def defs[2] = {{.name = QV__STR(""), .metric = QV__COSINE, .dim = 3},
+                                     {.name = QV__STR("b"), .metric = QV__L1, .dim = 2}};
     struct qv__schema from = {.vectors = defs, .n_vectors = 2, .shard_number = 2}, *schema = NULL;
     struct qv__arena arena;
     struct qv__record_part *parts = NULL, *again = NULL;
@@ -16,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qv__arena_init(&arena, mem);
     if (qv__schema_create(mem, &from, &schema, NULL) == QV_OK &&
         qv__record_collection((struct qv__bytes){data, size}, &id, NULL) == QV_OK &&
-        qv__record_decode((struct qv__bytes){data, size}, schema, &arena, &parts, &n, NULL) == QV_OK) {
+        qv__record_decode((struct qv__bytes){data, size}, schema, &arena, &parts, &n, NULL) ==
+            QV_OK) {
         struct qv__buf out;
         qv__buf_init(&out, mem);
         qv__record_begin(&out, id, (uint32_t)n);
@@ -24,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             qv__record_part(&out, parts[i].shard, schema, parts[i].effects, parts[i].n);
         }
         if (!out.failed) {
-            qv_status st = qv__record_decode(qv__buf_bytes(&out), schema, &arena, &again, &n_again, NULL);
+            qv_status st =
+                qv__record_decode(qv__buf_bytes(&out), schema, &arena, &again, &n_again, NULL);
             QV_ASSERT((st == QV_OK && n_again == n) || st == QV_ENOMEM);
         }
         qv__buf_free(&out);

@@ -1,8 +1,9 @@
 /* make_clustered.c: a seeded set of clustered vectors with exact truth, for comparisons.
  *
  * Usage: make_clustered OUT_DIR N N_QUERIES DIM N_CLUSTERS SPREAD SEED
- * Writes base.fvecs, queries.fvecs and truth.ivecs (the 100 nearest by squared distance). Centres are
- * standard normal; a vector is a centre plus SPREAD times normal noise; queries are drawn alike. */
+ * Writes base.fvecs, queries.fvecs and truth.ivecs (the 100 nearest by squared distance). Centres
+ * are standard normal; a vector is a centre plus SPREAD times normal noise; queries are drawn
+ * alike. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,11 +24,13 @@ static uint64_t next(void)
 
 static float gauss(void)
 {
-    double u = ((double)(next() >> 11) + 1) / 9007199254740993.0, v = (double)(next() >> 11) / 9007199254740992.0;
+    double u = ((double)(next() >> 11) + 1) / 9007199254740993.0,
+           v = (double)(next() >> 11) / 9007199254740992.0;
     return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
 }
 
-static void fill(float *out, size_t n, size_t dim, const float *centres, size_t n_centres, float spread)
+static void fill(float *out, size_t n, size_t dim, const float *centres, size_t n_centres,
+                 float spread)
 {
     for (size_t i = 0; i < n; i++) {
         const float *c = centres + (next() % n_centres) * dim;
@@ -54,7 +57,8 @@ static void write_rows(const char *dir, const char *name, const void *rows, size
     FILE *f = create(dir, name);
     int32_t d = (int32_t)width;
     for (size_t i = 0; i < n; i++) {
-        if (fwrite(&d, 4, 1, f) != 1 || fwrite((const char *)rows + i * width * 4, 4, width, f) != width) {
+        if (fwrite(&d, 4, 1, f) != 1 ||
+            fwrite((const char *)rows + i * width * 4, 4, width, f) != width) {
             perror(name);
             exit(1);
         }
@@ -82,14 +86,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: make_clustered OUT_DIR N N_QUERIES DIM N_CLUSTERS SPREAD SEED\n");
         return 2;
     }
-    size_t n = strtoul(argv[2], NULL, 10), nq = strtoul(argv[3], NULL, 10), dim = strtoul(argv[4], NULL, 10), nc = strtoul(argv[5], NULL, 10);
+    size_t n = strtoul(argv[2], NULL, 10), nq = strtoul(argv[3], NULL, 10),
+           dim = strtoul(argv[4], NULL, 10), nc = strtoul(argv[5], NULL, 10);
     float spread = strtof(argv[6], NULL);
     state = strtoull(argv[7], NULL, 10);
     if (n < TRUTH || !nq || !dim || !nc) {
         fprintf(stderr, "make_clustered: N must be at least %d, the others at least 1\n", TRUTH);
         return 2;
     }
-    float *centres = malloc(nc * dim * 4), *base = malloc(n * dim * 4), *queries = malloc(nq * dim * 4);
+    float *centres = malloc(nc * dim * 4), *base = malloc(n * dim * 4),
+          *queries = malloc(nq * dim * 4);
     int32_t *truth = malloc(nq * TRUTH * 4);
     struct near *all = malloc(n * sizeof *all);
     if (!centres || !base || !queries || !truth || !all) {

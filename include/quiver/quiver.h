@@ -1,15 +1,15 @@
 /* quiver.h: the whole public interface of libquiver.
  *
  * What it is: an embedded vector database. A handle is a directory; one process opens it at a time.
- * Writes are durable when a call returns (or when its result says so), searchable at the same moment,
- * and atomic per call. The same requests the server answers can be made without a socket:
+ * Writes are durable when a call returns (or when its result says so), searchable at the same
+ * moment, and atomic per call. The same requests the server answers can be made without a socket:
  * qv_request(). The typed calls skip JSON and are strict: what is not exactly right is refused.
  * What it is not: a client; nothing here opens a network connection.
  *
  * Conventions. Pointers passed in are borrowed for the call unless a line says otherwise. Functions
- * return a qv_status; detail goes into a caller-owned struct qv_err (may be NULL). On an error nothing
- * was changed. Bad input never aborts. Text is UTF-8.
- * Threads: every function from any thread, unless its `Threads:` line says otherwise. */
+ * return a qv_status; detail goes into a caller-owned struct qv_err (may be NULL). On an error
+ * nothing was changed. Bad input never aborts. Text is UTF-8. Threads: every function from any
+ * thread, unless its `Threads:` line says otherwise. */
 #ifndef QUIVER_H
 #define QUIVER_H
 
@@ -29,15 +29,15 @@ typedef struct qv_db qv_db;
 /* "0.1.0". Threads: any. */
 QV_API const char *qv_version(void);
 
-/* --- open and close ------------------------------------------------------------------------------- */
+/* --- open and close --- */
 
 struct qv_options {
-    size_t size;            /* sizeof(struct qv_options): set by QV_OPTIONS_INIT */
-    uint64_t memory_bytes;  /* budget; 0 = none. Work that would pass it is refused with QV_ENOMEM */
-    int threads;            /* workers; 0 = number of CPUs, at least 2 */
-    bool read_only;         /* refuse writes */
-    /* Defaults of collections that name none: shards (0 = 1), rows of a growing segment before it is
-     * sealed (0 = 65,536), segments of one size that are merged into one (0 = 4). */
+    size_t size;           /* sizeof(struct qv_options): set by QV_OPTIONS_INIT */
+    uint64_t memory_bytes; /* budget; 0 = none. Work that would pass it is refused with QV_ENOMEM */
+    int threads;           /* workers; 0 = number of CPUs, at least 2 */
+    bool read_only;        /* refuse writes */
+    /* Defaults of collections that name none: shards (0 = 1), rows of a growing segment before it
+     * is sealed (0 = 65,536), segments of one size that are merged into one (0 = 4). */
     uint32_t shards, seal_rows, merge_fanin;
     /* Called for every log line, from any thread; NULL = silent. level: 0 debug … 3 error */
     void (*log)(void *ctx, int level, const char *component, const char *message);
@@ -55,11 +55,11 @@ struct qv_options {
 QV_API QV_MUST_USE qv_status qv_open(const char *path, const struct qv_options *options, qv_db **db,
                                      struct qv_err *err);
 
-/* Finish running work, checkpoint, release. The handle is gone whatever is returned; NULL is allowed.
- * Threads: one, while no other call on this handle runs. */
+/* Finish running work, checkpoint, release. The handle is gone whatever is returned; NULL is
+ * allowed. Threads: one, while no other call on this handle runs. */
 QV_API qv_status qv_close(qv_db *db, struct qv_err *err);
 
-/* --- values ----------------------------------------------------------------------------------------- */
+/* --- values --- */
 
 enum qv_metric { QV_COSINE = 0, QV_DOT = 1, QV_EUCLID = 2, QV_MANHATTAN = 3 };
 
@@ -85,111 +85,120 @@ static inline struct qv_id qv_id_u64(uint64_t n)
     return id;
 }
 
-/* --- collections -------------------------------------------------------------------------------------- */
+/* --- collections --- */
 
 struct qv_vector_config {
-    const char *name;       /* NULL or "" = the default vector */
-    uint32_t size;          /* elements, 1..65536 */
+    const char *name; /* NULL or "" = the default vector */
+    uint32_t size;    /* elements, 1..65536 */
     enum qv_metric metric;
-    uint32_t m;             /* links per graph node; 0 = 16; 2..512 */
-    uint32_t ef_construct;  /* beam width while building; 0 = 128; 4..65536 */
+    uint32_t m;            /* links per graph node; 0 = 16; 2..512 */
+    uint32_t ef_construct; /* beam width while building; 0 = 128; 4..65536 */
 };
 struct qv_collection_config {
     const struct qv_vector_config *vectors;
-    size_t n_vectors;       /* 0..16 */
-    uint32_t shards;        /* 0 = 1; up to 256 */
-    bool bulk;              /* no graph for fresh rows until they are sealed: for loads followed by qv_optimize */
-    uint32_t seal_rows;     /* rows of a growing segment before it is sealed; 0 = 65,536 */
+    size_t n_vectors; /* 0..16 */
+    uint32_t shards;  /* 0 = 1; up to 256 */
+    bool
+        bulk; /* no graph for fresh rows until they are sealed: for loads followed by qv_optimize */
+    uint32_t seal_rows; /* rows of a growing segment before it is sealed; 0 = 65,536 */
 };
 
 /* Errors: QV_EEXISTS, QV_EVALIDATION, QV_EINVAL (names field, value, limit). Durable on return. */
 QV_API QV_MUST_USE qv_status qv_create_collection(qv_db *db, const char *name,
-                                                  const struct qv_collection_config *config, struct qv_err *err);
+                                                  const struct qv_collection_config *config,
+                                                  struct qv_err *err);
 /* QV_ENOTFOUND if there is none. */
 QV_API QV_MUST_USE qv_status qv_drop_collection(qv_db *db, const char *name, struct qv_err *err);
 /* Number of points. filter_json: NULL = all. Exact. */
-QV_API QV_MUST_USE qv_status qv_count(qv_db *db, const char *collection, const char *filter_json, uint64_t *count,
-                                      struct qv_err *err);
+QV_API QV_MUST_USE qv_status qv_count(qv_db *db, const char *collection, const char *filter_json,
+                                      uint64_t *count, struct qv_err *err);
 /* Seal and index everything, and merge each shard into one segment; returns when done. */
 QV_API QV_MUST_USE qv_status qv_optimize(qv_db *db, const char *collection, struct qv_err *err);
 
-/* --- writes -------------------------------------------------------------------------------------------- */
+/* --- writes --- */
 
 struct qv_vector {
-    const char *name;       /* NULL or "" = the default vector */
+    const char *name; /* NULL or "" = the default vector */
     const float *values;
-    uint32_t size;          /* elements; must equal the collection's */
+    uint32_t size; /* elements; must equal the collection's */
 };
 struct qv_point {
     struct qv_id id;
     const struct qv_vector *vectors;
-    size_t n_vectors;       /* a point may lack vectors */
-    const char *payload;    /* JSON object, NUL-terminated; NULL = none */
+    size_t n_vectors;    /* a point may lack vectors */
+    const char *payload; /* JSON object, NUL-terminated; NULL = none */
 };
 
-/* Insert points or replace those with the same id; all or nothing; durable and searchable on return.
- * Errors: QV_ENOTFOUND (collection), QV_EINVAL (unknown vector, wrong size, NaN or infinity, bad JSON;
- * names the point's position), QV_ENOSPC, QV_ENOMEM, QV_EREADONLY. */
-QV_API QV_MUST_USE qv_status qv_upsert(qv_db *db, const char *collection, const struct qv_point *points, size_t n,
-                                       struct qv_err *err);
+/* Insert points or replace those with the same id; all or nothing; durable and searchable on
+ * return. Errors: QV_ENOTFOUND (collection), QV_EINVAL (unknown vector, wrong size, NaN or
+ * infinity, bad JSON; names the point's position), QV_ENOSPC, QV_ENOMEM, QV_EREADONLY. */
+QV_API QV_MUST_USE qv_status qv_upsert(qv_db *db, const char *collection,
+                                       const struct qv_point *points, size_t n, struct qv_err *err);
 /* Delete by ids; ids that do not exist are ignored. Durable on return. */
-QV_API QV_MUST_USE qv_status qv_delete(qv_db *db, const char *collection, const struct qv_id *ids, size_t n,
-                                       struct qv_err *err);
+QV_API QV_MUST_USE qv_status qv_delete(qv_db *db, const char *collection, const struct qv_id *ids,
+                                       size_t n, struct qv_err *err);
 /* Delete what matches a filter; *n_deleted may be NULL. */
-QV_API QV_MUST_USE qv_status qv_delete_where(qv_db *db, const char *collection, const char *filter_json,
-                                             uint64_t *n_deleted, struct qv_err *err);
+QV_API QV_MUST_USE qv_status qv_delete_where(qv_db *db, const char *collection,
+                                             const char *filter_json, uint64_t *n_deleted,
+                                             struct qv_err *err);
 
-/* --- reads ----------------------------------------------------------------------------------------------- */
+/* --- reads
+ * -----------------------------------------------------------------------------------------------
+ */
 
 struct qv_hit {
-    struct qv_id id;              /* a string id is owned by the result */
-    uint64_t version;             /* grows with every change of the point */
-    float score;                  /* cosine, dot: larger is nearer; euclid, manhattan: smaller */
-    const char *payload;          /* JSON object, NUL-terminated; NULL unless asked; owned by the result */
-    const struct qv_vector *vectors; /* NULL unless asked; owned by the result; cosine vectors are normalised */
+    struct qv_id id;     /* a string id is owned by the result */
+    uint64_t version;    /* grows with every change of the point */
+    float score;         /* cosine, dot: larger is nearer; euclid, manhattan: smaller */
+    const char *payload; /* JSON object, NUL-terminated; NULL unless asked; owned by the result */
+    const struct qv_vector
+        *vectors; /* NULL unless asked; owned by the result; cosine vectors are normalised */
     size_t n_vectors;
 };
 typedef struct qv_result qv_result;
 
 struct qv_search {
-    const char *using_vector;     /* NULL or "" = the default vector */
-    const float *vector;          /* size elements */
+    const char *using_vector; /* NULL or "" = the default vector */
+    const float *vector;      /* size elements */
     uint32_t size;
-    uint64_t limit;               /* 1..1,000,000 */
+    uint64_t limit; /* 1..1,000,000 */
     uint64_t offset;
-    const char *filter_json;      /* NULL = none; the REST dialect's filter object */
-    uint32_t ef;                  /* beam width; 0 = the collection's */
-    bool exact;                   /* scan instead of the graph */
+    const char *filter_json; /* NULL = none; the REST dialect's filter object */
+    uint32_t ef;             /* beam width; 0 = the collection's */
+    bool exact;              /* scan instead of the graph */
     bool with_payload, with_vectors;
-    uint64_t timeout_ms;          /* 0 = none; QV_ETIMEOUT */
+    uint64_t timeout_ms; /* 0 = none; QV_ETIMEOUT */
 };
 
 /* Nearest first. *result: release with qv_result_free. */
-QV_API QV_MUST_USE qv_status qv_search(qv_db *db, const char *collection, const struct qv_search *query,
-                                       qv_result **result, struct qv_err *err);
+QV_API QV_MUST_USE qv_status qv_search(qv_db *db, const char *collection,
+                                       const struct qv_search *query, qv_result **result,
+                                       struct qv_err *err);
 /* Points by id in the order asked; those that do not exist are left out. */
-QV_API QV_MUST_USE qv_status qv_get(qv_db *db, const char *collection, const struct qv_id *ids, size_t n,
-                                    bool with_payload, bool with_vectors, qv_result **result, struct qv_err *err);
+QV_API QV_MUST_USE qv_status qv_get(qv_db *db, const char *collection, const struct qv_id *ids,
+                                    size_t n, bool with_payload, bool with_vectors,
+                                    qv_result **result, struct qv_err *err);
 QV_API size_t qv_result_count(const qv_result *result);
 /* Borrowed from the result; NULL past the end. */
 QV_API const struct qv_hit *qv_result_hit(const qv_result *result, size_t i);
 QV_API void qv_result_free(qv_result *result); /* NULL-safe */
 
-/* --- the server's requests without a socket ------------------------------------------------------------------ */
+/* --- the server's requests without a socket --- */
 
 struct qv_response {
-    int status;             /* HTTP status */
-    char *body;             /* owned: NUL-terminated; release with qv_response_free */
-    size_t length;          /* without the NUL */
+    int status;               /* HTTP status */
+    char *body;               /* owned: NUL-terminated; release with qv_response_free */
+    size_t length;            /* without the NUL */
     const char *content_type; /* static text */
 };
 
-/* Do one request of the REST interface and wait for its answer: the same bytes the server would send.
- * method: "GET", "PUT", "POST", "PATCH", "DELETE". path: "/collections/x/points?wait=true".
- * body may be NULL when length is 0. Returns QV_OK whenever there is a response, whatever its status.
- * Errors: QV_EINVAL (method or path), QV_ENOMEM, QV_ECLOSED. */
-QV_API QV_MUST_USE qv_status qv_request(qv_db *db, const char *method, const char *path, const void *body,
-                                        size_t length, struct qv_response *response, struct qv_err *err);
+/* Do one request of the REST interface and wait for its answer: the same bytes the server would
+ * send. method: "GET", "PUT", "POST", "PATCH", "DELETE". path: "/collections/x/points?wait=true".
+ * body may be NULL when length is 0. Returns QV_OK whenever there is a response, whatever its
+ * status. Errors: QV_EINVAL (method or path), QV_ENOMEM, QV_ECLOSED. */
+QV_API QV_MUST_USE qv_status qv_request(qv_db *db, const char *method, const char *path,
+                                        const void *body, size_t length,
+                                        struct qv_response *response, struct qv_err *err);
 QV_API void qv_response_free(struct qv_response *response); /* safe on a zeroed one, and twice */
 
 #ifdef __cplusplus

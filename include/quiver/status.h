@@ -12,8 +12,8 @@
 #include <stddef.h>
 
 #if defined(__GNUC__)
-#define QV_API __attribute__((visibility("default")))
-#define QV_MUST_USE __attribute__((warn_unused_result))
+#define QV_API               __attribute__((visibility("default")))
+#define QV_MUST_USE          __attribute__((warn_unused_result))
 #define QV_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define QV_API
@@ -62,7 +62,7 @@ typedef enum qv_status qv_status;
  * Every function that takes a `struct qv_err *` accepts NULL. Untouched on success. */
 struct qv_err {
     qv_status code;
-    int os_errno;    /* errno of the failing system call, or 0 */
+    int os_errno;      /* errno of the failing system call, or 0 */
     char message[504]; /* NUL-terminated; names the field, the value and the limit */
 };
 

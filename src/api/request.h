@@ -1,9 +1,9 @@
 /* request.h: one request and its response, whatever carried it.
  *
- * What it is: the seam between carriers (HTTP server, qv_request, later gRPC) and dialects. A carrier
- * fills a request and submits it; a dialect's handler runs on a pool worker, never blocks in a sync,
- * and finishes the request later, from any thread, exactly once.
- * What it is not: HTTP parsing, sockets or TLS; those are the server's. */
+ * What it is: the seam between carriers (HTTP server, qv_request, later gRPC) and dialects. A
+ * carrier fills a request and submits it; a dialect's handler runs on a pool worker, never blocks
+ * in a sync, and finishes the request later, from any thread, exactly once. What it is not: HTTP
+ * parsing, sockets or TLS; those are the server's. */
 #ifndef QV_API_REQUEST_H
 #define QV_API_REQUEST_H
 
@@ -14,7 +14,7 @@
 enum qv__method { QV__GET = 0, QV__POST, QV__PUT, QV__PATCH, QV__DELETE, QV__HEAD, QV__OPTIONS };
 
 struct qv__header {
-    struct qv__str name;  /* lower case */
+    struct qv__str name; /* lower case */
     struct qv__str value;
 };
 
@@ -22,16 +22,18 @@ struct qv__header {
 struct qv__principal {
     struct qv__str subject;
     bool read_only;
-    const struct qv__filter *forced_filter; /* ANDed to every read and write selection; NULL = none */
+    const struct qv__filter
+        *forced_filter; /* ANDed to every read and write selection; NULL = none */
 };
 
 struct qv__response {
     int http_status;
-    const char *content_type;            /* static string */
-    struct qv__header extra[4];          /* e.g. Retry-After */
+    const char *content_type;   /* static string */
+    struct qv__header extra[4]; /* e.g. Retry-After */
     unsigned n_extra;
-    struct qv__buf body;                 /* either the body … */
-    const char *file_name;               /* … or a range of a file of the database's io (snapshots); NULL = none */
+    struct qv__buf body; /* either the body … */
+    const char
+        *file_name; /* … or a range of a file of the database's io (snapshots); NULL = none */
     uint64_t file_offset, file_bytes;
 };
 
@@ -41,20 +43,20 @@ struct qv__api;
 struct qv__request {
     struct qv__api *api;
     enum qv__method method;
-    struct qv__str path;                 /* percent-encoded, as received, without the query string */
-    struct qv__str query;                /* "a=b&c=d", percent-encoded; "" = none */
+    struct qv__str path;  /* percent-encoded, as received, without the query string */
+    struct qv__str query; /* "a=b&c=d", percent-encoded; "" = none */
     const struct qv__header *headers;
     size_t n_headers;
-    const struct qv__bytes *body;        /* in chunks */
+    const struct qv__bytes *body; /* in chunks */
     size_t n_body;
     struct qv__principal principal;
-    uint64_t deadline_ns;                /* monotonic; 0 = none */
-    _Atomic bool cancelled;              /* set by the carrier when the client went away */
+    uint64_t deadline_ns;   /* monotonic; 0 = none */
+    _Atomic bool cancelled; /* set by the carrier when the client went away */
     struct qv__str trace_id;
     struct qv__str idempotency_key;
-    uint64_t started_ns;                 /* monotonic */
-    struct qv__arena arena;              /* of the request; initialised by the carrier, freed by it */
-    struct qv__response response;        /* body buffer initialised by the carrier */
+    uint64_t started_ns;          /* monotonic */
+    struct qv__arena arena;       /* of the request; initialised by the carrier, freed by it */
+    struct qv__response response; /* body buffer initialised by the carrier */
     void (*done)(struct qv__request *r); /* called exactly once, from any thread */
     void *carrier;                       /* the carrier's own */
     struct qv__task task;                /* internal */
@@ -62,9 +64,10 @@ struct qv__request {
 };
 
 struct qv__api_options {
-    size_t body_bytes_max;               /* 0 = 32 MiB */
+    size_t body_bytes_max; /* 0 = 32 MiB */
 };
-qv_status qv__api_create(struct qv__db *db, const struct qv__api_options *o, struct qv__api **out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__api_create(struct qv__db *db, const struct qv__api_options *o, struct qv__api **out,
+                         struct qv_err *err) QV_MUST_USE;
 /* Only when no request is in flight. NULL-safe. */
 void qv__api_free(struct qv__api *api);
 struct qv__db *qv__api_db(struct qv__api *api);

@@ -1,13 +1,14 @@
 /* catalog.c: collections and aliases by name, and the records that change them.
  *
- * A change is one log record: JSON with the outcome ("op" create, drop, schema, aliases), appended and made durable
- * while `ddl` is held, applied to memory afterwards under `catalog`. Nobody can name a collection
- * before its record is durable. The whole catalog is one JSON document in each manifest. */
+ * A change is one log record: JSON with the outcome ("op" create, drop, schema, aliases), appended
+ * and made durable while `ddl` is held, applied to memory afterwards under `catalog`. Nobody can
+ * name a collection before its record is durable. The whole catalog is one JSON document in each
+ * manifest. */
 #include "engine/collection.h"
 
 #include <stdio.h>
 
-/* --- sorted arrays -------------------------------------------------------------------------------------- */
+/* --- sorted arrays --- */
 
 static uint32_t collection_lower(const struct qv__db *db, struct qv__str name)
 {
@@ -26,7 +27,9 @@ static uint32_t collection_lower(const struct qv__db *db, struct qv__str name)
 static struct qv__collection *collection_find(const struct qv__db *db, struct qv__str name)
 {
     uint32_t i = collection_lower(db, name);
-    return i < db->n_collections && qv__str_eq(qv__str_z(db->collections[i]->name), name) ? db->collections[i] : NULL;
+    return i < db->n_collections && qv__str_eq(qv__str_z(db->collections[i]->name), name)
+               ? db->collections[i]
+               : NULL;
 }
 
 static uint32_t alias_lower(const struct qv__db *db, struct qv__str alias)
@@ -46,15 +49,18 @@ static uint32_t alias_lower(const struct qv__db *db, struct qv__str alias)
 static struct qv__alias *alias_find(const struct qv__db *db, struct qv__str alias)
 {
     uint32_t i = alias_lower(db, alias);
-    return i < db->n_aliases && qv__str_eq(qv__str_z(db->aliases[i].name), alias) ? &db->aliases[i] : NULL;
+    return i < db->n_aliases && qv__str_eq(qv__str_z(db->aliases[i].name), alias) ? &db->aliases[i]
+                                                                                  : NULL;
 }
 
 /* Room for one more of each, so that inserting cannot fail after the record is durable. */
-static qv_status catalog_reserve(struct qv__db *db, uint32_t collections, uint32_t aliases, struct qv_err *err)
+static qv_status catalog_reserve(struct qv__db *db, uint32_t collections, uint32_t aliases,
+                                 struct qv_err *err)
 {
     if (db->n_collections + collections > db->cap_collections) {
         uint32_t cap = QV_MAX(db->cap_collections * 2, db->n_collections + collections + 8);
-        struct qv__collection **p = qv__realloc(db->mem_catalog, db->collections, cap * sizeof(struct qv__collection *));
+        struct qv__collection **p =
+            qv__realloc(db->mem_catalog, db->collections, cap * sizeof(struct qv__collection *));
         if (!p) {
             return qv__fail(err, QV_ENOMEM, "no memory for the catalog");
         }
@@ -76,7 +82,8 @@ static qv_status catalog_reserve(struct qv__db *db, uint32_t collections, uint32
 static void collection_insert(struct qv__db *db, struct qv__collection *c)
 {
     uint32_t i = collection_lower(db, qv__str_z(c->name));
-    memmove(&db->collections[i + 1], &db->collections[i], (db->n_collections - i) * sizeof db->collections[0]);
+    memmove(&db->collections[i + 1], &db->collections[i],
+            (db->n_collections - i) * sizeof db->collections[0]);
     db->collections[i] = c;
     db->n_collections++;
 }
@@ -109,7 +116,8 @@ static void alias_put(struct qv__db *db, char *name, char *collection)
 static void collection_remove(struct qv__db *db, struct qv__collection *c)
 {
     uint32_t i = collection_lower(db, qv__str_z(c->name));
-    memmove(&db->collections[i], &db->collections[i + 1], (db->n_collections - i - 1) * sizeof db->collections[0]);
+    memmove(&db->collections[i], &db->collections[i + 1],
+            (db->n_collections - i - 1) * sizeof db->collections[0]);
     db->n_collections--;
     for (uint32_t a = db->n_aliases; a-- > 0;) {
         if (strcmp(db->aliases[a].collection, c->name) == 0) {
@@ -118,9 +126,10 @@ static void collection_remove(struct qv__db *db, struct qv__collection *c)
     }
 }
 
-/* --- logging ---------------------------------------------------------------------------------------------- */
+/* --- logging --- */
 
-static qv_status log_change(struct qv__db *db, const struct qv__buf *json, uint64_t *lsn, struct qv_err *err)
+static qv_status log_change(struct qv__db *db, const struct qv__buf *json, uint64_t *lsn,
+                            struct qv_err *err)
 {
     QV_TRY(qv__buf_status(json, err));
     struct qv__inflight f;
@@ -156,9 +165,10 @@ static void key_u64(struct qv__jw *w, const char *key, uint64_t v)
     qv__jw_u64(w, v);
 }
 
-/* --- collections --------------------------------------------------------------------------------------------- */
+/* --- collections --- */
 
-static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv__schema *schema, struct qv_err *err)
+static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv__schema *schema,
+                               struct qv_err *err)
 {
     qv__mutex_lock(&db->catalog);
     qv_status st = QV_OK;
@@ -194,7 +204,8 @@ out:
     return st;
 }
 
-qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name, const struct qv__schema *schema, struct qv_err *err)
+qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
+                                   const struct qv__schema *schema, struct qv_err *err)
 {
     QV_TRY(writable(db, err));
     QV_TRY(qv__collection_name_check(name, err));
@@ -216,7 +227,8 @@ qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name, const
     return st;
 }
 
-qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *existed, struct qv_err *err)
+qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *existed,
+                                 struct qv_err *err)
 {
     *existed = false;
     QV_TRY(writable(db, err));
@@ -252,7 +264,9 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
         if (qv__checkpoint_commit(db, &ignored) == QV_OK) {
             atomic_store(&c->dropped, true);
         } else {
-            qv__log_line(db->logger, QV__LEVEL_WARN, "catalog", "dropped `%s`, its files stay until restart: %s", c->name, ignored.message);
+            qv__log_line(db->logger, QV__LEVEL_WARN, "catalog",
+                         "dropped `%s`, its files stay until restart: %s", c->name,
+                         ignored.message);
         }
         qv__collection_release(c); /* the catalog's reference */
     }
@@ -261,7 +275,8 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
 }
 
 /* Log and install a changed schema; `changed` is consumed. Under ddl. */
-static qv_status schema_change(struct qv__db *db, struct qv__collection *c, struct qv__schema *changed, uint64_t *lsn, struct qv_err *err)
+static qv_status schema_change(struct qv__db *db, struct qv__collection *c,
+                               struct qv__schema *changed, uint64_t *lsn, struct qv_err *err)
 {
     struct qv__buf json;
     struct qv__jw w;
@@ -281,8 +296,9 @@ static qv_status schema_change(struct qv__db *db, struct qv__collection *c, stru
     return st;
 }
 
-qv_status qv__db_update_config(struct qv__db *db, struct qv__str name, const struct qv__segment_policy *policy,
-                               struct qv__str config_json, struct qv_err *err)
+qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
+                               const struct qv__segment_policy *policy, struct qv__str config_json,
+                               struct qv_err *err)
 {
     QV_TRY(writable(db, err));
     struct qv__collection *c = NULL;
@@ -305,8 +321,9 @@ qv_status qv__db_update_config(struct qv__db *db, struct qv__str name, const str
 }
 
 /* put: add or replace; else remove `def->key`. */
-static qv_status change_index(struct qv__db *db, struct qv__str name, const struct qv__payload_index_def *def, bool put,
-                              uint64_t *lsn, struct qv_err *err)
+static qv_status change_index(struct qv__db *db, struct qv__str name,
+                              const struct qv__payload_index_def *def, bool put, uint64_t *lsn,
+                              struct qv_err *err)
 {
     QV_TRY(writable(db, err));
     struct qv__collection *c = NULL;
@@ -315,7 +332,8 @@ static qv_status change_index(struct qv__db *db, struct qv__str name, const stru
     struct qv__schema *old = qv__collection_schema(c), *changed = NULL;
     struct qv__schema from = *old;
     qv_status st = QV_OK;
-    struct qv__payload_index_def *list = qv__calloc(db->mem_catalog, old->n_indexes + 1u, sizeof *list);
+    struct qv__payload_index_def *list =
+        qv__calloc(db->mem_catalog, old->n_indexes + 1u, sizeof *list);
     if (!list) {
         st = qv__fail(err, QV_ENOMEM, "no memory for the catalog");
     } else {
@@ -342,19 +360,23 @@ static qv_status change_index(struct qv__db *db, struct qv__str name, const stru
     return st;
 }
 
-qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name, const struct qv__payload_index_def *def,
-                                   uint64_t *operation_id, struct qv_err *err)
+qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name,
+                                   const struct qv__payload_index_def *def, uint64_t *operation_id,
+                                   struct qv_err *err)
 {
     return change_index(db, name, def, true, operation_id, err);
 }
 
-qv_status qv__db_drop_payload_index(struct qv__db *db, struct qv__str name, struct qv__str key, uint64_t *operation_id, struct qv_err *err)
+qv_status qv__db_drop_payload_index(struct qv__db *db, struct qv__str name, struct qv__str key,
+                                    uint64_t *operation_id, struct qv_err *err)
 {
     struct qv__payload_index_def def = {.key = key};
     return change_index(db, name, &def, false, operation_id, err);
 }
 
-/* --- aliases ---------------------------------------------------------------------------------------------------- */
+/* --- aliases
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* Work on copies of the alias list, so that the outcome is known before it is logged. */
 struct alias_list {
@@ -372,16 +394,20 @@ static struct qv__alias *list_find(struct alias_list *l, struct qv__str name)
     return NULL;
 }
 
-static qv_status alias_create(struct qv__db *db, struct alias_list *l, struct qv__arena *arena, const struct qv__alias_action *a, struct qv_err *err)
+static qv_status alias_create(struct qv__db *db, struct alias_list *l, struct qv__arena *arena,
+                              const struct qv__alias_action *a, struct qv_err *err)
 {
     qv__mutex_lock(&db->catalog);
-    bool target = collection_find(db, a->collection) != NULL, taken = collection_find(db, a->alias) != NULL;
+    bool target = collection_find(db, a->collection) != NULL,
+         taken = collection_find(db, a->alias) != NULL;
     qv__mutex_unlock(&db->catalog);
     if (!target) {
-        return qv__fail(err, QV_ENOTFOUND, "Collection `%.*s` doesn't exist!", (int)a->collection.n, a->collection.p);
+        return qv__fail(err, QV_ENOTFOUND, "Collection `%.*s` doesn't exist!", (int)a->collection.n,
+                        a->collection.p);
     }
     if (taken) {
-        return qv__fail(err, QV_EEXISTS, "Collection with the same name `%.*s` already exists", (int)a->alias.n, a->alias.p);
+        return qv__fail(err, QV_EEXISTS, "Collection with the same name `%.*s` already exists",
+                        (int)a->alias.n, a->alias.p);
     }
     char *name = qv__arena_strndup(arena, a->alias.p, a->alias.n);
     char *collection = qv__arena_strndup(arena, a->collection.p, a->collection.n);
@@ -397,7 +423,8 @@ static qv_status alias_create(struct qv__db *db, struct alias_list *l, struct qv
     return QV_OK;
 }
 
-static qv_status alias_action(struct qv__db *db, struct alias_list *l, struct qv__arena *arena, const struct qv__alias_action *a, struct qv_err *err)
+static qv_status alias_action(struct qv__db *db, struct alias_list *l, struct qv__arena *arena,
+                              const struct qv__alias_action *a, struct qv_err *err)
 {
     if (a->kind == QV__ALIAS_CREATE) {
         QV_TRY(qv__collection_name_check(a->alias, err));
@@ -406,13 +433,18 @@ static qv_status alias_action(struct qv__db *db, struct alias_list *l, struct qv
     struct qv__alias *at = list_find(l, a->alias);
     if (!at) {
         /* Removing what is not there is no error, as in the dialect; renaming it is. */
-        return a->kind == QV__ALIAS_DELETE ? QV_OK : qv__fail(err, QV_ENOTFOUND, "Alias %.*s does not exists!", (int)a->alias.n, a->alias.p);
+        return a->kind == QV__ALIAS_DELETE
+                   ? QV_OK
+                   : qv__fail(err, QV_ENOTFOUND, "Alias %.*s does not exists!", (int)a->alias.n,
+                              a->alias.p);
     }
     struct qv__alias moved = *at;
     *at = l->items[--l->n];
     if (a->kind == QV__ALIAS_RENAME) {
         QV_TRY(qv__collection_name_check(a->new_alias, err));
-        struct qv__alias_action create = {.kind = QV__ALIAS_CREATE, .alias = a->new_alias, .collection = qv__str_z(moved.collection)};
+        struct qv__alias_action create = {.kind = QV__ALIAS_CREATE,
+                                          .alias = a->new_alias,
+                                          .collection = qv__str_z(moved.collection)};
         return alias_create(db, l, arena, &create, err);
     }
     return QV_OK;
@@ -440,7 +472,8 @@ static qv_status alias_install(struct qv__db *db, qv__json map, struct qv_err *e
     }
     qv__mutex_lock(&db->catalog);
     qv_status st = catalog_reserve(db, 0, map->len, err);
-    struct qv__alias *fresh = st == QV_OK ? qv__calloc(db->mem_catalog, map->len + 1u, sizeof *fresh) : NULL;
+    struct qv__alias *fresh =
+        st == QV_OK ? qv__calloc(db->mem_catalog, map->len + 1u, sizeof *fresh) : NULL;
     if (st == QV_OK && !fresh) {
         st = qv__fail(err, QV_ENOMEM, "no memory for the catalog");
     }
@@ -476,7 +509,8 @@ static qv_status alias_install(struct qv__db *db, qv__json map, struct qv_err *e
     return st;
 }
 
-qv_status qv__db_update_aliases(struct qv__db *db, const struct qv__alias_action *actions, size_t n, struct qv_err *err)
+qv_status qv__db_update_aliases(struct qv__db *db, const struct qv__alias_action *actions, size_t n,
+                                struct qv_err *err)
 {
     QV_TRY(writable(db, err));
     struct qv__arena arena;
@@ -485,7 +519,8 @@ qv_status qv__db_update_aliases(struct qv__db *db, const struct qv__alias_action
     qv__buf_init(&json, db->mem_catalog);
     qv__mutex_lock(&db->ddl);
     qv_status st = QV_OK;
-    struct alias_list l = {.items = qv__arena_calloc(&arena, db->n_aliases + n + 1, sizeof *l.items)};
+    struct alias_list l = {.items =
+                               qv__arena_calloc(&arena, db->n_aliases + n + 1, sizeof *l.items)};
     if (!l.items) {
         QV_GOTO(qv__fail(err, QV_ENOMEM, "no memory for aliases"));
     }
@@ -509,9 +544,12 @@ out:
     return st;
 }
 
-/* --- looking up ------------------------------------------------------------------------------------------------- */
+/* --- looking up
+ * -------------------------------------------------------------------------------------------------
+ */
 
-qv_status qv__db_collection(struct qv__db *db, struct qv__str name, struct qv__collection **out, struct qv_err *err)
+qv_status qv__db_collection(struct qv__db *db, struct qv__str name, struct qv__collection **out,
+                            struct qv_err *err)
 {
     qv__mutex_lock(&db->catalog);
     struct qv__collection *c = collection_find(db, name);
@@ -524,7 +562,8 @@ qv_status qv__db_collection(struct qv__db *db, struct qv__str name, struct qv__c
     }
     qv__mutex_unlock(&db->catalog);
     if (!c) {
-        return qv__fail(err, QV_ENOTFOUND, "Collection `%.*s` doesn't exist!", (int)QV_MIN(name.n, (size_t)255), name.p);
+        return qv__fail(err, QV_ENOTFOUND, "Collection `%.*s` doesn't exist!",
+                        (int)QV_MIN(name.n, (size_t)255), name.p);
     }
     *out = c;
     return QV_OK;
@@ -543,10 +582,12 @@ struct qv__collection *qv__catalog_by_id(struct qv__db *db, uint64_t id)
     return c;
 }
 
-qv_status qv__catalog_all(struct qv__db *db, struct qv__collection ***out, uint32_t *n, struct qv_err *err)
+qv_status qv__catalog_all(struct qv__db *db, struct qv__collection ***out, uint32_t *n,
+                          struct qv_err *err)
 {
     qv__mutex_lock(&db->catalog);
-    struct qv__collection **list = qv__calloc(db->mem_catalog, db->n_collections + 1u, sizeof(struct qv__collection *));
+    struct qv__collection **list =
+        qv__calloc(db->mem_catalog, db->n_collections + 1u, sizeof(struct qv__collection *));
     *n = list ? db->n_collections : 0;
     for (uint32_t i = 0; i < *n; i++) {
         list[i] = qv__collection_retain(db->collections[i]);
@@ -564,7 +605,8 @@ void qv__catalog_all_free(struct qv__collection **all, uint32_t n)
     qv__free(all);
 }
 
-qv_status qv__db_list_collections(struct qv__db *db, void (*cb)(void *arg, struct qv__str name), void *arg, struct qv_err *err)
+qv_status qv__db_list_collections(struct qv__db *db, void (*cb)(void *arg, struct qv__str name),
+                                  void *arg, struct qv_err *err)
 {
     struct qv__collection **all = NULL;
     uint32_t n = 0;
@@ -577,7 +619,9 @@ qv_status qv__db_list_collections(struct qv__db *db, void (*cb)(void *arg, struc
 }
 
 qv_status qv__db_list_aliases(struct qv__db *db, struct qv__str collection,
-                              void (*cb)(void *arg, struct qv__str alias, struct qv__str collection), void *arg, struct qv_err *err)
+                              void (*cb)(void *arg, struct qv__str alias,
+                                         struct qv__str collection),
+                              void *arg, struct qv_err *err)
 {
     struct qv__arena arena;
     qv__arena_init(&arena, db->mem_catalog);
@@ -587,7 +631,8 @@ qv_status qv__db_list_aliases(struct qv__db *db, struct qv__str collection,
     bool ok = copy != NULL;
     for (uint32_t i = 0; ok && i < n; i++) {
         copy[i].name = qv__arena_strndup(&arena, db->aliases[i].name, strlen(db->aliases[i].name));
-        copy[i].collection = qv__arena_strndup(&arena, db->aliases[i].collection, strlen(db->aliases[i].collection));
+        copy[i].collection =
+            qv__arena_strndup(&arena, db->aliases[i].collection, strlen(db->aliases[i].collection));
         ok = copy[i].name && copy[i].collection;
     }
     qv__mutex_unlock(&db->catalog);
@@ -600,13 +645,16 @@ qv_status qv__db_list_aliases(struct qv__db *db, struct qv__str collection,
     return ok ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to list aliases");
 }
 
-/* --- stored form --------------------------------------------------------------------------------------------------- */
+/* --- stored form
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static qv_status install_collection(struct qv__db *db, qv__json o, struct qv_err *err)
 {
     uint64_t id = 0;
     struct qv__str name;
-    if (!qv__json_u64(qv__json_get(o, "id"), &id) || !qv__json_str(qv__json_get(o, "name"), &name)) {
+    if (!qv__json_u64(qv__json_get(o, "id"), &id) ||
+        !qv__json_str(qv__json_get(o, "name"), &name)) {
         return qv__fail(err, QV_ECORRUPT, "catalog: malformed collection");
     }
     QV_TRY(qv__collection_name_check(name, err));
@@ -617,7 +665,9 @@ static qv_status install_collection(struct qv__db *db, qv__json o, struct qv_err
     qv__schema_release(schema);
     QV_TRY(st);
     qv__mutex_lock(&db->catalog);
-    st = collection_find(db, name) ? qv__fail(err, QV_ECORRUPT, "catalog: collection `%s` occurs twice", c->name) : catalog_reserve(db, 1, 0, err);
+    st = collection_find(db, name)
+             ? qv__fail(err, QV_ECORRUPT, "catalog: collection `%s` occurs twice", c->name)
+             : catalog_reserve(db, 1, 0, err);
     if (st == QV_OK) {
         collection_insert(db, c);
         db->next_collection_id = QV_MAX(db->next_collection_id, id + 1);
@@ -723,7 +773,8 @@ qv_status qv__catalog_read(struct qv__db *db, struct qv__bytes json, struct qv_e
         QV_GOTO(qv__wrap(err, QV_ECORRUPT, "catalog"));
     }
     if (!qv__json_u64(qv__json_get(doc, "format"), &format) || format != 1) {
-        QV_GOTO(qv__fail(err, QV_EVERSION, "catalog: format %" PRIu64 " is not known to this version", format));
+        QV_GOTO(qv__fail(err, QV_EVERSION,
+                         "catalog: format %" PRIu64 " is not known to this version", format));
     }
     qv__json list = qv__json_get(doc, "collections");
     qv__json o = qv__json_first(list);

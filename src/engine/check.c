@@ -1,8 +1,8 @@
 /* check.c: offline verification of a data directory, layer by layer, without changing a byte.
  *
- * Every file that the manifest names is opened exactly as a start would open it (checksums, offsets,
- * orders, graph structure); every log record is read; files nobody names are listed as surplus. What is
- * damaged is reported with what it costs; the check goes on to the next file. */
+ * Every file that the manifest names is opened exactly as a start would open it (checksums,
+ * offsets, orders, graph structure); every log record is read; files nobody names are listed as
+ * surplus. What is damaged is reported with what it costs; the check goes on to the next file. */
 #include "engine/collection.h"
 
 #include <stdio.h>
@@ -18,7 +18,8 @@ struct check {
     void *arg;
 };
 
-static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...) QV_PRINTF(4, 5);
+static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
+    QV_PRINTF(4, 5);
 
 static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
 {
@@ -29,7 +30,8 @@ static void report(struct check *c, bool damaged, const char *file, const char *
     va_end(ap);
     c->damaged |= damaged;
     if (c->cb) {
-        c->cb(c->arg, &(struct qv__check_finding){.damaged = damaged, .file = file, .message = text});
+        c->cb(c->arg,
+              &(struct qv__check_finding){.damaged = damaged, .file = file, .message = text});
     }
 }
 
@@ -39,10 +41,13 @@ static void log_cb(void *arg, const struct qv__log_file_report *r)
     char file[96];
     snprintf(file, sizeof file, "%s/%s", QV__DIR_LOG, r->name);
     if (r->status == QV_OK) {
-        report(c, false, file, "%" PRIu64 " records, LSN %" PRIu64 " to %" PRIu64 ", %" PRIu64 " of %" PRIu64 " bytes used", r->records, r->first_lsn,
-               r->last_lsn, r->valid_bytes, r->file_bytes);
+        report(c, false, file,
+               "%" PRIu64 " records, LSN %" PRIu64 " to %" PRIu64 ", %" PRIu64 " of %" PRIu64
+               " bytes used",
+               r->records, r->first_lsn, r->last_lsn, r->valid_bytes, r->file_bytes);
     } else {
-        report(c, true, file, "%s; every write after LSN %" PRIu64 " in this file is at risk", r->message, r->last_lsn);
+        report(c, true, file, "%s; every write after LSN %" PRIu64 " in this file is at risk",
+               r->message, r->last_lsn);
     }
 }
 
@@ -58,7 +63,8 @@ static qv__json collection_json(qv__json doc, uint64_t id)
     return NULL;
 }
 
-static void check_segment(struct check *c, struct qv__schema *schema, const char *collection, const struct qv__manifest_segment *m)
+static void check_segment(struct check *c, struct qv__schema *schema, const char *collection,
+                          const struct qv__manifest_segment *m)
 {
     struct qv__segment_env env = {.mem = c->mem, .simd = qv__simd_best(NULL), .blobs = c->blobs};
     struct qv__segment *s = NULL;
@@ -68,9 +74,12 @@ static void check_segment(struct check *c, struct qv__schema *schema, const char
     snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
     qv_status st = qv__segment_open(&env, schema, m, &s, &err);
     if (st != QV_OK) {
-        report(c, true, file, "%s; costs up to %" PRIu32 " points of collection `%s`", err.message, m->n_rows - m->n_dead, collection);
+        report(c, true, file, "%s; costs up to %" PRIu32 " points of collection `%s`", err.message,
+               m->n_rows - m->n_dead, collection);
     } else {
-        report(c, false, file, "%" PRIu32 " rows, %" PRIu32 " dead, %" PRIu64 " bytes, collection `%s`", m->n_rows, m->n_dead, m->file_bytes, collection);
+        report(c, false, file,
+               "%" PRIu32 " rows, %" PRIu32 " dead, %" PRIu64 " bytes, collection `%s`", m->n_rows,
+               m->n_dead, m->file_bytes, collection);
     }
     qv__segment_release(s);
 }
@@ -80,8 +89,10 @@ static void check_segments(struct check *c)
     struct qv_err err = {.code = QV_OK};
     qv__json doc = NULL;
     const struct qv__manifest *m = &c->manifest;
-    if (qv__json_parse(&c->arena, (const char *)m->catalog.p, m->catalog.n, NULL, &doc, &err) != QV_OK) {
-        report(c, true, "CURRENT", "the catalog in manifest %" PRIu64 " is damaged: %s", m->generation, err.message);
+    if (qv__json_parse(&c->arena, (const char *)m->catalog.p, m->catalog.n, NULL, &doc, &err) !=
+        QV_OK) {
+        report(c, true, "CURRENT", "the catalog in manifest %" PRIu64 " is damaged: %s",
+               m->generation, err.message);
         return;
     }
     for (uint32_t i = 0; i < m->n_shards; i++) {
@@ -93,7 +104,9 @@ static void check_segments(struct check *c)
         char text[QV__COLLECTION_NAME_MAX + 1];
         snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
         if (!o || qv__schema_from_json(c->mem, qv__json_get(o, "schema"), &schema, &err) != QV_OK) {
-            report(c, true, "CURRENT", "collection %" PRIu64 " of manifest %" PRIu64 " has no valid schema", sh->collection_id, m->generation);
+            report(c, true, "CURRENT",
+                   "collection %" PRIu64 " of manifest %" PRIu64 " has no valid schema",
+                   sh->collection_id, m->generation);
             continue;
         }
         for (uint32_t k = 0; k < sh->n_segments; k++) {
@@ -136,7 +149,8 @@ static qv_status check_lock(struct check *c, struct qv__file **lock, struct qv_e
     return qv__io_lock(*lock, err);
 }
 
-qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem, void (*cb)(void *arg, const struct qv__check_finding *f), void *arg,
+qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
+                       void (*cb)(void *arg, const struct qv__check_finding *f), void *arg,
                        struct qv_err *err)
 {
     struct check c = {.io = io, .mem = mem, .cb = cb, .arg = arg};
@@ -148,8 +162,9 @@ qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem, void (*cb)(void *
     QV_GOTO(qv__blobs_local_open(io, QV__DIR_BLOBS, QV__DIR_TMP, mem, &c.blobs, err));
     st = qv__manifest_read(io, &c.arena, &c.manifest, &detail);
     if (st == QV_OK) {
-        report(&c, false, "CURRENT", "manifest %" PRIu64 ", checkpoint at LSN %" PRIu64 ", %" PRIu32 " shards", c.manifest.generation,
-               c.manifest.checkpoint_lsn, c.manifest.n_shards);
+        report(&c, false, "CURRENT",
+               "manifest %" PRIu64 ", checkpoint at LSN %" PRIu64 ", %" PRIu32 " shards",
+               c.manifest.generation, c.manifest.checkpoint_lsn, c.manifest.n_shards);
         check_segments(&c);
         struct qv_err ignored;
         (void)!c.blobs->ops->list(c.blobs, surplus_cb, &c, &ignored);

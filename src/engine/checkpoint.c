@@ -1,14 +1,14 @@
 /* checkpoint.c: the manifest of what is live, and giving log space back.
  *
  * Each shard's list of sealed segments and its flushed LSN are read together under its write order,
- * where sealing changes them together. A shard with nothing unflushed may claim the published LSN as
- * flushed: every record up to it has been applied, and none was for this shard since its last flush.
- * Files are named by the manifest before they are removed, and removed only when no manifest that
- * could be live names them. */
+ * where sealing changes them together. A shard with nothing unflushed may claim the published LSN
+ * as flushed: every record up to it has been applied, and none was for this shard since its last
+ * flush. Files are named by the manifest before they are removed, and removed only when no manifest
+ * that could be live names them. */
 #include "engine/collection.h"
 
-static qv_status gather_shard(struct qv__shard *s, uint64_t published, struct qv__arena *arena, struct qv__manifest_shard *out,
-                              struct qv_err *err)
+static qv_status gather_shard(struct qv__shard *s, uint64_t published, struct qv__arena *arena,
+                              struct qv__manifest_shard *out, struct qv_err *err)
 {
     qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
@@ -17,7 +17,8 @@ static qv_status gather_shard(struct qv__shard *s, uint64_t published, struct qv
         flushed = published;
         atomic_store(&s->flushed_lsn, flushed);
     }
-    *out = (struct qv__manifest_shard){.collection_id = s->collection->id, .shard = s->number, .flushed_lsn = flushed};
+    *out = (struct qv__manifest_shard){
+        .collection_id = s->collection->id, .shard = s->number, .flushed_lsn = flushed};
     out->segments = qv__arena_calloc(arena, s->view->n + 1u, sizeof *out->segments);
     if (!out->segments) {
         st = qv__fail(err, QV_ENOMEM, "no memory for a manifest");
@@ -31,7 +32,8 @@ static qv_status gather_shard(struct qv__shard *s, uint64_t published, struct qv
     return st;
 }
 
-static qv_status gather(struct qv__db *db, struct qv__arena *arena, struct qv__manifest *m, struct qv_err *err)
+static qv_status gather(struct qv__db *db, struct qv__arena *arena, struct qv__manifest *m,
+                        struct qv_err *err)
 {
     struct qv__collection **all = NULL;
     uint32_t n = 0, shards = 0;
@@ -43,7 +45,8 @@ static qv_status gather(struct qv__db *db, struct qv__arena *arena, struct qv__m
     qv_status st = m->shards ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory for a manifest");
     for (uint32_t i = 0; st == QV_OK && i < n; i++) {
         for (uint32_t k = 0; st == QV_OK && k < all[i]->n_shards; k++) {
-            st = gather_shard(&all[i]->shards[k], m->checkpoint_lsn, arena, &m->shards[m->n_shards++], err);
+            st = gather_shard(&all[i]->shards[k], m->checkpoint_lsn, arena,
+                              &m->shards[m->n_shards++], err);
         }
     }
     qv__catalog_all_free(all, n);
@@ -65,8 +68,10 @@ static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
     struct qv__buf catalog;
     qv__arena_init(&arena, db->mem_catalog);
     qv__buf_init(&catalog, db->mem_catalog);
-    /* With ddl held no catalog record is between log and memory, so the catalog is as of `published`. */
-    struct qv__manifest m = {.generation = db->manifest_generation + 1, .checkpoint_lsn = qv__commit_published(db->commit)};
+    /* With ddl held no catalog record is between log and memory, so the catalog is as of
+     * `published`. */
+    struct qv__manifest m = {.generation = db->manifest_generation + 1,
+                             .checkpoint_lsn = qv__commit_published(db->commit)};
     memcpy(m.db_uuid, db->uuid, sizeof m.db_uuid);
     qv_status st = gather(db, &arena, &m, err);
     QV_GOTO(st);
@@ -80,8 +85,10 @@ static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
     atomic_store(&db->checkpoint_lsn_seen, m.checkpoint_lsn);
     /* From here on failures cost space, not data. */
     struct qv_err ignored;
-    if (qv__log_trim(db->log, needed_from(&m), &ignored) != QV_OK || qv__manifest_clean(db->io, m.generation, &ignored) != QV_OK) {
-        qv__log_line(db->logger, QV__LEVEL_WARN, "checkpoint", "old files stay for now: %s", ignored.message);
+    if (qv__log_trim(db->log, needed_from(&m), &ignored) != QV_OK ||
+        qv__manifest_clean(db->io, m.generation, &ignored) != QV_OK) {
+        qv__log_line(db->logger, QV__LEVEL_WARN, "checkpoint", "old files stay for now: %s",
+                     ignored.message);
     }
 out:
     qv__buf_free(&catalog);
@@ -141,7 +148,8 @@ void qv__checkpoint_look(struct qv__db *db)
 {
     struct qv__log_stats stats;
     qv__log_stats(db->log, &stats);
-    if (stats.file_bytes < db->options.checkpoint_log_bytes || atomic_load(&db->closing) || atomic_exchange(&db->checkpoint_due, true)) {
+    if (stats.file_bytes < db->options.checkpoint_log_bytes || atomic_load(&db->closing) ||
+        atomic_exchange(&db->checkpoint_due, true)) {
         return;
     }
     struct checkpoint_task *t = qv__alloc(db->mem, sizeof *t);

@@ -44,8 +44,9 @@ static qv_status shard_init(struct qv__collection *c, uint32_t number, struct qv
     return qv__shard_roll(s, c->schema, c->schema->policy.seal_rows, err);
 }
 
-qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str name, struct qv__schema *schema,
-                                struct qv__collection **out, struct qv_err *err)
+qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str name,
+                                struct qv__schema *schema, struct qv__collection **out,
+                                struct qv_err *err)
 {
     char account[48];
     snprintf(account, sizeof account, "collection %.*s", (int)QV_MIN(name.n, (size_t)32), name.p);
@@ -60,14 +61,18 @@ qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str n
     c->db = db;
     c->id = id;
     c->mem = mem;
-    c->env = (struct qv__segment_env){.mem = mem, .simd = db->simd, .blobs = db->blobs, .pool = db->pool, .logger = db->logger};
+    c->env = (struct qv__segment_env){
+        .mem = mem, .simd = db->simd, .blobs = db->blobs, .pool = db->pool, .logger = db->logger};
     qv__mutex_init(&c->lock, QV__RANK_COLLECTION);
     c->schema = qv__schema_retain(schema);
     c->n_shards = schema->shard_number;
     c->mem_query = qv__mem_child(mem, "query", 0);
     c->name = qv__strndup(mem, name.p, name.n);
     c->shards = qv__calloc(mem, c->n_shards, sizeof *c->shards);
-    qv_status st = c->mem_query && c->name && c->shards ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory for collection `%.*s`", (int)name.n, name.p);
+    qv_status st =
+        c->mem_query && c->name && c->shards
+            ? QV_OK
+            : qv__fail(err, QV_ENOMEM, "no memory for collection `%.*s`", (int)name.n, name.p);
     if (!c->shards) {
         c->n_shards = 0;
     }
@@ -117,10 +122,10 @@ void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *sche
     qv__schema_release(old);
 }
 
-/* --- information ------------------------------------------------------------------------------------ */
+/* --- information --- */
 
-static qv_status info_segment(struct qv__read_view *v, const struct qv__segment *seg, struct qv__collection_info *out,
-                              struct qv_err *err)
+static qv_status info_segment(struct qv__read_view *v, const struct qv__segment *seg,
+                              struct qv__collection_info *out, struct qv_err *err)
 {
     struct qv__visible vis;
     uint64_t memory = 0, file = 0, indexed = 0;
@@ -143,7 +148,8 @@ static qv_status info_segment(struct qv__read_view *v, const struct qv__segment 
     return QV_OK;
 }
 
-qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_info *out, struct qv_err *err)
+qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_info *out,
+                              struct qv_err *err)
 {
     memset(out, 0, sizeof *out);
     struct qv__read_view *v = NULL;
@@ -160,7 +166,8 @@ qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_in
     return st;
 }
 
-qv_status qv__collection_segments(struct qv__collection *c, void (*cb)(void *arg, const struct qv__segment_info *), void *arg,
+qv_status qv__collection_segments(struct qv__collection *c,
+                                  void (*cb)(void *arg, const struct qv__segment_info *), void *arg,
                                   struct qv_err *err)
 {
     struct qv__read_view *v = NULL;
@@ -173,7 +180,8 @@ qv_status qv__collection_segments(struct qv__collection *c, void (*cb)(void *arg
                                             .shard = s,
                                             .rows = qv__segment_rows(seg),
                                             .dead = qv__segment_dead(seg)};
-            qv__segment_describe(seg, &info.memory_bytes, &info.file_bytes, &info.indexed, &info.index);
+            qv__segment_describe(seg, &info.memory_bytes, &info.file_bytes, &info.indexed,
+                                 &info.index);
             cb(arg, &info);
         }
     }

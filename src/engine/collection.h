@@ -1,23 +1,25 @@
-/* collection.h: the engine's own picture of a database: db -> collection -> shard -> view -> segment.
+/* collection.h: the engine's own picture of a database: db -> collection -> shard -> view ->
+ * segment.
  *
  * What it is: the structs that the files of this folder share, and which lock guards which field.
  * What it is not: visible outside engine/; the face is db.h.
  *
- * Locks, outside in (ranks of base/thread.h): db->ddl (one catalog change or checkpoint at a time) ->
- * db->catalog (names) -> shard->write (write order, shards in rising number) -> shard->view_lock ->
- * segment->lock -> collection->lock (schema pointer) -> commit -> log. No I/O happens under any of them but ddl. */
+ * Locks, outside in (ranks of base/thread.h): db->ddl (one catalog change or checkpoint at a time)
+ * -> db->catalog (names) -> shard->write (write order, shards in rising number) -> shard->view_lock
+ * -> segment->lock -> collection->lock (schema pointer) -> commit -> log. No I/O happens under any
+ * of them but ddl. */
 #ifndef QV_ENGINE_COLLECTION_H
 #define QV_ENGINE_COLLECTION_H
 
+#include "base/rng.h"
 #include "engine/commit.h"
 #include "engine/db.h"
-#include "base/rng.h"
 #include "engine/segment.h"
 
 /* Record types of the log. Values are stored: never renumbered. */
 enum qv__record_type {
-    QV__REC_DATA = 1,    /* effects on points; see record.h */
-    QV__REC_CATALOG = 2  /* one catalog change as JSON; see catalog.c */
+    QV__REC_DATA = 1,   /* effects on points; see record.h */
+    QV__REC_CATALOG = 2 /* one catalog change as JSON; see catalog.c */
 };
 
 /* An immutable list of segments, oldest first; the last is the active growing one. */
@@ -29,34 +31,34 @@ struct qv__view {
 };
 
 struct qv__shard {
-    struct qv__collection *collection;  /* immutable */
-    uint32_t number;                    /* immutable */
-    struct qv__mutex write;             /* the write order */
-    struct qv__segment *active;         /* guarded by: write (pointer); borrowed from the view */
-    uint64_t last_lsn;                  /* last record applied; guarded by: write */
+    struct qv__collection *collection; /* immutable */
+    uint32_t number;                   /* immutable */
+    struct qv__mutex write;            /* the write order */
+    struct qv__segment *active;        /* guarded by: write (pointer); borrowed from the view */
+    uint64_t last_lsn;                 /* last record applied; guarded by: write */
     struct qv__mutex view_lock;
-    struct qv__view *view;              /* guarded by: view_lock; replaced under write + view_lock */
-    _Atomic uint64_t flushed_lsn;       /* records <= this are in sealed segments of the manifest */
-    struct qv__mutex maintenance;       /* one seal, merge or checkpoint at a time; outermost of all */
-    _Atomic bool job_due;               /* a maintenance task is queued or running */
-    _Atomic bool index_due;             /* an indexing task is queued or running */
-    _Atomic uint64_t retry_ns;          /* after a failure no task is queued before this (monotonic) */
+    struct qv__view *view;        /* guarded by: view_lock; replaced under write + view_lock */
+    _Atomic uint64_t flushed_lsn; /* records <= this are in sealed segments of the manifest */
+    struct qv__mutex maintenance; /* one seal, merge or checkpoint at a time; outermost of all */
+    _Atomic bool job_due;         /* a maintenance task is queued or running */
+    _Atomic bool index_due;       /* an indexing task is queued or running */
+    _Atomic uint64_t retry_ns;    /* after a failure no task is queued before this (monotonic) */
 };
 
 struct qv__collection {
     _Atomic uint32_t refs;
-    struct qv__db *db;                  /* immutable */
-    uint64_t id;                        /* immutable, never reused */
-    struct qv__mem *mem;                /* account, owned */
+    struct qv__db *db;   /* immutable */
+    uint64_t id;         /* immutable, never reused */
+    struct qv__mem *mem; /* account, owned */
     struct qv__mem *mem_query;
-    struct qv__segment_env env;         /* immutable */
-    char *name;                         /* immutable */
+    struct qv__segment_env env; /* immutable */
+    char *name;                 /* immutable */
     struct qv__mutex lock;
-    struct qv__schema *schema;          /* guarded by: lock */
-    _Atomic bool dropped;               /* its files are removed at the last release */
-    _Atomic uint32_t jobs;              /* queued or running tasks; settle waits for 0 */
-    uint32_t n_shards;                  /* immutable */
-    struct qv__shard *shards;           /* immutable array */
+    struct qv__schema *schema; /* guarded by: lock */
+    _Atomic bool dropped;      /* its files are removed at the last release */
+    _Atomic uint32_t jobs;     /* queued or running tasks; settle waits for 0 */
+    uint32_t n_shards;         /* immutable */
+    struct qv__shard *shards;  /* immutable array */
 };
 
 struct qv__alias {
@@ -71,43 +73,43 @@ struct qv__db {
     const struct qv__clock *clock;
     const struct qv__logger *logger;
     const struct qv__simd *simd;
-    struct qv__db_options options;      /* immutable after open, defaults filled in */
+    struct qv__db_options options; /* immutable after open, defaults filled in */
     struct qv__datadir datadir;
     struct qv__blobs *blobs;
     struct qv__log *log;
     struct qv__pool *pool;
     struct qv__commit *commit;
-    struct qv__rng rng;                 /* guarded by: catalog */
+    struct qv__rng rng; /* guarded by: catalog */
     uint8_t uuid[16];
 
-    struct qv__mutex ddl;               /* serialises catalog changes and checkpoints */
-    struct qv__mutex catalog;           /* collections, aliases */
+    struct qv__mutex ddl;                /* serialises catalog changes and checkpoints */
+    struct qv__mutex catalog;            /* collections, aliases */
     struct qv__collection **collections; /* sorted by name; guarded by: catalog */
     uint32_t n_collections, cap_collections;
-    struct qv__alias *aliases;          /* sorted by name; guarded by: catalog */
+    struct qv__alias *aliases; /* sorted by name; guarded by: catalog */
     uint32_t n_aliases, cap_aliases;
-    uint64_t next_collection_id;        /* guarded by: catalog */
+    uint64_t next_collection_id; /* guarded by: catalog */
     _Atomic uint64_t next_file_id;
 
-    uint64_t manifest_generation;       /* guarded by: ddl */
-    uint64_t checkpoint_lsn;            /* guarded by: ddl (written), atomic read */
+    uint64_t manifest_generation; /* guarded by: ddl */
+    uint64_t checkpoint_lsn;      /* guarded by: ddl (written), atomic read */
     _Atomic uint64_t checkpoint_lsn_seen;
     _Atomic bool checkpoint_due;
     _Atomic bool closing;
     _Atomic bool recovering;
-    _Atomic uint32_t jobs;              /* all background tasks of the database */
-    _Atomic uint32_t collections_open;  /* alive, dropped ones included */
+    _Atomic uint32_t jobs;             /* all background tasks of the database */
+    _Atomic uint32_t collections_open; /* alive, dropped ones included */
     struct qv__counter searches;
     uint64_t replayed_records;
     double open_seconds;
     bool read_only;
 };
 
-/* --- view.c ------------------------------------------------------------------------------------------ */
+/* --- view.c --- */
 
 /* A view over `n` segments, each retained. */
-qv_status qv__view_create(struct qv__mem *mem, struct qv__segment *const *segments, uint32_t n, struct qv__view **out,
-                          struct qv_err *err) QV_MUST_USE;
+qv_status qv__view_create(struct qv__mem *mem, struct qv__segment *const *segments, uint32_t n,
+                          struct qv__view **out, struct qv_err *err) QV_MUST_USE;
 struct qv__view *qv__view_retain(struct qv__view *v);
 void qv__view_release(struct qv__view *v);
 /* The shard's view of now, retained. */
@@ -117,99 +119,116 @@ void qv__shard_swap(struct qv__shard *s, struct qv__view *v);
 
 /* All shards of a collection at one published LSN. */
 struct qv__read_view {
-    struct qv__collection *collection;  /* retained */
-    struct qv__schema *schema;          /* retained */
+    struct qv__collection *collection; /* retained */
+    struct qv__schema *schema;         /* retained */
     struct qv__reader_ticket ticket;
     uint32_t n;
-    struct qv__view *views[];           /* one per shard, retained */
+    struct qv__view *views[]; /* one per shard, retained */
 };
-qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out,
+                             struct qv_err *err) QV_MUST_USE;
 void qv__read_view_close(struct qv__read_view *v); /* NULL-safe */
 
-/* --- shard.c ------------------------------------------------------------------------------------------ */
+/* --- shard.c --- */
 
 /* What one record does to one point, in final form. */
 enum qv__effect_kind { QV__EFFECT_PUT = 1, QV__EFFECT_PAYLOAD = 2, QV__EFFECT_DELETE = 3 };
 struct qv__effect {
     enum qv__effect_kind kind;
     struct qv__id id;
-    const float *const *vectors;     /* PUT: [n_vectors of the schema], NULL = absent */
-    struct qv__bytes payload;        /* PUT, PAYLOAD */
+    const float *const *vectors; /* PUT: [n_vectors of the schema], NULL = absent */
+    struct qv__bytes payload;    /* PUT, PAYLOAD */
     int64_t expires_ms;
-    struct qv__segment *old;         /* set by reserve: where the newest row is; NULL = none */
+    struct qv__segment *old; /* set by reserve: where the newest row is; NULL = none */
     uint32_t old_row;
 };
 
 uint32_t qv__shard_of(uint32_t n_shards, const struct qv__id *id);
 /* Newest row of an id, applied or not. Under s->write. */
-bool qv__shard_find(struct qv__shard *s, const struct qv__id *id, struct qv__segment **segment, uint32_t *row);
-/* Everything that applying these effects needs, so that it cannot fail; may seal the active segment and start another. Under s->write. */
-qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, struct qv__effect *e, size_t n, struct qv_err *err) QV_MUST_USE;
-/* Under s->write, after a successful reserve of the same effects. Returns points whose state changed. */
+bool qv__shard_find(struct qv__shard *s, const struct qv__id *id, struct qv__segment **segment,
+                    uint32_t *row);
+/* Everything that applying these effects needs, so that it cannot fail; may seal the active segment
+ * and start another. Under s->write. */
+qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, struct qv__effect *e,
+                            size_t n, struct qv_err *err) QV_MUST_USE;
+/* Under s->write, after a successful reserve of the same effects. Returns points whose state
+ * changed. */
 uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t n, uint64_t lsn);
 /* A new empty active segment at the end of the view. Under s->write. */
-qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_t capacity, struct qv_err *err) QV_MUST_USE;
+qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_t capacity,
+                         struct qv_err *err) QV_MUST_USE;
 
-/* --- record.c ------------------------------------------------------------------------------------------ */
+/* --- record.c --- */
 
 /* Encode the effects of one request: one part per shard. */
 void qv__record_begin(struct qv__buf *b, uint64_t collection_id, uint32_t n_parts);
-void qv__record_part(struct qv__buf *b, uint32_t shard, const struct qv__schema *schema, const struct qv__effect *e, size_t n);
-/* Decode; effects and vectors are made in `arena`, payload and strings borrowed from the record. Vectors of names that
- * the schema no longer has are dropped. QV_ECORRUPT on malformed bytes. */
+void qv__record_part(struct qv__buf *b, uint32_t shard, const struct qv__schema *schema,
+                     const struct qv__effect *e, size_t n);
+/* Decode; effects and vectors are made in `arena`, payload and strings borrowed from the record.
+ * Vectors of names that the schema no longer has are dropped. QV_ECORRUPT on malformed bytes. */
 struct qv__record_part {
     uint32_t shard;
     struct qv__effect *effects;
     size_t n;
 };
-qv_status qv__record_collection(struct qv__bytes body, uint64_t *collection_id, struct qv_err *err) QV_MUST_USE;
-qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *schema, struct qv__arena *arena,
-                            struct qv__record_part **parts, size_t *n_parts, struct qv_err *err) QV_MUST_USE;
+qv_status qv__record_collection(struct qv__bytes body, uint64_t *collection_id,
+                                struct qv_err *err) QV_MUST_USE;
+qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *schema,
+                            struct qv__arena *arena, struct qv__record_part **parts,
+                            size_t *n_parts, struct qv_err *err) QV_MUST_USE;
 
-/* --- collection.c --------------------------------------------------------------------------------------- */
+/* --- collection.c --- */
 
 /* A collection with empty shards (one reference), not yet in the catalog. */
-qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str name, struct qv__schema *schema,
-                                struct qv__collection **out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str name,
+                                struct qv__schema *schema, struct qv__collection **out,
+                                struct qv_err *err) QV_MUST_USE;
 void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *schema); /* consumed */
 
-/* --- catalog.c ------------------------------------------------------------------------------------------ */
+/* --- catalog.c --- */
 
 /* Look up by id, retained; NULL if there is none. */
 struct qv__collection *qv__catalog_by_id(struct qv__db *db, uint64_t id);
 struct qv__collection *qv__collection_retain(struct qv__collection *c);
 /* Apply one catalog record (recovery). */
-qv_status qv__catalog_apply(struct qv__db *db, struct qv__bytes body, struct qv_err *err) QV_MUST_USE;
+qv_status qv__catalog_apply(struct qv__db *db, struct qv__bytes body,
+                            struct qv_err *err) QV_MUST_USE;
 /* The catalog as JSON for the manifest. */
 void qv__catalog_write(struct qv__db *db, struct qv__buf *out);
-qv_status qv__catalog_read(struct qv__db *db, struct qv__bytes json, struct qv_err *err) QV_MUST_USE;
+qv_status qv__catalog_read(struct qv__db *db, struct qv__bytes json,
+                           struct qv_err *err) QV_MUST_USE;
 /* Snapshot of all collections, each retained, in an array of `mem`. */
-qv_status qv__catalog_all(struct qv__db *db, struct qv__collection ***out, uint32_t *n, struct qv_err *err) QV_MUST_USE;
+qv_status qv__catalog_all(struct qv__db *db, struct qv__collection ***out, uint32_t *n,
+                          struct qv_err *err) QV_MUST_USE;
 void qv__catalog_all_free(struct qv__collection **all, uint32_t n);
 /* Release what is left at close. */
 void qv__catalog_clear(struct qv__db *db);
 
-/* --- maintain.c: background work ------------------------------------------------------------------------- */
+/* --- maintain.c: background work --- */
 
-/* Look at a shard after a write or a seal and queue what is due (index, seal, merge). Cheap; any thread, no lock held but `write`. */
+/* Look at a shard after a write or a seal and queue what is due (index, seal, merge). Cheap; any
+ * thread, no lock held but `write`. */
 void qv__maintain_look(struct qv__shard *s);
 /* Rows were published: queue their indexing if it is due. Any thread, no lock held. */
 void qv__maintain_published(struct qv__collection *c);
-/* Seal all frozen (and with `all` also the active) growing segments of a shard and commit a manifest. */
-qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct qv_err *err) QV_MUST_USE;
+/* Seal all frozen (and with `all` also the active) growing segments of a shard and commit a
+ * manifest. */
+qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build,
+                             struct qv_err *err) QV_MUST_USE;
 /* Merge until at most max_segments sealed ones are left. */
-qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments, struct qv_err *err) QV_MUST_USE;
+qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments,
+                                struct qv_err *err) QV_MUST_USE;
 void qv__job_begin(struct qv__collection *c);
 void qv__job_end(struct qv__collection *c);
 
-/* --- checkpoint.c ------------------------------------------------------------------------------------------ */
+/* --- checkpoint.c --- */
 
 /* Write the manifest of what is live now; `flushed` LSNs are read from the shards. Takes ddl. */
 qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 /* Start a checkpoint when the log is long. */
 void qv__checkpoint_look(struct qv__db *db);
 
-/* --- recover.c ---------------------------------------------------------------------------------------------- */
+/* --- recover.c --- */
 
 qv_status qv__recover(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 

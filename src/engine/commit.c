@@ -1,10 +1,10 @@
 /* commit.c: group commit and publication.
  *
- * One mutex (rank COMMIT) guards the list of in-flight writes, the queue of acknowledgements and the
- * published LSN; another the list of readers, so that searches never meet a committer that is busy.
- * LSNs are given out under the commit mutex, therefore the in-flight list is in LSN order and its
- * head bounds what is applied. The flush itself runs without the mutex: writers append to the next
- * group meanwhile, which is what makes a group.
+ * One mutex (rank COMMIT) guards the list of in-flight writes, the queue of acknowledgements and
+ * the published LSN; another the list of readers, so that searches never meet a committer that is
+ * busy. LSNs are given out under the commit mutex, therefore the in-flight list is in LSN order and
+ * its head bounds what is applied. The flush itself runs without the mutex: writers append to the
+ * next group meanwhile, which is what makes a group.
  *
  * Publication order: published_lsn is stored (release) before acknowledgements go out, so a client
  * that got its answer finds its write. */
@@ -18,25 +18,25 @@
 
 struct qv__commit {
     struct qv__mem *mem;
-    struct qv__log *log;                /* borrowed */
-    struct qv__pool *pool;              /* borrowed */
-    const struct qv__clock *clock;      /* borrowed */
+    struct qv__log *log;           /* borrowed */
+    struct qv__pool *pool;         /* borrowed */
+    const struct qv__clock *clock; /* borrowed */
 
     struct qv__mutex lock;
-    struct qv__condvar due;                /* something to flush, or stopping */
-    struct qv__condvar done;               /* published moved, poisoned, or room in the log buffer */
-    struct qv__inflight inflight;       /* ring; head.next is the oldest; guarded by: lock */
-    struct qv__ack *acks, **acks_tail;  /* by LSN; guarded by: lock */
-    uint64_t appended;                  /* last LSN given out; guarded by: lock */
-    uint64_t durable;                   /* guarded by: lock */
-    bool stopping;                      /* guarded by: lock */
-    bool poisoned;                      /* guarded by: lock */
-    struct qv_err poison_err;           /* guarded by: lock, set once */
-    _Atomic uint64_t published;         /* release in publish(), acquire in readers */
+    struct qv__condvar due;            /* something to flush, or stopping */
+    struct qv__condvar done;           /* published moved, poisoned, or room in the log buffer */
+    struct qv__inflight inflight;      /* ring; head.next is the oldest; guarded by: lock */
+    struct qv__ack *acks, **acks_tail; /* by LSN; guarded by: lock */
+    uint64_t appended;                 /* last LSN given out; guarded by: lock */
+    uint64_t durable;                  /* guarded by: lock */
+    bool stopping;                     /* guarded by: lock */
+    bool poisoned;                     /* guarded by: lock */
+    struct qv_err poison_err;          /* guarded by: lock, set once */
+    _Atomic uint64_t published;        /* release in publish(), acquire in readers */
     struct qv__counter acknowledged;
 
     struct qv__mutex readers_lock;
-    struct qv__reader_ticket readers;   /* ring in LSN order; guarded by: readers_lock */
+    struct qv__reader_ticket readers; /* ring in LSN order; guarded by: readers_lock */
 
     bool own_thread;
     struct qv__thread thread;
@@ -131,7 +131,8 @@ bool qv__commit_step(struct qv__commit *c)
             c->poisoned = true;
             c->poison_err = err;
             c->poison_err.code = QV_EREADONLY;
-            qv__wrap(&c->poison_err, QV_EREADONLY, "the write-ahead log failed, writes are stopped until restart");
+            qv__wrap(&c->poison_err, QV_EREADONLY,
+                     "the write-ahead log failed, writes are stopped until restart");
         }
     } else {
         qv__mutex_lock(&c->lock);
@@ -238,8 +239,8 @@ void qv__commit_admit(struct qv__commit *c)
     }
 }
 
-qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts, size_t n_parts,
-                           struct qv__inflight *f, struct qv_err *err)
+qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts,
+                           size_t n_parts, struct qv__inflight *f, struct qv_err *err)
 {
     qv__mutex_lock(&c->lock);
     qv_status st;
@@ -293,7 +294,8 @@ void qv__commit_wait(struct qv__commit *c, struct qv__ack *ack)
         send_acks(c, ack);
         return;
     }
-    /* Mostly appended at the end; a writer that was overtaken between begin and wait goes before. */
+    /* Mostly appended at the end; a writer that was overtaken between begin and wait goes before.
+     */
     struct qv__ack **at = c->acks_tail;
     if (c->acks) {
         struct qv__ack *last = QV_CONTAINER_OF(c->acks_tail, struct qv__ack, next);
@@ -331,8 +333,9 @@ qv_status qv__commit_sync(struct qv__commit *c, uint64_t lsn, struct qv_err *err
         }
     }
     if (atomic_load_explicit(&c->published, memory_order_relaxed) < lsn) {
-        st = c->poisoned ? qv__fail(err, QV_EREADONLY, "%s", c->poison_err.message)
-                         : qv__fail(err, QV_EBUSY, "write %" PRIu64 " cannot be published yet", lsn);
+        st = c->poisoned
+                 ? qv__fail(err, QV_EREADONLY, "%s", c->poison_err.message)
+                 : qv__fail(err, QV_EBUSY, "write %" PRIu64 " cannot be published yet", lsn);
     }
     qv__mutex_unlock(&c->lock);
     return st;
@@ -379,8 +382,9 @@ void qv__read_end(struct qv__commit *c, struct qv__reader_ticket *t)
 uint64_t qv__read_horizon(struct qv__commit *c)
 {
     qv__mutex_lock(&c->readers_lock);
-    uint64_t h = c->readers.next != &c->readers ? c->readers.next->lsn
-                                                : atomic_load_explicit(&c->published, memory_order_acquire);
+    uint64_t h = c->readers.next != &c->readers
+                     ? c->readers.next->lsn
+                     : atomic_load_explicit(&c->published, memory_order_acquire);
     qv__mutex_unlock(&c->readers_lock);
     return h;
 }

@@ -1,11 +1,11 @@
 /* commit.h: from appended to acknowledged: group commit, publication, and who may still be reading.
  *
- * What it is: the one place that orders LSNs. A write begins (gets its LSN by appending to the log),
- * applies itself in memory stamped with that LSN, says so, and waits; the committer flushes the log
- * and publishes: published = min(durable, everything applied). Only published writes are visible, so
- * nobody ever sees a write that a crash could take back. Readers register at the published LSN, which
- * tells maintenance what no reader can see any more.
- * What it is not: aware of segments or of what records mean.
+ * What it is: the one place that orders LSNs. A write begins (gets its LSN by appending to the
+ * log), applies itself in memory stamped with that LSN, says so, and waits; the committer flushes
+ * the log and publishes: published = min(durable, everything applied). Only published writes are
+ * visible, so nobody ever sees a write that a crash could take back. Readers register at the
+ * published LSN, which tells maintenance what no reader can see any more. What it is not: aware of
+ * segments or of what records mean.
  *
  * Threads: any, but commit_step one at a time (the committer's thread, or a test). */
 #ifndef QV_ENGINE_COMMIT_H
@@ -24,10 +24,10 @@ struct qv__inflight {
 /* One acknowledgement due at an LSN. `task` is submitted to the pool when it is due. */
 struct qv__ack {
     uint64_t lsn;
-    qv_status status;      /* QV_OK, or why the record's fate is unknown */
+    qv_status status; /* QV_OK, or why the record's fate is unknown */
     struct qv_err err;
     struct qv__task task;
-    struct qv__ack *next;  /* guarded by: commit */
+    struct qv__ack *next; /* guarded by: commit */
 };
 
 /* One reader. Embedded in the caller's object. */
@@ -38,8 +38,8 @@ struct qv__reader_ticket {
 
 struct qv__commit;
 
-/* The log is borrowed until close. `published` is where recovery ended. With own_thread the committer
- * runs by itself, else qv__commit_step does its work. */
+/* The log is borrowed until close. `published` is where recovery ended. With own_thread the
+ * committer runs by itself, else qv__commit_step does its work. */
 qv_status qv__commit_create(struct qv__mem *mem, struct qv__log *log, struct qv__pool *pool,
                             const struct qv__clock *clock, uint64_t published, bool own_thread,
                             struct qv__commit **out, struct qv_err *err) QV_MUST_USE;
@@ -49,14 +49,14 @@ void qv__commit_close(struct qv__commit *c);
 /* Block while the log's buffer is too full to take more; call before taking any lock. */
 void qv__commit_admit(struct qv__commit *c);
 /* Append a record and enter it as in flight. On an error nothing was entered. */
-qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts, size_t n_parts,
-                           struct qv__inflight *f, struct qv_err *err) QV_MUST_USE;
+qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts,
+                           size_t n_parts, struct qv__inflight *f, struct qv_err *err) QV_MUST_USE;
 /* The record's effects are in memory. */
 void qv__commit_applied(struct qv__commit *c, struct qv__inflight *f);
 /* Acknowledge when ack->lsn is published (relaxed: at once, when applied). */
 void qv__commit_wait(struct qv__commit *c, struct qv__ack *ack);
-/* Block until lsn is published, or the log is poisoned. Not from inside the committer. With a manual
- * committer this steps it. */
+/* Block until lsn is published, or the log is poisoned. Not from inside the committer. With a
+ * manual committer this steps it. */
 qv_status qv__commit_sync(struct qv__commit *c, uint64_t lsn, struct qv_err *err) QV_MUST_USE;
 /* Do one group commit; true if anything was done. */
 bool qv__commit_step(struct qv__commit *c);

@@ -10,7 +10,8 @@ static void options_fill(struct qv__db *db, const struct qv__db_options *o)
     db->logger = o->logger;
     db->read_only = o->read_only;
     db->options.log_file_bytes = o->log_file_bytes ? o->log_file_bytes : (uint64_t)64 << 20;
-    db->options.checkpoint_log_bytes = o->checkpoint_log_bytes ? o->checkpoint_log_bytes : (uint64_t)256 << 20;
+    db->options.checkpoint_log_bytes =
+        o->checkpoint_log_bytes ? o->checkpoint_log_bytes : (uint64_t)256 << 20;
     if (o->threads == 0) {
         db->options.threads = (int)QV_MAX(qv__cpu_count(), 2u);
     }
@@ -64,7 +65,8 @@ static qv_status open_parts(struct qv__db *db, struct qv_err *err)
     QV_TRY(qv__blobs_local_open(db->io, QV__DIR_BLOBS, QV__DIR_TMP, db->mem, &db->blobs, err));
     QV_TRY(qv__pool_create(db->mem, o->threads < 0 ? 0 : (unsigned)o->threads, &db->pool, err));
     QV_TRY(qv__recover(db, err));
-    return qv__commit_create(db->mem, db->log, db->pool, db->clock, qv__log_tail(db->log), o->threads >= 0, &db->commit, err);
+    return qv__commit_create(db->mem, db->log, db->pool, db->clock, qv__log_tail(db->log),
+                             o->threads >= 0, &db->commit, err);
 }
 
 /* Queue what recovery left to do. */
@@ -97,7 +99,8 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     const char *refused = NULL;
     db->simd = qv__simd_best(&refused);
     if (refused) {
-        qv__log_line(db->logger, QV__LEVEL_WARN, "simd", "QUIVER_SIMD=%s is not available here, using %s", refused, db->simd->name);
+        qv__log_line(db->logger, QV__LEVEL_WARN, "simd",
+                     "QUIVER_SIMD=%s is not available here, using %s", refused, db->simd->name);
     }
     atomic_init(&db->next_file_id, 1);
     db->next_collection_id = 1;
@@ -110,7 +113,8 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
         return st;
     }
     db->open_seconds = (double)(qv__mono_ns(db->clock) - start) / 1e9;
-    qv__log_line(db->logger, QV__LEVEL_INFO, "db", "open in %.3f s, %" PRIu64 " log records replayed, kernels: %s", db->open_seconds,
+    qv__log_line(db->logger, QV__LEVEL_INFO, "db",
+                 "open in %.3f s, %" PRIu64 " log records replayed, kernels: %s", db->open_seconds,
                  db->replayed_records, db->simd->name);
     look_at_all(db);
     *out = db;
@@ -149,7 +153,8 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
     qv_status st = QV_OK;
     if (!db->read_only) {
         if (qv__commit_poisoned(db->commit)) {
-            st = qv__fail(err, QV_EREADONLY, "the write-ahead log failed; the next open recovers from it");
+            st = qv__fail(err, QV_EREADONLY,
+                          "the write-ahead log failed; the next open recovers from it");
         } else {
             st = qv__db_checkpoint(db, err);
         }

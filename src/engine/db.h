@@ -22,21 +22,23 @@ struct qv__db;
 struct qv__collection;
 
 struct qv__db_options {
-    const char *path;                /* data directory; ignored when io is given */
-    struct qv__io *io;               /* borrowed: a backend of the caller (tests); else POSIX at path */
+    const char *path;  /* data directory; ignored when io is given */
+    struct qv__io *io; /* borrowed: a backend of the caller (tests); else POSIX at path */
     const struct qv__clock *clock;   /* NULL = the system's */
     const struct qv__logger *logger; /* borrowed; NULL = silent */
     size_t memory_bytes;             /* budget of the process; 0 = none */
-    int threads;                     /* workers; 0 = CPU count, at least 2; -1 = none: the caller steps (tests) */
-    uint64_t seed;                   /* 0 = from the system; anything random derives from it */
+    int threads;   /* workers; 0 = CPU count, at least 2; -1 = none: the caller steps (tests) */
+    uint64_t seed; /* 0 = from the system; anything random derives from it */
     struct qv__segment_policy policy; /* defaults for collections that name none */
-    uint32_t shard_number;           /* default for collections that name none; 0 = 1 */
-    uint64_t log_file_bytes;         /* largest log file; 0 = 64 MiB */
-    uint64_t checkpoint_log_bytes;   /* a checkpoint starts when the log holds this much; 0 = 256 MiB */
-    bool read_only;                  /* refuse writes; start no jobs */
+    uint32_t shard_number;            /* default for collections that name none; 0 = 1 */
+    uint64_t log_file_bytes;          /* largest log file; 0 = 64 MiB */
+    uint64_t
+        checkpoint_log_bytes; /* a checkpoint starts when the log holds this much; 0 = 256 MiB */
+    bool read_only;           /* refuse writes; start no jobs */
 };
 
-qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out,
+                      struct qv_err *err) QV_MUST_USE;
 /* Finish running work, write a checkpoint (unless read-only or poisoned), release everything. The
  * handle is gone whatever is returned. NULL-safe. */
 qv_status qv__db_close(struct qv__db *db, struct qv_err *err);
@@ -51,18 +53,22 @@ bool qv__db_step(struct qv__db *db);
 /* Flush all growing segments and write a manifest generation; returns when durable. */
 qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 
-/* --- catalog ------------------------------------------------------------------------------------- */
+/* --- catalog -------------------------------------------------------------------------------------
+ */
 
 /* `schema` borrowed and copied. QV_EEXISTS also when an alias has the name. */
-qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name, const struct qv__schema *schema,
-                                   struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
+                                   const struct qv__schema *schema, struct qv_err *err) QV_MUST_USE;
 /* *existed false and QV_OK when there is no such collection. Its aliases go with it. */
-qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *existed, struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *existed,
+                                 struct qv_err *err) QV_MUST_USE;
 /* Replace config_json and policy (dialect's PATCH). */
-qv_status qv__db_update_config(struct qv__db *db, struct qv__str name, const struct qv__segment_policy *policy,
-                               struct qv__str config_json, struct qv_err *err) QV_MUST_USE;
-qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name, const struct qv__payload_index_def *def,
-                                   uint64_t *operation_id, struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
+                               const struct qv__segment_policy *policy, struct qv__str config_json,
+                               struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name,
+                                   const struct qv__payload_index_def *def, uint64_t *operation_id,
+                                   struct qv_err *err) QV_MUST_USE;
 /* Absent key: QV_OK. */
 qv_status qv__db_drop_payload_index(struct qv__db *db, struct qv__str name, struct qv__str key,
                                     uint64_t *operation_id, struct qv_err *err) QV_MUST_USE;
@@ -74,113 +80,132 @@ struct qv__alias_action {
     struct qv__str new_alias;  /* RENAME */
 };
 /* All or nothing, one record. CREATE of an existing alias moves it. */
-qv_status qv__db_update_aliases(struct qv__db *db, const struct qv__alias_action *actions, size_t n, struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_update_aliases(struct qv__db *db, const struct qv__alias_action *actions, size_t n,
+                                struct qv_err *err) QV_MUST_USE;
 /* cb under no lock, over a copy, sorted by name. collection filter "" = all. */
 qv_status qv__db_list_aliases(struct qv__db *db, struct qv__str collection,
-                              void (*cb)(void *arg, struct qv__str alias, struct qv__str collection), void *arg, struct qv_err *err) QV_MUST_USE;
-qv_status qv__db_list_collections(struct qv__db *db, void (*cb)(void *arg, struct qv__str name), void *arg, struct qv_err *err) QV_MUST_USE;
+                              void (*cb)(void *arg, struct qv__str alias,
+                                         struct qv__str collection),
+                              void *arg, struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_list_collections(struct qv__db *db, void (*cb)(void *arg, struct qv__str name),
+                                  void *arg, struct qv_err *err) QV_MUST_USE;
 
-/* Pin a collection by name or alias. QV_ENOTFOUND: "collection `x` does not exist". Release each. */
-qv_status qv__db_collection(struct qv__db *db, struct qv__str name, struct qv__collection **out, struct qv_err *err) QV_MUST_USE;
+/* Pin a collection by name or alias. QV_ENOTFOUND: "collection `x` does not exist". Release each.
+ */
+qv_status qv__db_collection(struct qv__db *db, struct qv__str name, struct qv__collection **out,
+                            struct qv_err *err) QV_MUST_USE;
 void qv__collection_release(struct qv__collection *c); /* NULL-safe */
 struct qv__str qv__collection_name(const struct qv__collection *c);
 /* A reference to the schema of now; release with qv__schema_release. */
 struct qv__schema *qv__collection_schema(struct qv__collection *c);
 
 struct qv__collection_info {
-    uint64_t n_points;         /* live */
-    uint64_t n_vectors;        /* live points' vectors, all names (an upper estimate while deletes are pending) */
-    uint64_t n_indexed;        /* vectors covered by a graph */
+    uint64_t n_points;  /* live */
+    uint64_t n_vectors; /* live points' vectors, all names (an upper estimate while deletes are
+                           pending) */
+    uint64_t n_indexed; /* vectors covered by a graph */
     uint32_t n_segments;
     uint32_t n_sealed;
     uint32_t n_growing;
-    uint32_t jobs_running;     /* seals, merges, index inserts under way or due */
-    uint64_t memory_bytes;     /* account of the collection */
-    uint64_t disk_bytes;       /* its segment files */
+    uint32_t jobs_running; /* seals, merges, index inserts under way or due */
+    uint64_t memory_bytes; /* account of the collection */
+    uint64_t disk_bytes;   /* its segment files */
     uint64_t dead_rows;
-    uint64_t unindexed_rows;   /* rows of growing segments not yet in a graph although due */
+    uint64_t unindexed_rows; /* rows of growing segments not yet in a graph although due */
 };
-qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_info *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_info *out,
+                              struct qv_err *err) QV_MUST_USE;
 
 struct qv__segment_info {
     uint64_t id;
     bool sealed;
     uint32_t shard;
     uint64_t rows, dead, memory_bytes, file_bytes, indexed;
-    const char *index;         /* "flat", "graph" */
+    const char *index; /* "flat", "graph" */
 };
-qv_status qv__collection_segments(struct qv__collection *c, void (*cb)(void *arg, const struct qv__segment_info *), void *arg, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_segments(struct qv__collection *c,
+                                  void (*cb)(void *arg, const struct qv__segment_info *), void *arg,
+                                  struct qv_err *err) QV_MUST_USE;
 
-/* Seal what grows, index it, and merge each shard into at most max_segments segments (0 = 1); returns when
- * done. What a bulk load or a benchmark calls; searches and writes go on meanwhile. */
-qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments, struct qv_err *err) QV_MUST_USE;
+/* Seal what grows, index it, and merge each shard into at most max_segments segments (0 = 1);
+ * returns when done. What a bulk load or a benchmark calls; searches and writes go on meanwhile. */
+qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments,
+                                  struct qv_err *err) QV_MUST_USE;
 /* Wait until no job of the collection is due (timeout_ms 0 = for ever). QV_ETIMEOUT. */
-qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms,
+                                struct qv_err *err) QV_MUST_USE;
 
-/* --- writes --------------------------------------------------------------------------------------- */
+/* --- writes --- */
 
 /* Owned by the caller until `done` was called; fill done (and arg), leave the rest. */
 struct qv__write {
     void (*done)(struct qv__write *w);
     void *arg;
-    struct qv__write_result result;   /* valid in done */
-    enum qv__durability durability;   /* RELAXED: done may come before the sync */
+    struct qv__write_result result; /* valid in done */
+    enum qv__durability durability; /* RELAXED: done may come before the sync */
     /* internal */
     struct qv__task task;
     struct qv__write *next;
 };
 
-/* Validate, resolve, log, apply. The mutations are borrowed for the call only. `done` is called exactly once,
- * also on failure (then possibly before this returns, on the caller's thread). Nothing of a failed
- * request is applied. Errors in result: QV_EINVAL (unknown vector, wrong dimension, not finite, …),
- * QV_ENOTFOUND, QV_ENOMEM, QV_ENOSPC, QV_EREADONLY, QV_ETOOBIG. */
-void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m, size_t n, struct qv__write *w);
+/* Validate, resolve, log, apply. The mutations are borrowed for the call only. `done` is called
+ * exactly once, also on failure (then possibly before this returns, on the caller's thread).
+ * Nothing of a failed request is applied. Errors in result: QV_EINVAL (unknown vector, wrong
+ * dimension, not finite, …), QV_ENOTFOUND, QV_ENOMEM, QV_ENOSPC, QV_EREADONLY, QV_ETOOBIG. */
+void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m, size_t n,
+                          struct qv__write *w);
 /* The same, waiting for done. Not from a pool worker. */
-qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m, size_t n,
-                                    struct qv__write_result *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m,
+                                    size_t n, struct qv__write_result *out,
+                                    struct qv_err *err) QV_MUST_USE;
 
-/* --- reads ---------------------------------------------------------------------------------------- */
+/* --- reads --- */
 
-/* Every read fills *out (release with qv__result_free, also after an error: it is then empty). All results of one call are of one
- * instant. ctx: deadline, cancellation, memory, counters. */
+/* Every read fills *out (release with qv__result_free, also after an error: it is then empty). All
+ * results of one call are of one instant. ctx: deadline, cancellation, memory, counters. */
 void qv__result_free(struct qv__result_set *rs); /* safe on a zeroed one, and twice */
 
-qv_status qv__collection_query(struct qv__collection *c, const struct qv__query *q, const struct qv__fetch *f,
-                               struct qv__qctx *ctx, struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_query(struct qv__collection *c, const struct qv__query *q,
+                               const struct qv__fetch *f, struct qv__qctx *ctx,
+                               struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;
 /* Points by id, in the order asked, missing ones left out. */
-qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids, size_t n, const struct qv__fetch *f,
-                             struct qv__qctx *ctx, struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids, size_t n,
+                             const struct qv__fetch *f, struct qv__qctx *ctx,
+                             struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;
 /* In id order from `from` (NULL = the start). */
 qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *from, uint64_t limit,
-                                const struct qv__filter *filter, const struct qv__fetch *f, struct qv__qctx *ctx,
-                                struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;
+                                const struct qv__filter *filter, const struct qv__fetch *f,
+                                struct qv__qctx *ctx, struct qv__result_set *out,
+                                struct qv_err *err) QV_MUST_USE;
 /* Exact. filter NULL = all. */
-qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter *filter, struct qv__qctx *ctx,
-                               uint64_t *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter *filter,
+                               struct qv__qctx *ctx, uint64_t *out, struct qv_err *err) QV_MUST_USE;
 
-/* --- numbers -------------------------------------------------------------------------------------- */
+/* --- numbers --- */
 
 struct qv__db_info {
     uint64_t n_collections;
     uint64_t published_lsn, durable_lsn;
-    uint64_t acknowledged;     /* write requests acknowledged since open */
+    uint64_t acknowledged; /* write requests acknowledged since open */
     uint64_t log_flushes, log_syncs, log_bytes, log_files, log_file_bytes;
     uint64_t memory_used, memory_peak, memory_limit;
     uint64_t searches;
     uint64_t checkpoint_lsn;
     uint64_t replayed_records; /* at open */
     double open_seconds;
-    bool read_only;            /* poisoned or opened so */
+    bool read_only; /* poisoned or opened so */
 };
 void qv__db_info(struct qv__db *db, struct qv__db_info *out);
 
-/* Offline check of a data directory: every file through every layer's validation. Calls back per finding;
- * QV_OK when nothing is damaged, else QV_ECORRUPT. Changes nothing. */
+/* Offline check of a data directory: every file through every layer's validation. Calls back per
+ * finding; QV_OK when nothing is damaged, else QV_ECORRUPT. Changes nothing. */
 struct qv__check_finding {
     bool damaged;
     const char *file;
     const char *message;
 };
-qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem, void (*cb)(void *arg, const struct qv__check_finding *f), void *arg, struct qv_err *err) QV_MUST_USE;
+qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
+                       void (*cb)(void *arg, const struct qv__check_finding *f), void *arg,
+                       struct qv_err *err) QV_MUST_USE;
 
 #endif

@@ -4,20 +4,20 @@
  * shard->maintenance, so the flushed LSN moves only where we look at it.
  *
  * Seal: the active segment is frozen by starting another one (write order). F, the LSN up to which
- * every record is in frozen or sealed segments, is made durable before any file that depends on it is
- * named. Then segment and tombstone files are written without any lock; then, at one instant of the
- * write order, deletions that came meanwhile are carried over, the view is switched, the tombstone
- * files are installed and the flushed LSN moves to F; then the manifest is committed.
- * Merge: drops only rows deleted at or below both the flushed LSN (a later record in the log may need
- * the old row at replay) and the read horizon (a reader may still see it). */
+ * every record is in frozen or sealed segments, is made durable before any file that depends on it
+ * is named. Then segment and tombstone files are written without any lock; then, at one instant of
+ * the write order, deletions that came meanwhile are carried over, the view is switched, the
+ * tombstone files are installed and the flushed LSN moves to F; then the manifest is committed.
+ * Merge: drops only rows deleted at or below both the flushed LSN (a later record in the log may
+ * need the old row at replay) and the read horizon (a reader may still see it). */
 #include "engine/collection.h"
 
 /* Indexing waits for so many rows: fewer are cheaper to scan. */
 #define INDEX_BATCH_ROWS 512u
 /* After a failed task (no memory, no space) the next one waits this long. */
-#define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
+#define RETRY_NS         (UINT64_C(1000) * 1000 * 1000)
 /* Finish a graph at a flush without build when no more than this is missing. */
-#define INDEX_TAIL_ROWS 4096u
+#define INDEX_TAIL_ROWS  4096u
 
 struct shard_task {
     struct qv__task task;
@@ -48,14 +48,16 @@ static void complain(struct qv__shard *s, const char *what, qv_status st, const 
 {
     if (st != QV_ECANCELLED) {
         atomic_store(&s->retry_ns, qv__mono_ns(s->collection->db->clock) + RETRY_NS);
-        qv__log_line(s->collection->db->logger, QV__LEVEL_ERROR, "maintain", "%s of `%s` shard %" PRIu32 " failed: %s", what,
-                     s->collection->name, s->number, err->message);
+        qv__log_line(s->collection->db->logger, QV__LEVEL_ERROR, "maintain",
+                     "%s of `%s` shard %" PRIu32 " failed: %s", what, s->collection->name,
+                     s->number, err->message);
     }
 }
 
-/* --- indexing --------------------------------------------------------------------------------------------- */
+/* --- indexing --- */
 
-static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, bool *did, struct qv_err *err)
+static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, bool *did,
+                               struct qv_err *err)
 {
     struct qv__collection *c = s->collection;
     struct qv__reader_ticket ticket;
@@ -100,11 +102,14 @@ static void index_task(struct qv__task *task)
     qv__job_end(c);
 }
 
-/* --- sealing ------------------------------------------------------------------------------------------------ */
+/* --- sealing
+ * ------------------------------------------------------------------------------------------------
+ */
 
-/* A copy of the current list of segments with every `from[i]` replaced by to[i] (NULL = left out). Under write. */
-static qv_status switch_view(struct qv__shard *s, struct qv__segment *const *from, struct qv__segment *const *to, size_t n,
-                             struct qv_err *err)
+/* A copy of the current list of segments with every `from[i]` replaced by to[i] (NULL = left out).
+ * Under write. */
+static qv_status switch_view(struct qv__shard *s, struct qv__segment *const *from,
+                             struct qv__segment *const *to, size_t n, struct qv_err *err)
 {
     struct qv__mem *mem = s->collection->mem;
     const struct qv__view *old = s->view;
@@ -138,9 +143,9 @@ struct flush {
     struct qv__view *view;                 /* as planned, retained */
     struct qv__segment **frozen, **sealed; /* growing ones and their sealed forms */
     size_t n;
-    struct qv__tombstone_file *tombs;      /* per segment of view */
+    struct qv__tombstone_file *tombs; /* per segment of view */
     uint64_t *old_gens;
-    uint64_t flushed;                      /* F */
+    uint64_t flushed; /* F */
 };
 
 /* Freeze the active segment if asked, list what is frozen, fix F. */
@@ -196,18 +201,21 @@ static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build, s
             QV_TRY(qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), cancel, err));
         }
         uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
-        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, cancel, &f->sealed[i], err));
+        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, cancel, &f->sealed[i],
+                                err));
     }
     for (uint32_t i = 0; i < f->view->n; i++) {
         if (qv__segment_sealed(f->view->segments[i])) {
             uint64_t gen = atomic_fetch_add(&c->db->next_file_id, 1);
-            QV_TRY(qv__segment_write_tombstones(f->view->segments[i], f->flushed, gen, &f->tombs[i], err));
+            QV_TRY(qv__segment_write_tombstones(f->view->segments[i], f->flushed, gen, &f->tombs[i],
+                                                err));
         }
     }
     return QV_OK;
 }
 
-/* Switch to the sealed ones, install tombstones and move the flushed LSN, at one instant of the write order. */
+/* Switch to the sealed ones, install tombstones and move the flushed LSN, at one instant of the
+ * write order. */
 static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_err *err)
 {
     qv_status st = QV_OK;
@@ -237,7 +245,8 @@ static void remove_old_tombstones(struct qv__shard *s, const struct flush *f)
         if (f->old_gens[i]) {
             char name[64];
             struct qv_err ignored; /* a file that stays is removed at the next open */
-            qv__tombstones_blob_name(qv__segment_id_number(f->view->segments[i]), f->old_gens[i], name);
+            qv__tombstones_blob_name(qv__segment_id_number(f->view->segments[i]), f->old_gens[i],
+                                     name);
             (void)!blobs->ops->remove(blobs, name, &ignored);
         }
     }
@@ -270,7 +279,9 @@ out:
     return st;
 }
 
-/* --- merging ------------------------------------------------------------------------------------------------- */
+/* --- merging
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* Size class: 0 below 4/fanin of a seal, then one per factor of fanin. */
 static unsigned size_class(const struct qv__segment_policy *p, uint64_t rows)
@@ -282,17 +293,20 @@ static unsigned size_class(const struct qv__segment_policy *p, uint64_t rows)
     return k;
 }
 
-/* A sealed segment that lacks a graph it is due for, or of whose rows more than a quarter can be dropped. */
+/* A sealed segment that lacks a graph it is due for, or of whose rows more than a quarter can be
+ * dropped. */
 static bool wants_rebuild(const struct qv__segment *seg, uint64_t drop)
 {
     uint32_t rows = qv__segment_rows(seg);
-    return qv__segment_unindexed(seg) > 0 || (rows >= 64 && qv__segment_dead_at(seg, drop) > rows / 4);
+    return qv__segment_unindexed(seg) > 0 ||
+           (rows >= 64 && qv__segment_dead_at(seg, drop) > rows / 4);
 }
 
-/* Choose segments to merge: with `max` > 0 all sealed ones if they are more than max (or one of them wants a rebuild);
- * else the largest group of one size class that reaches the fan-in, or one segment that wants a rebuild. */
-static size_t choose(const struct qv__view *v, const struct qv__schema *schema, uint32_t max, uint64_t drop,
-                     struct qv__segment **out)
+/* Choose segments to merge: with `max` > 0 all sealed ones if they are more than max (or one of
+ * them wants a rebuild); else the largest group of one size class that reaches the fan-in, or one
+ * segment that wants a rebuild. */
+static size_t choose(const struct qv__view *v, const struct qv__schema *schema, uint32_t max,
+                     uint64_t drop, struct qv__segment **out)
 {
     const struct qv__segment_policy *p = &schema->policy;
     size_t n = 0, rebuild = 0;
@@ -340,8 +354,9 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
     return 0;
 }
 
-static qv_status merge_switch(struct qv__shard *s, struct qv__segment *const *sources, uint32_t *const *remaps, size_t n,
-                              struct qv__segment *merged, struct qv_err *err)
+static qv_status merge_switch(struct qv__shard *s, struct qv__segment *const *sources,
+                              uint32_t *const *remaps, size_t n, struct qv__segment *merged,
+                              struct qv_err *err)
 {
     struct qv__segment **to = qv__calloc(s->collection->mem, n, sizeof(struct qv__segment *));
     if (!to) {
@@ -387,7 +402,8 @@ static qv_status merge_once(struct qv__shard *s, uint32_t max, bool *did, struct
     }
     uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
-    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, QV_MIN(drop, flushed), flushed, &c->db->closing, remaps, &merged, err));
+    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, QV_MIN(drop, flushed), flushed,
+                              &c->db->closing, remaps, &merged, err));
     st = merge_switch(s, sources, remaps, n, merged, err);
     if (st != QV_OK) {
         if (merged) {
@@ -400,8 +416,9 @@ static qv_status merge_once(struct qv__shard *s, uint32_t max, bool *did, struct
     for (size_t i = 0; i < n; i++) {
         qv__segment_doom(sources[i]);
     }
-    qv__log_line(c->db->logger, QV__LEVEL_INFO, "maintain", "merged %zu segments of `%s` shard %" PRIu32 " into %" PRIu32 " rows", n,
-                 c->name, s->number, merged ? qv__segment_rows(merged) : 0u);
+    qv__log_line(c->db->logger, QV__LEVEL_INFO, "maintain",
+                 "merged %zu segments of `%s` shard %" PRIu32 " into %" PRIu32 " rows", n, c->name,
+                 s->number, merged ? qv__segment_rows(merged) : 0u);
 out:
     for (size_t i = 0; remaps && i < n; i++) {
         qv__free(remaps[i]);
@@ -424,7 +441,9 @@ qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments, stru
     return st;
 }
 
-/* --- what is due ------------------------------------------------------------------------------------------------ */
+/* --- what is due
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool has_frozen(const struct qv__view *v)
 {
@@ -505,7 +524,8 @@ void qv__maintain_look(struct qv__shard *s)
     bool index = false;
     for (uint32_t i = 0; i < v->n; i++) {
         qv__segment_drain(v->segments[i], horizon, flushed);
-        index |= !qv__segment_sealed(v->segments[i]) && qv__segment_unindexed(v->segments[i]) >= INDEX_BATCH_ROWS;
+        index |= !qv__segment_sealed(v->segments[i]) &&
+                 qv__segment_unindexed(v->segments[i]) >= INDEX_BATCH_ROWS;
     }
     if (index) {
         queue(s, index_task, &s->index_due);
@@ -532,9 +552,12 @@ void qv__maintain_published(struct qv__collection *c)
     }
 }
 
-/* --- on demand ----------------------------------------------------------------------------------------------------- */
+/* --- on demand
+ * -----------------------------------------------------------------------------------------------------
+ */
 
-qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments, struct qv_err *err)
+qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments,
+                                  struct qv_err *err)
 {
     if (c->db->read_only) {
         return qv__fail(err, QV_EREADONLY, "the database is open read-only");
@@ -570,7 +593,8 @@ qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, s
     }
     while (atomic_load(&c->jobs) > 0) {
         if (until && qv__mono_ns(clock) > until) {
-            st = qv__fail(err, QV_ETIMEOUT, "collection `%s` has not settled in %" PRIu64 " ms", c->name, timeout_ms);
+            st = qv__fail(err, QV_ETIMEOUT, "collection `%s` has not settled in %" PRIu64 " ms",
+                          c->name, timeout_ms);
             break;
         }
         if (qv__pool_threads(c->db->pool) == 0) {

@@ -1,8 +1,8 @@
 /* mutation.h: typed writes: what every dialect and the C API translate into.
  *
- * What it is: a list of mutations is one request: it is resolved in order to effects (final rows and
- * deletions, never predicates), logged as one record, applied as one, visible as one.
- * What it is not: parsed from anything; all pointers are borrowed for the call. */
+ * What it is: a list of mutations is one request: it is resolved in order to effects (final rows
+ * and deletions, never predicates), logged as one record, applied as one, visible as one. What it
+ * is not: parsed from anything; all pointers are borrowed for the call. */
 #ifndef QV_ENGINE_MUTATION_H
 #define QV_ENGINE_MUTATION_H
 
@@ -10,8 +10,8 @@
 #include "payload/filter.h"
 
 struct qv__named_vector {
-    struct qv__str name;      /* "" = the default vector */
-    const float *values;      /* as given; normalised by the engine for cosine */
+    struct qv__str name; /* "" = the default vector */
+    const float *values; /* as given; normalised by the engine for cosine */
     uint32_t dim;
 };
 
@@ -23,22 +23,24 @@ struct qv__point {
 };
 
 enum qv__mutation_kind {
-    QV__MUT_UPSERT = 1,       /* points: replace whole points */
-    QV__MUT_DELETE,           /* select */
-    QV__MUT_SET_PAYLOAD,      /* select, payload, at: merge */
-    QV__MUT_OVERWRITE_PAYLOAD,/* select, payload */
-    QV__MUT_DELETE_PAYLOAD,   /* select, paths */
-    QV__MUT_CLEAR_PAYLOAD,    /* select */
-    QV__MUT_UPDATE_VECTORS,   /* points: replace only the vectors named; points that do not exist are an error */
-    QV__MUT_DELETE_VECTORS    /* select, vector_names */
+    QV__MUT_UPSERT = 1,        /* points: replace whole points */
+    QV__MUT_DELETE,            /* select */
+    QV__MUT_SET_PAYLOAD,       /* select, payload, at: merge */
+    QV__MUT_OVERWRITE_PAYLOAD, /* select, payload */
+    QV__MUT_DELETE_PAYLOAD,    /* select, paths */
+    QV__MUT_CLEAR_PAYLOAD,     /* select */
+    QV__MUT_UPDATE_VECTORS, /* points: replace only the vectors named; points that do not exist are
+                               an error */
+    QV__MUT_DELETE_VECTORS  /* select, vector_names */
 };
 
 enum qv__update_mode { QV__UPDATE_UPSERT = 0, QV__UPDATE_INSERT_ONLY, QV__UPDATE_UPDATE_ONLY };
 
 struct qv__mutation {
     enum qv__mutation_kind kind;
-    enum qv__update_mode mode;         /* UPSERT */
-    const struct qv__filter *condition; /* UPSERT: existing points are replaced only if they match; NULL = always */
+    enum qv__update_mode mode; /* UPSERT */
+    const struct qv__filter
+        *condition; /* UPSERT: existing points are replaced only if they match; NULL = always */
     const struct qv__point *points;
     size_t n_points;
     /* select: ids when n_ids > 0 or filter is NULL; else the filter */
@@ -47,7 +49,7 @@ struct qv__mutation {
     const struct qv__filter *filter;
     bool by_filter;
     struct qv__bytes payload;
-    const struct qv__path *at;         /* NULL = root */
+    const struct qv__path *at; /* NULL = root */
     const struct qv__path *paths;
     size_t n_paths;
     const struct qv__str *vector_names;
@@ -59,8 +61,8 @@ enum qv__durability { QV__DURABILITY_FSYNC = 0, QV__DURABILITY_RELAXED = 1 };
 struct qv__write_result {
     qv_status status;
     struct qv_err err;
-    uint64_t operation_id;    /* the record's LSN */
-    uint64_t n_affected;      /* points whose state changed */
+    uint64_t operation_id; /* the record's LSN */
+    uint64_t n_affected;   /* points whose state changed */
 };
 
 #endif

@@ -9,8 +9,8 @@
 
 /* A hit's key in the merge: which segment of the flat list, which row. */
 #define KEY(segment, row) (((uint64_t)(segment) << 32) | (row))
-#define KEY_SEGMENT(key) ((size_t)((key) >> 32))
-#define KEY_ROW(key) ((uint32_t)(key))
+#define KEY_SEGMENT(key)  ((size_t)((key) >> 32))
+#define KEY_ROW(key)      ((uint32_t)(key))
 
 struct run {
     struct qv__collection *c;
@@ -22,38 +22,51 @@ struct run {
     size_t n_segments;
     uint32_t column;
     const struct qv__vector_def *def;
-    const float *vector;                 /* what is searched for, normalised for cosine */
-    const struct qv__id *exclude;        /* ids that are no results: the examples themselves */
+    const float *vector;          /* what is searched for, normalised for cosine */
+    const struct qv__id *exclude; /* ids that are no results: the examples themselves */
     size_t n_exclude;
-    const struct qv__filter *filter;     /* the query's and the exclusion */
+    const struct qv__filter *filter; /* the query's and the exclusion */
 };
 
 static qv_status supported(const struct qv__query *q, struct qv_err *err)
 {
-    static const char *const names[] = {[QV__QUERY_DISCOVER] = "discover", [QV__QUERY_CONTEXT] = "context", [QV__QUERY_ORDER_BY] = "order_by",
-                                        [QV__QUERY_SAMPLE] = "sample",     [QV__QUERY_FUSION] = "fusion",   [QV__QUERY_FORMULA] = "formula",
-                                        [QV__QUERY_TEXT] = "text"};
+    static const char *const names[] = {
+        [QV__QUERY_DISCOVER] = "discover", [QV__QUERY_CONTEXT] = "context",
+        [QV__QUERY_ORDER_BY] = "order_by", [QV__QUERY_SAMPLE] = "sample",
+        [QV__QUERY_FUSION] = "fusion",     [QV__QUERY_FORMULA] = "formula",
+        [QV__QUERY_TEXT] = "text"};
     if (q->n_prefetch) {
         return qv__fail(err, QV_EUNSUPPORTED, "prefetch: not supported by this version");
     }
-    if (q->kind != QV__QUERY_IDS && q->kind != QV__QUERY_NEAREST && q->kind != QV__QUERY_RECOMMEND) {
+    if (q->kind != QV__QUERY_IDS && q->kind != QV__QUERY_NEAREST &&
+        q->kind != QV__QUERY_RECOMMEND) {
         return qv__fail(err, QV_EUNSUPPORTED, "query.%s: not supported by this version",
-                        (size_t)q->kind < QV_ARRAY_LEN(names) && names[q->kind] ? names[q->kind] : "kind");
+                        (size_t)q->kind < QV_ARRAY_LEN(names) && names[q->kind] ? names[q->kind]
+                                                                                : "kind");
     }
-    if (q->limit == 0 || q->limit > QV__LIMIT_MAX || q->offset > QV__LIMIT_MAX || q->limit + q->offset > QV__LIMIT_MAX) {
-        return qv__fail(err, QV_EVALIDATION, "limit: value %" PRIu64 " with offset %" PRIu64 " invalid, must be from 1 to %u together", q->limit,
-                        q->offset, QV__LIMIT_MAX);
+    if (q->limit == 0 || q->limit > QV__LIMIT_MAX || q->offset > QV__LIMIT_MAX ||
+        q->limit + q->offset > QV__LIMIT_MAX) {
+        return qv__fail(err, QV_EVALIDATION,
+                        "limit: value %" PRIu64 " with offset %" PRIu64
+                        " invalid, must be from 1 to %u together",
+                        q->limit, q->offset, QV__LIMIT_MAX);
     }
     if (q->params.ef > QV__LIMIT_MAX) {
-        return qv__fail(err, QV_EVALIDATION, "params.hnsw_ef: value %" PRIu32 " invalid, must be from 0 to %u", q->params.ef, QV__LIMIT_MAX);
+        return qv__fail(err, QV_EVALIDATION,
+                        "params.hnsw_ef: value %" PRIu32 " invalid, must be from 0 to %u",
+                        q->params.ef, QV__LIMIT_MAX);
     }
     return QV_OK;
 }
 
-/* --- inputs ------------------------------------------------------------------------------------------------ */
+/* --- inputs
+ * ------------------------------------------------------------------------------------------------
+ */
 
-/* A stored vector, from this collection or the one of lookup_from. Copied into the result's arena. */
-static qv_status stored_vector(struct run *r, const struct qv__id *id, const float **out, struct qv_err *err)
+/* A stored vector, from this collection or the one of lookup_from. Copied into the result's arena.
+ */
+static qv_status stored_vector(struct run *r, const struct qv__id *id, const float **out,
+                               struct qv_err *err)
 {
     const struct qv__query *q = r->q;
     char text[64];
@@ -72,17 +85,23 @@ static qv_status stored_vector(struct run *r, const struct qv__id *id, const flo
     uint32_t row = 0;
     int column = qv__schema_vector(view->schema, name);
     if (column < 0) {
-        QV_GOTO(qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s", (int)QV_MIN(name.n, (size_t)64), name.p));
+        QV_GOTO(qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s",
+                         (int)QV_MIN(name.n, (size_t)64), name.p));
     }
     if (!qv__read_find(view, id, &seg, &row)) {
-        QV_GOTO(qv__fail(err, QV_ENOTFOUND, "No point with id %s found", qv__id_text(id, text, sizeof text)));
+        QV_GOTO(qv__fail(err, QV_ENOTFOUND, "No point with id %s found",
+                         qv__id_text(id, text, sizeof text)));
     }
     const float *v = qv__segment_row_vector(seg, row, (uint32_t)column);
     if (!v) {
-        QV_GOTO(qv__fail(err, QV_ENOTFOUND, "Point %s has no vector `%.*s`", qv__id_text(id, text, sizeof text), (int)QV_MIN(name.n, (size_t)64), name.p));
+        QV_GOTO(qv__fail(err, QV_ENOTFOUND, "Point %s has no vector `%.*s`",
+                         qv__id_text(id, text, sizeof text), (int)QV_MIN(name.n, (size_t)64),
+                         name.p));
     }
     if (view->schema->vectors[column].dim != r->def->dim) {
-        QV_GOTO(qv__fail(err, QV_EINVAL, "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32, r->def->dim, view->schema->vectors[column].dim));
+        QV_GOTO(qv__fail(err, QV_EINVAL,
+                         "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32,
+                         r->def->dim, view->schema->vectors[column].dim));
     }
     float *copy = qv__arena_alloc(&r->rs->arena, (size_t)r->def->dim * sizeof *copy);
     if (!copy) {
@@ -96,16 +115,21 @@ out:
     return st;
 }
 
-static qv_status input_vector(struct run *r, const struct qv__vector_input *in, const float **out, struct qv_err *err)
+static qv_status input_vector(struct run *r, const struct qv__vector_input *in, const float **out,
+                              struct qv_err *err)
 {
     if (in->by_id) {
         return stored_vector(r, &in->id, out, err);
     }
     if (in->dim != r->def->dim) {
-        return qv__fail(err, QV_EINVAL, "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32, r->def->dim, in->dim);
+        return qv__fail(err, QV_EINVAL,
+                        "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32,
+                        r->def->dim, in->dim);
     }
     if (!qv__simd_finite(in->values, in->dim)) {
-        return qv__fail(err, QV_EINVAL, "query vector: every element and the squared length must be finite numbers");
+        return qv__fail(
+            err, QV_EINVAL,
+            "query vector: every element and the squared length must be finite numbers");
     }
     float *copy = qv__arena_alloc(&r->rs->arena, QV_MAX((size_t)in->dim, 1u) * sizeof *copy);
     if (!copy) {
@@ -120,7 +144,8 @@ static qv_status input_vector(struct run *r, const struct qv__vector_input *in, 
 }
 
 /* Average of inputs: sum into `acc`, divided by n. */
-static qv_status average(struct run *r, const struct qv__vector_input *in, size_t n, float *acc, struct qv_err *err)
+static qv_status average(struct run *r, const struct qv__vector_input *in, size_t n, float *acc,
+                         struct qv_err *err)
 {
     memset(acc, 0, (size_t)r->def->dim * sizeof *acc);
     for (size_t i = 0; i < n; i++) {
@@ -136,12 +161,14 @@ static qv_status average(struct run *r, const struct qv__vector_input *in, size_
     return QV_OK;
 }
 
-/* average_vector: avg(positive) + avg(positive) - avg(negative); without negatives the average of positives. */
+/* average_vector: avg(positive) + avg(positive) - avg(negative); without negatives the average of
+ * positives. */
 static qv_status recommend_vector(struct run *r, struct qv_err *err)
 {
     const struct qv__query *q = r->q;
     if (q->n_positive == 0) {
-        return qv__fail(err, QV_EINVAL, "At least one positive vector ID required with this strategy");
+        return qv__fail(err, QV_EINVAL,
+                        "At least one positive vector ID required with this strategy");
     }
     float *pos = qv__arena_alloc(&r->rs->arena, (size_t)r->def->dim * sizeof *pos);
     float *neg = qv__arena_alloc(&r->rs->arena, (size_t)r->def->dim * sizeof *neg);
@@ -165,7 +192,8 @@ static qv_status recommend_vector(struct run *r, struct qv_err *err)
     return QV_OK;
 }
 
-static void exclude_ids(struct qv__id *ids, size_t *n, const struct qv__vector_input *in, size_t n_in)
+static void exclude_ids(struct qv__id *ids, size_t *n, const struct qv__vector_input *in,
+                        size_t n_in)
 {
     for (size_t i = 0; i < n_in; i++) {
         if (in[i].by_id) {
@@ -179,7 +207,8 @@ static int id_order(const void *a, const void *b)
     return qv__id_cmp(a, b);
 }
 
-/* Examples are not results: AND the filter with must_not has_id. Not when they come from elsewhere. */
+/* Examples are not results: AND the filter with must_not has_id. Not when they come from elsewhere.
+ */
 static qv_status exclude_examples(struct run *r, struct qv_err *err)
 {
     const struct qv__query *q = r->q;
@@ -217,20 +246,30 @@ static qv_status exclude_examples(struct run *r, struct qv_err *err)
     return QV_OK;
 }
 
-/* --- search --------------------------------------------------------------------------------------------------- */
+/* --- search
+ * ---------------------------------------------------------------------------------------------------
+ */
 
-static qv_status search_segment(struct run *r, size_t at, uint32_t k, struct qv__topk *top, struct qv__row_hit *hits, struct qv_err *err)
+static qv_status search_segment(struct run *r, size_t at, uint32_t k, struct qv__topk *top,
+                                struct qv__row_hit *hits, struct qv_err *err)
 {
     const struct qv__segment *seg = r->segments[at];
     struct qv__visible vis;
     struct qv__bitset match = {0};
     QV_TRY(qv__segment_visible(seg, r->rs->view->ticket.lsn, r->ctx->mem, &vis, err));
-    struct qv__segment_search s = {.column = r->column, .vector = r->vector, .ef = r->q->params.ef, .exact = r->q->params.exact,
-                                   .allow = vis.words, .allow_count = vis.count, .n_rows = vis.n_rows};
+    struct qv__segment_search s = {.column = r->column,
+                                   .vector = r->vector,
+                                   .ef = r->q->params.ef,
+                                   .exact = r->q->params.exact,
+                                   .allow = vis.words,
+                                   .allow_count = vis.count,
+                                   .n_rows = vis.n_rows};
     qv_status st = QV_OK;
     uint32_t n = 0;
-    /* A few excluded examples are cheaper to drop from a longer list than to filter every row for. */
-    bool only_examples = r->filter && r->filter != r->q->filter && !r->q->filter && r->n_exclude <= 64;
+    /* A few excluded examples are cheaper to drop from a longer list than to filter every row for.
+     */
+    bool only_examples =
+        r->filter && r->filter != r->q->filter && !r->q->filter && r->n_exclude <= 64;
     if (r->filter && !only_examples) {
         uint64_t count = 0;
         QV_GOTO(qv__segment_match(seg, &vis, r->filter, r->ctx, &match, &count, err));
@@ -277,7 +316,9 @@ static bool over_threshold(const struct run *r, float score)
     if (!r->q->has_threshold) {
         return true;
     }
-    return qv__metric_larger_is_better((enum qv__metric)r->def->metric) ? score >= r->q->score_threshold : score <= r->q->score_threshold;
+    return qv__metric_larger_is_better((enum qv__metric)r->def->metric)
+               ? score >= r->q->score_threshold
+               : score <= r->q->score_threshold;
 }
 
 static qv_status run_search(struct run *r, struct qv_err *err)
@@ -290,7 +331,8 @@ static qv_status run_search(struct run *r, struct qv_err *err)
     uint64_t want = QV_MIN(r->q->limit + r->q->offset, rows);
     size_t slack = QV_MIN(r->n_exclude, (size_t)64);
     struct qv__hit *heap = qv__arena_calloc(&r->rs->arena, (size_t)want + 1, sizeof *heap);
-    struct qv__row_hit *hits = qv__arena_calloc(&r->rs->arena, (size_t)want + slack + 1, sizeof *hits);
+    struct qv__row_hit *hits =
+        qv__arena_calloc(&r->rs->arena, (size_t)want + slack + 1, sizeof *hits);
     if (!heap || !hits) {
         return qv__fail(err, QV_ENOMEM, "no memory for %" PRIu64 " results", want);
     }
@@ -305,7 +347,8 @@ static qv_status run_search(struct run *r, struct qv_err *err)
     for (size_t i = (size_t)QV_MIN(r->q->offset, (uint64_t)n); i < n; i++) {
         float score = qv__metric_score((enum qv__metric)r->def->metric, heap[i].dist);
         if (over_threshold(r, score)) {
-            QV_TRY(qv__result_add(r->rs, r->segments[KEY_SEGMENT(heap[i].key)], KEY_ROW(heap[i].key), score, r->f, err));
+            QV_TRY(qv__result_add(r->rs, r->segments[KEY_SEGMENT(heap[i].key)],
+                                  KEY_ROW(heap[i].key), score, r->f, err));
         }
     }
     return QV_OK;
@@ -330,7 +373,8 @@ static qv_status run_open(struct run *r, struct qv_err *err)
     int column = qv__schema_vector(v->schema, r->q->using_vector);
     if (column < 0) {
         struct qv__str u = r->q->using_vector;
-        return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s", (int)QV_MIN(u.n, (size_t)64), u.p);
+        return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s",
+                        (int)QV_MIN(u.n, (size_t)64), u.p);
     }
     r->column = (uint32_t)column;
     r->def = &v->schema->vectors[column];
@@ -338,7 +382,8 @@ static qv_status run_open(struct run *r, struct qv_err *err)
 }
 
 /* No scoring: a page of the id order, skipping `offset`. */
-static qv_status query_ids(struct qv__collection *c, const struct qv__query *q, const struct qv__fetch *f, struct qv__qctx *ctx,
+static qv_status query_ids(struct qv__collection *c, const struct qv__query *q,
+                           const struct qv__fetch *f, struct qv__qctx *ctx,
                            struct qv__result_set *out, struct qv_err *err)
 {
     QV_TRY(qv__collection_scroll(c, NULL, q->limit + q->offset, q->filter, f, ctx, out, err));
@@ -349,7 +394,8 @@ static qv_status query_ids(struct qv__collection *c, const struct qv__query *q, 
     return QV_OK;
 }
 
-qv_status qv__collection_query(struct qv__collection *c, const struct qv__query *q, const struct qv__fetch *f, struct qv__qctx *ctx,
+qv_status qv__collection_query(struct qv__collection *c, const struct qv__query *q,
+                               const struct qv__fetch *f, struct qv__qctx *ctx,
                                struct qv__result_set *out, struct qv_err *err)
 {
     memset(out, 0, sizeof *out);
@@ -363,7 +409,8 @@ qv_status qv__collection_query(struct qv__collection *c, const struct qv__query 
     QV_GOTO(st);
     QV_GOTO(qv__fetch_check(out->schema, f, err));
     QV_GOTO(run_open(&r, err));
-    QV_GOTO(q->kind == QV__QUERY_RECOMMEND ? recommend_vector(&r, err) : input_vector(&r, &q->target, &r.vector, err));
+    QV_GOTO(q->kind == QV__QUERY_RECOMMEND ? recommend_vector(&r, err)
+                                           : input_vector(&r, &q->target, &r.vector, err));
     QV_GOTO(exclude_examples(&r, err));
     QV_GOTO(run_search(&r, err));
     out->stats = ctx->stats;

@@ -1,9 +1,9 @@
 /* query.h: typed reads: the query tree every dialect translates into, and its results.
  *
- * What it is: a tree of stages. A stage takes candidates from its prefetch stages (or from the whole
- * collection when it has none), scores them by its kind, filters, cuts. Kinds that are not executed
- * yet are refused with QV_EUNSUPPORTED by the planner.
- * What it is not: parsed from anything; all pointers are borrowed for the call. */
+ * What it is: a tree of stages. A stage takes candidates from its prefetch stages (or from the
+ * whole collection when it has none), scores them by its kind, filters, cuts. Kinds that are not
+ * executed yet are refused with QV_EUNSUPPORTED by the planner. What it is not: parsed from
+ * anything; all pointers are borrowed for the call. */
 #ifndef QV_ENGINE_QUERY_H
 #define QV_ENGINE_QUERY_H
 
@@ -12,9 +12,9 @@
 #include "payload/filter.h"
 
 enum qv__query_kind {
-    QV__QUERY_IDS = 0,    /* no scoring: points in id order */
-    QV__QUERY_NEAREST,    /* to `target` */
-    QV__QUERY_RECOMMEND,  /* average of positives and negatives */
+    QV__QUERY_IDS = 0,   /* no scoring: points in id order */
+    QV__QUERY_NEAREST,   /* to `target` */
+    QV__QUERY_RECOMMEND, /* average of positives and negatives */
     QV__QUERY_DISCOVER,
     QV__QUERY_CONTEXT,
     QV__QUERY_ORDER_BY,
@@ -33,16 +33,16 @@ struct qv__vector_input {
 };
 
 struct qv__search_params {
-    uint32_t ef;            /* 0 = the index's */
+    uint32_t ef; /* 0 = the index's */
     bool exact;
     bool indexed_only;
-    float recall;           /* 0 = not asked */
+    float recall; /* 0 = not asked */
 };
 
 struct qv__query {
     enum qv__query_kind kind;
-    struct qv__str using_vector;            /* "" = the default vector */
-    struct qv__vector_input target;         /* NEAREST */
+    struct qv__str using_vector;             /* "" = the default vector */
+    struct qv__vector_input target;          /* NEAREST */
     const struct qv__vector_input *positive; /* RECOMMEND */
     size_t n_positive;
     const struct qv__vector_input *negative;
@@ -51,12 +51,12 @@ struct qv__query {
     struct qv__search_params params;
     bool has_threshold;
     float score_threshold;
-    uint64_t limit;                         /* 1..QV__LIMIT_MAX */
+    uint64_t limit; /* 1..QV__LIMIT_MAX */
     uint64_t offset;
-    const struct qv__query *prefetch;       /* nested stages */
+    const struct qv__query *prefetch; /* nested stages */
     size_t n_prefetch;
-    struct qv__str lookup_collection;       /* where by_id inputs are looked up; "" = here */
-    struct qv__str lookup_vector;           /* "" = using_vector */
+    struct qv__str lookup_collection; /* where by_id inputs are looked up; "" = here */
+    struct qv__str lookup_vector;     /* "" = using_vector */
 };
 
 #define QV__LIMIT_MAX 1000000u /* limit + offset of one request */
@@ -76,11 +76,12 @@ struct qv__result_point {
     struct qv__id id;
     uint64_t version;
     float score;
-    struct qv__bytes payload;        /* whole row; selection is applied by the writer */
-    const float *const *vectors;     /* [schema->n_vectors], NULL = absent or not asked; NULL array = not asked */
+    struct qv__bytes payload; /* whole row; selection is applied by the writer */
+    const float *const
+        *vectors; /* [schema->n_vectors], NULL = absent or not asked; NULL array = not asked */
 };
 
-struct qv__read_view;                /* pins schema and segments; opaque here */
+struct qv__read_view; /* pins schema and segments; opaque here */
 struct qv__schema;
 
 struct qv__result_set {
@@ -89,7 +90,7 @@ struct qv__result_set {
     struct qv__arena arena;
     struct qv__result_point *points;
     size_t n;
-    struct qv__id next_offset;       /* scroll: first id of the next page */
+    struct qv__id next_offset; /* scroll: first id of the next page */
     bool has_next;
     struct qv__qstats stats;
 };

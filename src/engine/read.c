@@ -1,9 +1,10 @@
-/* read.c: results, points by id, ordered scans, counts. All results of a call are of one read view. */
+/* read.c: results, points by id, ordered scans, counts. All results of a call are of one read view.
+ */
 #include "engine/read.h"
 
 #include "base/topk.h"
 
-/* --- results --------------------------------------------------------------------------------------------- */
+/* --- results --- */
 
 qv_status qv__result_open(struct qv__collection *c, struct qv__result_set *out, struct qv_err *err)
 {
@@ -47,21 +48,26 @@ static bool vector_wanted(const struct qv__fetch *f, struct qv__str name)
     return false;
 }
 
-qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *seg, uint32_t row, float score,
-                         const struct qv__fetch *f, struct qv_err *err)
+qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *seg, uint32_t row,
+                         float score, const struct qv__fetch *f, struct qv_err *err)
 {
     struct qv__result_point *p = &rs->points[rs->n];
-    *p = (struct qv__result_point){.id = qv__segment_row_id(seg, row), .version = qv__segment_row_version(seg, row), .score = score};
+    *p = (struct qv__result_point){.id = qv__segment_row_id(seg, row),
+                                   .version = qv__segment_row_version(seg, row),
+                                   .score = score};
     if (f && f->payload.kind != QV__SELECT_NONE) {
         p->payload = qv__segment_row_payload(seg, row);
     }
     if (f && f->vectors != QV__VECTORS_NONE) {
-        const float **v = qv__arena_calloc(&rs->arena, QV_MAX(rs->schema->n_vectors, 1u), sizeof *v);
+        const float **v =
+            qv__arena_calloc(&rs->arena, QV_MAX(rs->schema->n_vectors, 1u), sizeof *v);
         if (!v) {
             return qv__fail(err, QV_ENOMEM, "no memory for results");
         }
         for (uint32_t i = 0; i < rs->schema->n_vectors; i++) {
-            v[i] = vector_wanted(f, rs->schema->vectors[i].name) ? qv__segment_row_vector(seg, row, i) : NULL;
+            v[i] = vector_wanted(f, rs->schema->vectors[i].name)
+                       ? qv__segment_row_vector(seg, row, i)
+                       : NULL;
         }
         p->vectors = v;
     }
@@ -69,12 +75,13 @@ qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *se
     return QV_OK;
 }
 
-static qv_status fetch_check(const struct qv__schema *s, const struct qv__fetch *f, struct qv_err *err)
+static qv_status fetch_check(const struct qv__schema *s, const struct qv__fetch *f,
+                             struct qv_err *err)
 {
     for (size_t i = 0; f && f->vectors == QV__VECTORS_NAMED && i < f->n_vector_names; i++) {
         if (qv__schema_vector(s, f->vector_names[i]) < 0) {
-            return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s", (int)QV_MIN(f->vector_names[i].n, (size_t)64),
-                            f->vector_names[i].p);
+            return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s",
+                            (int)QV_MIN(f->vector_names[i].n, (size_t)64), f->vector_names[i].p);
         }
     }
     return QV_OK;
@@ -85,9 +92,12 @@ qv_status qv__fetch_check(const struct qv__schema *s, const struct qv__fetch *f,
     return fetch_check(s, f, err);
 }
 
-/* --- by id ---------------------------------------------------------------------------------------------------- */
+/* --- by id
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-bool qv__read_find(const struct qv__read_view *v, const struct qv__id *id, const struct qv__segment **seg, uint32_t *row)
+bool qv__read_find(const struct qv__read_view *v, const struct qv__id *id,
+                   const struct qv__segment **seg, uint32_t *row)
 {
     const struct qv__view *view = v->views[qv__shard_of(v->n, id)];
     for (uint32_t i = view->n; i-- > 0;) {
@@ -99,8 +109,9 @@ bool qv__read_find(const struct qv__read_view *v, const struct qv__id *id, const
     return false;
 }
 
-qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids, size_t n, const struct qv__fetch *f,
-                             struct qv__qctx *ctx, struct qv__result_set *out, struct qv_err *err)
+qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids, size_t n,
+                             const struct qv__fetch *f, struct qv__qctx *ctx,
+                             struct qv__result_set *out, struct qv_err *err)
 {
     qv_status st = qv__result_open(c, out, err);
     QV_GOTO(st);
@@ -123,7 +134,9 @@ out:
     return st;
 }
 
-/* --- in id order ------------------------------------------------------------------------------------------------ */
+/* --- in id order
+ * ------------------------------------------------------------------------------------------------
+ */
 
 struct scroll_source {
     struct qv__id_cursor cursor;
@@ -139,7 +152,8 @@ struct scroll {
 };
 
 /* Next row of a source that matches the filter. */
-static qv_status source_next(struct scroll_source *s, const struct qv__filter *filter, struct qv__qctx *ctx, struct qv_err *err)
+static qv_status source_next(struct scroll_source *s, const struct qv__filter *filter,
+                             struct qv__qctx *ctx, struct qv_err *err)
 {
     for (uint32_t tried = 0;; tried++) {
         if ((tried & 1023) == 1023) {
@@ -159,15 +173,17 @@ static qv_status source_next(struct scroll_source *s, const struct qv__filter *f
     }
 }
 
-static qv_status source_open(struct scroll_source *s, const struct qv__read_view *v, const struct qv__segment *seg,
-                             const struct qv__id *from, uint64_t limit, const struct qv__filter *filter, struct qv__qctx *ctx,
+static qv_status source_open(struct scroll_source *s, const struct qv__read_view *v,
+                             const struct qv__segment *seg, const struct qv__id *from,
+                             uint64_t limit, const struct qv__filter *filter, struct qv__qctx *ctx,
                              struct qv_err *err)
 {
     s->segment = seg;
     QV_TRY(qv__segment_visible(seg, v->ticket.lsn, ctx->mem, &s->visible, err));
     /* With a filter the number of rows that must be looked at is not known beforehand. */
     uint64_t want = filter ? UINT64_MAX : limit;
-    qv_status st = qv__id_cursor_open(seg, from, want, s->visible.words, s->visible.n_rows, ctx->mem, &s->cursor, err);
+    qv_status st = qv__id_cursor_open(seg, from, want, s->visible.words, s->visible.n_rows,
+                                      ctx->mem, &s->cursor, err);
     s->open = st == QV_OK;
     if (st != QV_OK) {
         qv__visible_free(&s->visible);
@@ -192,8 +208,10 @@ static struct scroll_source *smallest(struct scroll *s)
     return best;
 }
 
-qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *from, uint64_t limit, const struct qv__filter *filter,
-                                const struct qv__fetch *f, struct qv__qctx *ctx, struct qv__result_set *out, struct qv_err *err)
+qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *from, uint64_t limit,
+                                const struct qv__filter *filter, const struct qv__fetch *f,
+                                struct qv__qctx *ctx, struct qv__result_set *out,
+                                struct qv_err *err)
 {
     struct scroll s = {0};
     size_t n = 0;
@@ -201,7 +219,9 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
     QV_GOTO(st);
     QV_GOTO(fetch_check(out->schema, f, err));
     if (limit == 0 || limit > QV__LIMIT_MAX) {
-        QV_GOTO(qv__fail(err, QV_EVALIDATION, "limit: value %" PRIu64 " invalid, must be from 1 to %u", limit, QV__LIMIT_MAX));
+        QV_GOTO(qv__fail(err, QV_EVALIDATION,
+                         "limit: value %" PRIu64 " invalid, must be from 1 to %u", limit,
+                         QV__LIMIT_MAX));
     }
     for (uint32_t k = 0; k < out->view->n; k++) {
         n += out->view->views[k]->n;
@@ -214,7 +234,8 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
     for (uint32_t k = 0; k < out->view->n; k++) {
         for (uint32_t i = 0; i < out->view->views[k]->n; i++) {
             struct scroll_source *src = &s.sources[s.n++];
-            QV_GOTO(source_open(src, out->view, out->view->views[k]->segments[i], from, limit + 1, filter, ctx, err));
+            QV_GOTO(source_open(src, out->view, out->view->views[k]->segments[i], from, limit + 1,
+                                filter, ctx, err));
             available += src->visible.count;
         }
     }
@@ -242,10 +263,13 @@ out:
     return st;
 }
 
-/* --- counting ------------------------------------------------------------------------------------------------------- */
+/* --- counting
+ * -------------------------------------------------------------------------------------------------------
+ */
 
-static qv_status count_segment(const struct qv__read_view *v, const struct qv__segment *seg, const struct qv__filter *filter,
-                               struct qv__qctx *ctx, uint64_t *n, struct qv_err *err)
+static qv_status count_segment(const struct qv__read_view *v, const struct qv__segment *seg,
+                               const struct qv__filter *filter, struct qv__qctx *ctx, uint64_t *n,
+                               struct qv_err *err)
 {
     struct qv__visible vis;
     uint64_t count = 0;
@@ -263,8 +287,8 @@ static qv_status count_segment(const struct qv__read_view *v, const struct qv__s
     return st;
 }
 
-qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter *filter, struct qv__qctx *ctx, uint64_t *out,
-                               struct qv_err *err)
+qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter *filter,
+                               struct qv__qctx *ctx, uint64_t *out, struct qv_err *err)
 {
     struct qv__read_view *v = NULL;
     *out = 0;

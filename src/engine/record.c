@@ -1,9 +1,9 @@
 /* record.c: the bytes of a data record: effects of one request, final and self-describing.
  *
  * Layout (docs/internals/LOG.md): u64 collection id, varint parts; per part: varint shard, varint
- * effects; per effect: u8 kind, id; PUT adds: u8 flags, i64 expiry when flagged, varint vectors, per
- * vector: name, u8 kind, u8 datatype, varint byte length, bytes; PUT and PAYLOAD end with the payload
- * row. Vectors go by name, because columns may come and go between writing and replay. */
+ * effects; per effect: u8 kind, id; PUT adds: u8 flags, i64 expiry when flagged, varint vectors,
+ * per vector: name, u8 kind, u8 datatype, varint byte length, bytes; PUT and PAYLOAD end with the
+ * payload row. Vectors go by name, because columns may come and go between writing and replay. */
 #include "engine/collection.h"
 
 enum { FLAG_EXPIRES = 1 };
@@ -14,7 +14,8 @@ void qv__record_begin(struct qv__buf *b, uint64_t collection_id, uint32_t n_part
     qv__buf_varint(b, n_parts);
 }
 
-static void put_vectors(struct qv__buf *b, const struct qv__schema *schema, const struct qv__effect *e)
+static void put_vectors(struct qv__buf *b, const struct qv__schema *schema,
+                        const struct qv__effect *e)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < schema->n_vectors; i++) {
@@ -64,8 +65,8 @@ qv_status qv__record_collection(struct qv__bytes body, uint64_t *collection_id, 
 }
 
 /* Vectors are copied: bytes in a record have no alignment. */
-static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *schema, struct qv__arena *arena,
-                              struct qv__effect *e, struct qv_err *err)
+static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *schema,
+                              struct qv__arena *arena, struct qv__effect *e, struct qv_err *err)
 {
     const float **columns = qv__arena_calloc(arena, QV_MAX(schema->n_vectors, 1u), sizeof *columns);
     if (!columns) {
@@ -76,7 +77,8 @@ static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *sch
         struct qv__str name = qv__read_str(r);
         uint8_t kind = qv__read_u8(r), datatype = qv__read_u8(r);
         uint64_t bytes = qv__read_varint(r);
-        const uint8_t *p = r->failed || bytes > qv__reader_left(r) ? NULL : qv__read_bytes(r, (size_t)bytes);
+        const uint8_t *p =
+            r->failed || bytes > qv__reader_left(r) ? NULL : qv__read_bytes(r, (size_t)bytes);
         if (!p) {
             return qv__fail(err, QV_ECORRUPT, "log: a vector reaches past its record");
         }
@@ -85,8 +87,11 @@ static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *sch
             continue;
         }
         const struct qv__vector_def *d = &schema->vectors[c];
-        if (kind != d->kind || datatype != d->datatype || bytes != (uint64_t)d->dim * sizeof(float)) {
-            return qv__fail(err, QV_ECORRUPT, "log: vector `%.*s` does not fit the collection's schema", (int)name.n, name.p);
+        if (kind != d->kind || datatype != d->datatype ||
+            bytes != (uint64_t)d->dim * sizeof(float)) {
+            return qv__fail(err, QV_ECORRUPT,
+                            "log: vector `%.*s` does not fit the collection's schema", (int)name.n,
+                            name.p);
         }
         float *copy = qv__arena_alloc(arena, (size_t)bytes);
         if (!copy) {
@@ -99,8 +104,8 @@ static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *sch
     return QV_OK;
 }
 
-static qv_status read_effect(struct qv__reader *r, const struct qv__schema *schema, struct qv__arena *arena,
-                             struct qv__effect *e, struct qv_err *err)
+static qv_status read_effect(struct qv__reader *r, const struct qv__schema *schema,
+                             struct qv__arena *arena, struct qv__effect *e, struct qv_err *err)
 {
     uint8_t kind = qv__read_u8(r);
     if (kind < QV__EFFECT_PUT || kind > QV__EFFECT_DELETE || !qv__id_read(r, &e->id)) {
@@ -128,8 +133,9 @@ static qv_status read_effect(struct qv__reader *r, const struct qv__schema *sche
     return r->failed ? qv__fail(err, QV_ECORRUPT, "log: a data record is too short") : QV_OK;
 }
 
-qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *schema, struct qv__arena *arena,
-                            struct qv__record_part **parts, size_t *n_parts, struct qv_err *err)
+qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *schema,
+                            struct qv__arena *arena, struct qv__record_part **parts,
+                            size_t *n_parts, struct qv_err *err)
 {
     struct qv__reader r = qv__reader_of(body.p, body.n);
     qv__read_u64(&r);
@@ -158,7 +164,8 @@ qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *sche
         }
     }
     if (qv__reader_left(&r) != 0) {
-        return qv__fail(err, QV_ECORRUPT, "log: a data record has %zu surplus bytes", qv__reader_left(&r));
+        return qv__fail(err, QV_ECORRUPT, "log: a data record has %zu surplus bytes",
+                        qv__reader_left(&r));
     }
     *parts = out;
     *n_parts = (size_t)n;

@@ -1,16 +1,19 @@
 /* recover.c: from a data directory to a database: manifest, segments, log.
  *
- * Replay is a pure function of the log: records hold effects, and a shard skips those at or below its
- * flushed LSN. Leftover files of an interrupted seal or merge are recognised by not being in the
- * manifest and by our own name pattern; they are removed here, before anything new is written. */
+ * Replay is a pure function of the log: records hold effects, and a shard skips those at or below
+ * its flushed LSN. Leftover files of an interrupted seal or merge are recognised by not being in
+ * the manifest and by our own name pattern; they are removed here, before anything new is written.
+ */
 #include "engine/collection.h"
 
 #include <stdio.h>
 
-static qv_status open_segments(struct qv__shard *s, const struct qv__manifest_shard *m, struct qv_err *err)
+static qv_status open_segments(struct qv__shard *s, const struct qv__manifest_shard *m,
+                               struct qv_err *err)
 {
     struct qv__collection *c = s->collection;
-    struct qv__segment **list = qv__calloc(c->mem, m->n_segments + 1u, sizeof(struct qv__segment *));
+    struct qv__segment **list =
+        qv__calloc(c->mem, m->n_segments + 1u, sizeof(struct qv__segment *));
     qv_status st = list ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to open segments");
     uint32_t n = 0;
     for (; st == QV_OK && n < m->n_segments; n++) {
@@ -44,8 +47,10 @@ static qv_status open_shards(struct qv__db *db, const struct qv__manifest *m, st
         struct qv__collection *c = qv__catalog_by_id(db, ms->collection_id);
         if (!c || ms->shard >= c->n_shards) {
             qv__collection_release(c);
-            return qv__fail(err, QV_ECORRUPT, "manifest %" PRIu64 ": shard %" PRIu32 " of collection %" PRIu64 " is not in its catalog", m->generation,
-                            ms->shard, ms->collection_id);
+            return qv__fail(err, QV_ECORRUPT,
+                            "manifest %" PRIu64 ": shard %" PRIu32 " of collection %" PRIu64
+                            " is not in its catalog",
+                            m->generation, ms->shard, ms->collection_id);
         }
         struct qv__shard *s = &c->shards[ms->shard];
         atomic_store(&s->flushed_lsn, ms->flushed_lsn);
@@ -57,7 +62,7 @@ static qv_status open_shards(struct qv__db *db, const struct qv__manifest *m, st
     return QV_OK;
 }
 
-/* --- leftovers --------------------------------------------------------------------------------------------- */
+/* --- leftovers --- */
 
 struct leftovers {
     struct qv__db *db;
@@ -116,9 +121,12 @@ static void remove_leftovers(struct qv__db *db, const struct qv__manifest *m)
     qv__buf_free(&l.names);
 }
 
-/* --- replay -------------------------------------------------------------------------------------------------- */
+/* --- replay
+ * --------------------------------------------------------------------------------------------------
+ */
 
-static qv_status replay_data(struct qv__db *db, const struct qv__log_record *rec, struct qv_err *err)
+static qv_status replay_data(struct qv__db *db, const struct qv__log_record *rec,
+                             struct qv_err *err)
 {
     uint64_t id = 0;
     QV_TRY(qv__record_collection(rec->body, &id, err));
@@ -158,7 +166,8 @@ static qv_status replay_one(void *arg, const struct qv__log_record *rec, struct 
     } else if (rec->type == QV__REC_DATA) {
         st = replay_data(db, rec, err);
     } else {
-        st = qv__fail(err, QV_EVERSION, "a record of kind %" PRIu32 " is not known to this version", rec->type);
+        st = qv__fail(err, QV_EVERSION, "a record of kind %" PRIu32 " is not known to this version",
+                      rec->type);
     }
     return st == QV_OK ? QV_OK : qv__wrap(err, st, "log record %" PRIu64, rec->lsn);
 }
@@ -181,7 +190,9 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
     } else {
         QV_GOTO(qv__os_entropy(db->uuid, sizeof db->uuid, err));
     }
-    struct qv__log_local_options lo = {.file_bytes_max = db->options.log_file_bytes, .next_lsn = m.checkpoint_lsn + 1, .logger = db->logger};
+    struct qv__log_local_options lo = {.file_bytes_max = db->options.log_file_bytes,
+                                       .next_lsn = m.checkpoint_lsn + 1,
+                                       .logger = db->logger};
     QV_GOTO(qv__log_local_open(db->io, QV__DIR_LOG, db->mem_log, &lo, &db->log, err));
     if (!fresh) {
         QV_GOTO(qv__catalog_read(db, m.catalog, err));

@@ -50,8 +50,8 @@ static size_t utf8_len(const uint8_t *p, const uint8_t *end)
     return 0;
 }
 
-static qv_status name_text_check(struct qv__str name, const char *what, const char *forbidden, size_t max,
-                                 struct qv_err *err)
+static qv_status name_text_check(struct qv__str name, const char *what, const char *forbidden,
+                                 size_t max, struct qv_err *err)
 {
     if (name.n > max) {
         return qv__fail(err, QV_EVALIDATION, "%s: %zu bytes are more than %zu", what, name.n, max);
@@ -63,7 +63,8 @@ static qv_status name_text_check(struct qv__str name, const char *what, const ch
             return qv__fail(err, QV_EVALIDATION, "%s: not UTF-8", what);
         }
         if (p[0] < 0x20 || p[0] == 0x7F) {
-            return qv__fail(err, QV_EVALIDATION, "%s: control character 0x%02x is not allowed", what, p[0]);
+            return qv__fail(err, QV_EVALIDATION, "%s: control character 0x%02x is not allowed",
+                            what, p[0]);
         }
         if (n == 1 && forbidden && strchr(forbidden, p[0])) {
             return qv__fail(err, QV_EVALIDATION, "%s: character `%c` is not allowed", what, p[0]);
@@ -79,7 +80,8 @@ qv_status qv__collection_name_check(struct qv__str name, struct qv_err *err)
         return qv__fail(err, QV_EVALIDATION, "collection_name: must not be empty");
     }
     if (qv__str_eq(name, QV__STR(".")) || qv__str_eq(name, QV__STR(".."))) {
-        return qv__fail(err, QV_EVALIDATION, "collection_name: `%.*s` is not allowed", (int)name.n, name.p);
+        return qv__fail(err, QV_EVALIDATION, "collection_name: `%.*s` is not allowed", (int)name.n,
+                        name.p);
     }
     return name_text_check(name, "collection_name", "/\\:*?\"<>|", QV__COLLECTION_NAME_MAX, err);
 }
@@ -94,7 +96,8 @@ static void defaults_fill(struct qv__schema *s)
     s->shard_number = s->shard_number ? s->shard_number : 1;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__index_params *x = &s->vectors[i].index;
-        x->kind = QV__INDEX_GRAPH; /* the only kind a column may ask for; few rows are scanned whatever it says */
+        x->kind = QV__INDEX_GRAPH; /* the only kind a column may ask for; few rows are scanned
+                                      whatever it says */
         x->m = x->m ? x->m : 16;
         x->ef_construct = x->ef_construct ? x->ef_construct : 128;
         x->seed = x->seed ? x->seed : UINT64_C(0x51756976657231);
@@ -107,16 +110,22 @@ static qv_status vector_check(const struct qv__schema *s, uint32_t i, struct qv_
     int nn = (int)QV_MIN(v->name.n, (size_t)64);
     QV_TRY(name_text_check(v->name, "vector name", NULL, QV__VECTOR_NAME_MAX, err));
     if (v->kind != QV__VEC_DENSE) {
-        return qv__fail(err, QV_EUNSUPPORTED, "vectors.%.*s: sparse and multi vectors are not supported by this version", nn, v->name.p);
+        return qv__fail(err, QV_EUNSUPPORTED,
+                        "vectors.%.*s: sparse and multi vectors are not supported by this version",
+                        nn, v->name.p);
     }
     if (v->datatype != QV__F32) {
-        return qv__fail(err, QV_EUNSUPPORTED, "vectors.%.*s.datatype: only float32 is supported by this version", nn, v->name.p);
+        return qv__fail(err, QV_EUNSUPPORTED,
+                        "vectors.%.*s.datatype: only float32 is supported by this version", nn,
+                        v->name.p);
     }
     if (v->metric > QV__L1) {
-        return qv__fail(err, QV_EUNSUPPORTED, "vectors.%.*s.distance: not supported by this version", nn, v->name.p);
+        return qv__fail(err, QV_EUNSUPPORTED,
+                        "vectors.%.*s.distance: not supported by this version", nn, v->name.p);
     }
     if (v->dim < 1 || v->dim > QV__DIM_MAX) {
-        return qv__fail(err, QV_EVALIDATION, "vectors%s%.*s.size: value %" PRIu32 " invalid, must be from 1 to %u",
+        return qv__fail(err, QV_EVALIDATION,
+                        "vectors%s%.*s.size: value %" PRIu32 " invalid, must be from 1 to %u",
                         v->name.n ? "." : "", nn, v->name.p, v->dim, QV__DIM_MAX);
     }
     for (uint32_t j = 0; j < i; j++) {
@@ -131,19 +140,27 @@ static qv_status vector_check(const struct qv__schema *s, uint32_t i, struct qv_
 static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
 {
     if (s->n_vectors > QV__VECTORS_MAX) {
-        return qv__fail(err, QV_EVALIDATION, "vectors: %" PRIu32 " named vectors are more than %u", s->n_vectors, QV__VECTORS_MAX);
+        return qv__fail(err, QV_EVALIDATION, "vectors: %" PRIu32 " named vectors are more than %u",
+                        s->n_vectors, QV__VECTORS_MAX);
     }
     if (s->shard_number < 1 || s->shard_number > QV__SHARDS_MAX) {
-        return qv__fail(err, QV_EVALIDATION, "shard_number: value %" PRIu32 " invalid, must be from 1 to %u", s->shard_number, QV__SHARDS_MAX);
+        return qv__fail(err, QV_EVALIDATION,
+                        "shard_number: value %" PRIu32 " invalid, must be from 1 to %u",
+                        s->shard_number, QV__SHARDS_MAX);
     }
     if (s->n_indexes > QV__PAYLOAD_INDEXES_MAX) {
-        return qv__fail(err, QV_EVALIDATION, "payload indexes: more than %u", QV__PAYLOAD_INDEXES_MAX);
+        return qv__fail(err, QV_EVALIDATION, "payload indexes: more than %u",
+                        QV__PAYLOAD_INDEXES_MAX);
     }
     if (s->policy.seal_rows < 16 || s->policy.seal_rows > (1u << 22)) {
-        return qv__fail(err, QV_EVALIDATION, "seal_rows: value %" PRIu32 " invalid, must be from 16 to %u", s->policy.seal_rows, 1u << 22);
+        return qv__fail(err, QV_EVALIDATION,
+                        "seal_rows: value %" PRIu32 " invalid, must be from 16 to %u",
+                        s->policy.seal_rows, 1u << 22);
     }
     if (s->policy.merge_fanin < 2 || s->policy.merge_fanin > 64) {
-        return qv__fail(err, QV_EVALIDATION, "merge_fanin: value %" PRIu32 " invalid, must be from 2 to 64", s->policy.merge_fanin);
+        return qv__fail(err, QV_EVALIDATION,
+                        "merge_fanin: value %" PRIu32 " invalid, must be from 2 to 64",
+                        s->policy.merge_fanin);
     }
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         QV_TRY(vector_check(s, i, err));
@@ -189,8 +206,8 @@ static bool copy_deep(struct qv__schema *s, const struct qv__schema *from)
     return copy_str(a, &s->config_json);
 }
 
-qv_status qv__schema_create(struct qv__mem *mem, const struct qv__schema *from, struct qv__schema **out,
-                            struct qv_err *err)
+qv_status qv__schema_create(struct qv__mem *mem, const struct qv__schema *from,
+                            struct qv__schema **out, struct qv_err *err)
 {
     if (from->n_vectors > QV__VECTORS_MAX || from->n_indexes > QV__PAYLOAD_INDEXES_MAX) {
         return schema_check(from, err);
@@ -240,7 +257,7 @@ int qv__schema_vector(const struct qv__schema *s, struct qv__str name)
     return -1;
 }
 
-/* --- JSON form ------------------------------------------------------------------------------------ */
+/* --- JSON form --- */
 
 static void put_str(struct qv__jw *w, const char *key, struct qv__str s)
 {
@@ -341,21 +358,24 @@ static bool vector_from_json(qv__json o, struct qv__vector_def *v)
 
 static bool policy_from_json(qv__json o, struct qv__segment_policy *p)
 {
-    return get_u32(o, "seal_rows", &p->seal_rows) && get_u64(o, "seal_bytes", UINT64_MAX, &p->seal_bytes) &&
+    return get_u32(o, "seal_rows", &p->seal_rows) &&
+           get_u64(o, "seal_bytes", UINT64_MAX, &p->seal_bytes) &&
            get_u32(o, "index_rows", &p->index_rows) && get_u32(o, "merge_fanin", &p->merge_fanin) &&
            get_u32(o, "build_threads", &p->build_threads) &&
            qv__json_bool(qv__json_get(o, "index_at_seal_only"), &p->index_at_seal_only);
 }
 
-qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schema **out, struct qv_err *err)
+qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schema **out,
+                               struct qv_err *err)
 {
     struct qv__vector_def vectors[QV__VECTORS_MAX];
     struct qv__payload_index_def *indexes = NULL;
     struct qv__schema from = {.vectors = vectors};
     memset(vectors, 0, sizeof vectors);
     qv__json vs = qv__json_get(v, "vectors"), is = qv__json_get(v, "payload_indexes");
-    bool ok = qv__json_is(vs, QV__JSON_ARR) && vs->len <= QV__VECTORS_MAX && qv__json_is(is, QV__JSON_ARR) &&
-              is->len <= QV__PAYLOAD_INDEXES_MAX && get_u32(v, "shards", &from.shard_number) &&
+    bool ok = qv__json_is(vs, QV__JSON_ARR) && vs->len <= QV__VECTORS_MAX &&
+              qv__json_is(is, QV__JSON_ARR) && is->len <= QV__PAYLOAD_INDEXES_MAX &&
+              get_u32(v, "shards", &from.shard_number) &&
               policy_from_json(qv__json_get(v, "policy"), &from.policy) &&
               qv__json_str(qv__json_get(v, "config"), &from.config_json);
     qv__json o = ok ? qv__json_first(vs) : NULL;

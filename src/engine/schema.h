@@ -1,10 +1,9 @@
 /* schema.h: what a collection is: its vectors, payload indexes, shards and settings.
  *
- * What it is: an immutable, reference-counted description; a change makes a new one. It has one JSON
- * form, used by the catalog (log records and manifest).
- * What it is not: any dialect's configuration document. What a dialect wants echoed and the engine
- * does not act on travels in config_json untouched.
- * Threads: any (immutable; the count is atomic). */
+ * What it is: an immutable, reference-counted description; a change makes a new one. It has one
+ * JSON form, used by the catalog (log records and manifest). What it is not: any dialect's
+ * configuration document. What a dialect wants echoed and the engine does not act on travels in
+ * config_json untouched. Threads: any (immutable; the count is atomic). */
 #ifndef QV_ENGINE_SCHEMA_H
 #define QV_ENGINE_SCHEMA_H
 
@@ -15,65 +14,67 @@
 #include "index/index.h"
 
 #define QV__COLLECTION_NAME_MAX 255u /* bytes */
-#define QV__VECTOR_NAME_MAX 200u     /* bytes */
-#define QV__VECTORS_MAX 16u          /* named vectors per collection */
-#define QV__SHARDS_MAX 256u
+#define QV__VECTOR_NAME_MAX     200u /* bytes */
+#define QV__VECTORS_MAX         16u  /* named vectors per collection */
+#define QV__SHARDS_MAX          256u
 #define QV__PAYLOAD_INDEXES_MAX 256u
 
 struct qv__vector_def {
-    struct qv__str name;         /* "" = the default vector */
-    uint8_t kind;                /* enum qv__vec_kind */
-    uint8_t datatype;            /* enum qv__datatype */
-    uint8_t metric;              /* enum qv__metric */
-    bool on_disk;                /* a hint of placement */
+    struct qv__str name; /* "" = the default vector */
+    uint8_t kind;        /* enum qv__vec_kind */
+    uint8_t datatype;    /* enum qv__datatype */
+    uint8_t metric;      /* enum qv__metric */
+    bool on_disk;        /* a hint of placement */
     uint32_t dim;
     struct qv__index_params index;
-    struct qv__str config_json;  /* dialect's per-vector settings to echo, "" = none */
+    struct qv__str config_json; /* dialect's per-vector settings to echo, "" = none */
 };
 
 struct qv__payload_index_def {
-    struct qv__str key;          /* path text */
-    struct qv__str type;         /* "keyword", "integer", … */
-    struct qv__str params_json;  /* as given; "" = none */
+    struct qv__str key;         /* path text */
+    struct qv__str type;        /* "keyword", "integer", … */
+    struct qv__str params_json; /* as given; "" = none */
 };
 
 /* How segments live. 0 = the default named beside it. */
 struct qv__segment_policy {
-    uint32_t seal_rows;          /* 65,536: a growing segment is sealed at this many rows */
-    uint64_t seal_bytes;         /* 256 MiB of vectors and payload */
-    uint32_t index_rows;         /* 1,024: fewer rows than this are scanned, not indexed */
-    uint32_t merge_fanin;        /* 4: so many segments of one size class are merged into one */
-    uint32_t build_threads;      /* all of the pool */
-    bool index_at_seal_only;     /* bulk loading: a growing segment gets no graph until it is sealed */
+    uint32_t seal_rows;      /* 65,536: a growing segment is sealed at this many rows */
+    uint64_t seal_bytes;     /* 256 MiB of vectors and payload */
+    uint32_t index_rows;     /* 1,024: fewer rows than this are scanned, not indexed */
+    uint32_t merge_fanin;    /* 4: so many segments of one size class are merged into one */
+    uint32_t build_threads;  /* all of the pool */
+    bool index_at_seal_only; /* bulk loading: a growing segment gets no graph until it is sealed */
 };
 
 struct qv__schema {
     _Atomic uint32_t refs;
-    struct qv__arena arena;      /* owns everything below */
+    struct qv__arena arena; /* owns everything below */
     struct qv__vector_def *vectors;
-    uint32_t n_vectors;          /* 0 is allowed: payload only */
+    uint32_t n_vectors; /* 0 is allowed: payload only */
     struct qv__payload_index_def *indexes;
     uint32_t n_indexes;
-    uint32_t shard_number;       /* >= 1 */
+    uint32_t shard_number; /* >= 1 */
     struct qv__segment_policy policy;
     struct qv__str config_json;
 };
 
 /* A new schema with one reference, deep-copied from `from` (whose own arena and count are ignored),
- * with defaults filled in and checked. Errors: QV_EVALIDATION / QV_EINVAL naming field, value, limit;
- * QV_EUNSUPPORTED for kinds and datatypes the engine does not hold yet. */
-qv_status qv__schema_create(struct qv__mem *mem, const struct qv__schema *from, struct qv__schema **out,
-                            struct qv_err *err) QV_MUST_USE;
+ * with defaults filled in and checked. Errors: QV_EVALIDATION / QV_EINVAL naming field, value,
+ * limit; QV_EUNSUPPORTED for kinds and datatypes the engine does not hold yet. */
+qv_status qv__schema_create(struct qv__mem *mem, const struct qv__schema *from,
+                            struct qv__schema **out, struct qv_err *err) QV_MUST_USE;
 struct qv__schema *qv__schema_retain(struct qv__schema *s);
 void qv__schema_release(struct qv__schema *s); /* NULL-safe */
 /* Column number of a vector name, or -1. */
 int qv__schema_vector(const struct qv__schema *s, struct qv__str name);
 void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s);
-qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schema **out, struct qv_err *err) QV_MUST_USE;
-/* 1..255 bytes of UTF-8 without control characters and without / \ : * ? " < > | ; not "." or "..". */
+qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schema **out,
+                               struct qv_err *err) QV_MUST_USE;
+/* 1..255 bytes of UTF-8 without control characters and without / \ : * ? " < > | ; not "." or "..".
+ */
 qv_status qv__collection_name_check(struct qv__str name, struct qv_err *err) QV_MUST_USE;
 
-const char *qv__metric_name(enum qv__metric m);     /* "Cosine", "Dot", "Euclid", "Manhattan" */
+const char *qv__metric_name(enum qv__metric m); /* "Cosine", "Dot", "Euclid", "Manhattan" */
 bool qv__metric_parse(struct qv__str text, enum qv__metric *out);
 
 #endif

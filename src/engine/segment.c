@@ -1,10 +1,12 @@
-/* segment.c: what both kinds of segment share: life, facts, access to rows, visibility, filtering. */
+/* segment.c: what both kinds of segment share: life, facts, access to rows, visibility, filtering.
+ */
 #include "engine/segment_impl.h"
 
 #include <stdio.h>
 
-qv_status qv__segment_alloc(const struct qv__segment_env *env, struct qv__schema *schema, uint64_t id, uint32_t capacity,
-                            bool sealed, struct qv__segment **out, struct qv_err *err)
+qv_status qv__segment_alloc(const struct qv__segment_env *env, struct qv__schema *schema,
+                            uint64_t id, uint32_t capacity, bool sealed, struct qv__segment **out,
+                            struct qv_err *err)
 {
     char name[48];
     snprintf(name, sizeof name, "segment %" PRIu64, id);
@@ -50,7 +52,8 @@ static void remove_files(struct qv__segment *s)
     }
     qv__segment_blob_name(s->id, name);
     if (blobs->ops->remove(blobs, name, &err) != QV_OK) {
-        qv__log_line(s->env.logger, QV__LEVEL_WARN, "segment", "%s stays until the next open: %s", name, err.message);
+        qv__log_line(s->env.logger, QV__LEVEL_WARN, "segment", "%s stays until the next open: %s",
+                     name, err.message);
     }
 }
 
@@ -88,7 +91,9 @@ void qv__segment_doom(struct qv__segment *s)
     atomic_store(&s->doomed, true);
 }
 
-/* --- facts ------------------------------------------------------------------------------------------------- */
+/* --- facts
+ * -------------------------------------------------------------------------------------------------
+ */
 
 uint64_t qv__segment_id_number(const struct qv__segment *s)
 {
@@ -147,7 +152,8 @@ uint32_t qv__segment_unindexed(const struct qv__segment *s)
     return most;
 }
 
-void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes, uint64_t *indexed, const char **index_kind)
+void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes,
+                          uint64_t *indexed, const char **index_kind)
 {
     *memory_bytes = qv__mem_used(s->mem);
     *file_bytes = s->sealed ? s->file_bytes : 0;
@@ -178,7 +184,9 @@ void qv__segment_manifest(const struct qv__segment *cs, struct qv__manifest_segm
     qv__mutex_unlock(&s->lock);
 }
 
-/* --- rows --------------------------------------------------------------------------------------------------------- */
+/* --- rows
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 struct qv__id qv__segment_row_id(const struct qv__segment *s, uint32_t row)
 {
@@ -207,7 +215,8 @@ struct qv__bytes qv__segment_row_payload(const struct qv__segment *s, uint32_t r
 {
     if (s->sealed) {
         uint64_t from = s->payload_offsets[row];
-        return (struct qv__bytes){s->payloads.p + from, (size_t)(s->payload_offsets[row + 1] - from)};
+        return (struct qv__bytes){s->payloads.p + from,
+                                  (size_t)(s->payload_offsets[row + 1] - from)};
     }
     const struct qv__row_chunk *c = qv__row_chunk(s, row);
     return (struct qv__bytes){c->payload[qv__row_at(row)], c->payload_n[qv__row_at(row)]};
@@ -257,7 +266,8 @@ const float *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, u
     return ord == QV__NO_ROW ? NULL : qv__vectors_at(&s->columns[column].vectors, ord);
 }
 
-bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn, uint32_t *row)
+bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
+                      uint32_t *row)
 {
     return s->sealed ? qv__sealed_find(s, id, lsn, row) : qv__growing_find(s, id, lsn, row);
 }
@@ -274,7 +284,9 @@ bool qv__segment_row_visible(const struct qv__segment *cs, uint32_t row, uint64_
     return alive;
 }
 
-/* --- visibility ------------------------------------------------------------------------------------------------------ */
+/* --- visibility
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /* Rows with an LSN at or below lsn: a prefix of a growing segment. */
 static uint32_t rows_at(const struct qv__segment *s, uint64_t lsn)
@@ -294,7 +306,8 @@ static uint32_t rows_at(const struct qv__segment *s, uint64_t lsn)
     return lo;
 }
 
-/* Clear rows that were inserted after lsn: only readers older than a seal meet them in a sealed segment. */
+/* Clear rows that were inserted after lsn: only readers older than a seal meet them in a sealed
+ * segment. */
 static void hide_newer(const struct qv__segment *s, uint64_t lsn, struct qv__bitset *set)
 {
     for (uint32_t row = 0; row < set->n_bits; row++) {
@@ -304,7 +317,8 @@ static void hide_newer(const struct qv__segment *s, uint64_t lsn, struct qv__bit
     }
 }
 
-qv_status qv__segment_visible(const struct qv__segment *cs, uint64_t lsn, struct qv__mem *mem, struct qv__visible *out, struct qv_err *err)
+qv_status qv__segment_visible(const struct qv__segment *cs, uint64_t lsn, struct qv__mem *mem,
+                              struct qv__visible *out, struct qv_err *err)
 {
     struct qv__segment *s = (struct qv__segment *)(uintptr_t)cs;
     struct qv__dead *d = &s->dead;
@@ -348,7 +362,9 @@ void qv__visible_free(struct qv__visible *v)
     v->words = NULL;
 }
 
-/* --- filtering ---------------------------------------------------------------------------------------------------------- */
+/* --- filtering
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 struct row_context {
     const struct qv__segment *s;
@@ -366,7 +382,10 @@ bool qv__segment_row_match(const struct qv__segment *s, uint32_t row, const stru
 {
     struct row_context x = {.s = s, .row = row};
     struct qv__id id = qv__segment_row_id(s, row);
-    struct qv__filter_row r = {.id = &id, .payload = qv__segment_row_payload(s, row), .has_vector = has_vector, .has_vector_ctx = &x};
+    struct qv__filter_row r = {.id = &id,
+                               .payload = qv__segment_row_payload(s, row),
+                               .has_vector = has_vector,
+                               .has_vector_ctx = &x};
     return qv__filter_match(f, &r);
 }
 
@@ -376,8 +395,9 @@ static bool in_words(const struct qv__visible *v, uint32_t row)
 }
 
 /* The rows of a listed set of ids: a look-up each instead of a pass over all rows. */
-static void match_ids(const struct qv__segment *s, const struct qv__visible *v, const struct qv__cond *set, const struct qv__filter *f,
-                      struct qv__qctx *ctx, struct qv__bitset *out, uint64_t *count)
+static void match_ids(const struct qv__segment *s, const struct qv__visible *v,
+                      const struct qv__cond *set, const struct qv__filter *f, struct qv__qctx *ctx,
+                      struct qv__bitset *out, uint64_t *count)
 {
     for (size_t i = 0; i < set->has_id.n; i++) {
         uint32_t row = 0;
@@ -392,7 +412,8 @@ static void match_ids(const struct qv__segment *s, const struct qv__visible *v, 
     }
 }
 
-qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visible *v, const struct qv__filter *f, struct qv__qctx *ctx,
+qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visible *v,
+                            const struct qv__filter *f, struct qv__qctx *ctx,
                             struct qv__bitset *out, uint64_t *count, struct qv_err *err)
 {
     *count = 0;
@@ -413,7 +434,8 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visibl
             qv_status st = qv__qctx_check(ctx);
             if (st != QV_OK) {
                 qv__bitset_free(out);
-                return qv__fail(err, st, "filter: %s after %" PRIu32 " rows", qv_status_text(st), looked);
+                return qv__fail(err, st, "filter: %s after %" PRIu32 " rows", qv_status_text(st),
+                                looked);
             }
         }
         if (qv__segment_row_match(s, row, f)) {

@@ -1,16 +1,16 @@
 /* segment.h: rows of one collection shard: growing (in memory) or sealed (a mapped file).
  *
- * What it is: rows with system columns (id, insert LSN, delete LSN, version, expiry), a payload and up
- * to one vector per named column; each column keeps its own ordinals and its own index. A growing
- * segment takes rows in LSN order; a sealed one is immutable but for its tombstones.
- * What it is not: aware of other segments, of the log, or of queries beyond one column's nearest rows.
+ * What it is: rows with system columns (id, insert LSN, delete LSN, version, expiry), a payload and
+ * up to one vector per named column; each column keeps its own ordinals and its own index. A
+ * growing segment takes rows in LSN order; a sealed one is immutable but for its tombstones. What
+ * it is not: aware of other segments, of the log, or of queries beyond one column's nearest rows.
  *
- * Versions: a row is visible to a reader at LSN r when insert_lsn <= r < delete_lsn. Rows of a growing
- * segment are in LSN order, so what r may see is a prefix of them. Deletions are held in three
- * stages: (1) in `pending` with their LSN while some reader may still see the row; (2) in the `live`
- * words, cleared once the read horizon passed the LSN; (3) forgotten from `pending` once also flushed
- * (tombstone files hold only deletions at or below the shard's flushed LSN, because replay of a later
- * record may need the old row).
+ * Versions: a row is visible to a reader at LSN r when insert_lsn <= r < delete_lsn. Rows of a
+ * growing segment are in LSN order, so what r may see is a prefix of them. Deletions are held in
+ * three stages: (1) in `pending` with their LSN while some reader may still see the row; (2) in the
+ * `live` words, cleared once the read horizon passed the LSN; (3) forgotten from `pending` once
+ * also flushed (tombstone files hold only deletions at or below the shard's flushed LSN, because
+ * replay of a later record may need the old row).
  *
  * Threads: append, delete and drain by one thread at a time (the shard's write order); everything
  * else from any thread. A segment is alive while referenced; views reference it. */
@@ -30,110 +30,126 @@
 #include "store/manifest.h"
 #include "store/segfile.h"
 
-#define QV__LSN_MAX UINT64_MAX      /* "latest": reads that see applied but unpublished rows */
+#define QV__LSN_MAX UINT64_MAX /* "latest": reads that see applied but unpublished rows */
 
 struct qv__segment;
 
 /* What segments share with their shard; borrowed for the segment's life. */
 struct qv__segment_env {
-    struct qv__mem *mem;             /* collection's account: vectors, payload, graph are children of the caller's making */
+    struct qv__mem *
+        mem; /* collection's account: vectors, payload, graph are children of the caller's making */
     const struct qv__simd *simd;
     struct qv__blobs *blobs;
     struct qv__pool *pool;
     const struct qv__logger *logger;
 };
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 /* An empty growing segment that can take `capacity` rows. Small until rows come (< 32 KiB). */
-qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schema *schema, uint64_t segment_id,
-                             uint32_t capacity, struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schema *schema,
+                             uint64_t segment_id, uint32_t capacity, struct qv__segment **out,
+                             struct qv_err *err) QV_MUST_USE;
 /* Open a sealed one from its blob, with its tombstone file if m->tombstone_gen != 0. Everything is
  * validated (checksums, structure); QV_ECORRUPT names the file. */
 qv_status qv__segment_open(const struct qv__segment_env *env, struct qv__schema *schema,
-                           const struct qv__manifest_segment *m, struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
+                           const struct qv__manifest_segment *m, struct qv__segment **out,
+                           struct qv_err *err) QV_MUST_USE;
 struct qv__segment *qv__segment_retain(struct qv__segment *s);
 /* The last release frees it, and removes its files when qv__segment_doom was called. NULL-safe. */
 void qv__segment_release(struct qv__segment *s);
 /* Its blobs (data and tombstones) are removed at the last release. */
 void qv__segment_doom(struct qv__segment *s);
 
-/* --- facts ------------------------------------------------------------------------------------------ */
+/* --- facts --- */
 
 uint64_t qv__segment_id_number(const struct qv__segment *s);
 bool qv__segment_sealed(const struct qv__segment *s);
 struct qv__schema *qv__segment_schema(const struct qv__segment *s); /* borrowed */
 uint32_t qv__segment_rows(const struct qv__segment *s);             /* appended, dead included */
 uint32_t qv__segment_capacity(const struct qv__segment *s);
-uint64_t qv__segment_bytes(const struct qv__segment *s);            /* growing: vector and payload bytes; sealed: file */
-uint64_t qv__segment_min_lsn(const struct qv__segment *s);          /* of rows; 0 when empty */
+uint64_t qv__segment_bytes(
+    const struct qv__segment *s); /* growing: vector and payload bytes; sealed: file */
+uint64_t qv__segment_min_lsn(const struct qv__segment *s); /* of rows; 0 when empty */
 uint64_t qv__segment_max_lsn(const struct qv__segment *s);
-uint32_t qv__segment_dead(const struct qv__segment *s);             /* rows with a delete LSN, or dead in the file */
+uint32_t
+qv__segment_dead(const struct qv__segment *s); /* rows with a delete LSN, or dead in the file */
 /* Rows deleted at or below lsn. */
 uint32_t qv__segment_dead_at(const struct qv__segment *s, uint64_t lsn);
-/* Vectors that are due for a graph and not in one: the largest over the columns that hold at least policy.index_rows
- * vectors. A growing segment with policy.index_at_seal_only owes none; a sealed one owes all of a column stored flat. */
+/* Vectors that are due for a graph and not in one: the largest over the columns that hold at least
+ * policy.index_rows vectors. A growing segment with policy.index_at_seal_only owes none; a sealed
+ * one owes all of a column stored flat. */
 uint32_t qv__segment_unindexed(const struct qv__segment *s);
-void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes, uint64_t *indexed, const char **index_kind);
+void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes,
+                          uint64_t *indexed, const char **index_kind);
 /* What the manifest records of a sealed segment (n_dead and tombstone_gen as last written). */
 void qv__segment_manifest(const struct qv__segment *s, struct qv__manifest_segment *out);
 
-/* --- rows ------------------------------------------------------------------------------------------- */
+/* --- rows --- */
 
-/* One row to append. vectors[n_vectors of the schema]: NULL = absent; already normalised for cosine. Everything is copied. */
+/* One row to append. vectors[n_vectors of the schema]: NULL = absent; already normalised for
+ * cosine. Everything is copied. */
 struct qv__row {
     struct qv__id id;
     const float *const *vectors;
     struct qv__bytes payload;
-    int64_t expires_ms;              /* INT64_MAX = never */
+    int64_t expires_ms; /* INT64_MAX = never */
 };
 
 /* Make sure that appending these rows cannot fail (memory for columns, ids, payload). A reservation
  * is replaced by the next one; unused room stays. QV_ENOMEM, QV_ETOOBIG (over capacity). */
-qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows, size_t n, struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows, size_t n,
+                              struct qv_err *err) QV_MUST_USE;
 /* Append within the reservation; cannot fail. LSNs never fall. Returns the row number. */
 uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *row, uint64_t lsn);
 
-struct qv__id qv__segment_row_id(const struct qv__segment *s, uint32_t row); /* STR borrowed from the segment */
+struct qv__id qv__segment_row_id(const struct qv__segment *s,
+                                 uint32_t row); /* STR borrowed from the segment */
 uint64_t qv__segment_row_lsn(const struct qv__segment *s, uint32_t row);
-uint64_t qv__segment_row_version(const struct qv__segment *s, uint32_t row); /* the LSN that wrote it */
+uint64_t qv__segment_row_version(const struct qv__segment *s,
+                                 uint32_t row); /* the LSN that wrote it */
 int64_t qv__segment_row_expires(const struct qv__segment *s, uint32_t row);
 struct qv__bytes qv__segment_row_payload(const struct qv__segment *s, uint32_t row);
 /* f32[dim] of a column, or NULL; borrowed from the segment. */
 const float *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column);
 
 /* The row that holds `id` for a reader at `lsn` (QV__LSN_MAX = the newest, applied or not). */
-bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn, uint32_t *row);
+bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
+                      uint32_t *row);
 bool qv__segment_row_visible(const struct qv__segment *s, uint32_t row, uint64_t lsn);
 
-/* --- deletion ---------------------------------------------------------------------------------------- */
+/* --- deletion --- */
 
 /* Make sure that n deletions cannot fail. */
-qv_status qv__segment_reserve_deletes(struct qv__segment *s, size_t n, struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_reserve_deletes(struct qv__segment *s, size_t n,
+                                      struct qv_err *err) QV_MUST_USE;
 /* Mark a row deleted as of lsn; the row is not deleted yet. Cannot fail after the reservation. */
 void qv__segment_delete(struct qv__segment *s, uint32_t row, uint64_t lsn);
-/* Move deletions along: clear the live bits of those at or below `horizon` (no reader is older), forget those
- * at or below min(horizon, flushed). */
+/* Move deletions along: clear the live bits of those at or below `horizon` (no reader is older),
+ * forget those at or below min(horizon, flushed). */
 void qv__segment_drain(struct qv__segment *s, uint64_t horizon, uint64_t flushed);
 
-/* --- reading ----------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
-/* What a reader at `lsn` may see, as words over rows [0, n_rows). Either borrowed from the segment (fast path: no
- * deletion in flight), or built in `own`. words NULL = all n_rows rows. */
+/* What a reader at `lsn` may see, as words over rows [0, n_rows). Either borrowed from the segment
+ * (fast path: no deletion in flight), or built in `own`. words NULL = all n_rows rows. */
 struct qv__visible {
     uint64_t lsn;
     uint32_t n_rows;
     const uint64_t *words;
-    uint64_t count;          /* visible rows */
+    uint64_t count; /* visible rows */
     struct qv__bitset own;
 };
-qv_status qv__segment_visible(const struct qv__segment *s, uint64_t lsn, struct qv__mem *mem, struct qv__visible *out,
-                              struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_visible(const struct qv__segment *s, uint64_t lsn, struct qv__mem *mem,
+                              struct qv__visible *out, struct qv_err *err) QV_MUST_USE;
 void qv__visible_free(struct qv__visible *v);
 
-/* Rows of `v` that match the filter, in a new bitset over [0, v->n_rows). Uses an id set of the filter when there is one. */
-qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visible *v, const struct qv__filter *f,
-                            struct qv__qctx *ctx, struct qv__bitset *out, uint64_t *count, struct qv_err *err) QV_MUST_USE;
+/* Rows of `v` that match the filter, in a new bitset over [0, v->n_rows). Uses an id set of the
+ * filter when there is one. */
+qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visible *v,
+                            const struct qv__filter *f, struct qv__qctx *ctx,
+                            struct qv__bitset *out, uint64_t *count,
+                            struct qv_err *err) QV_MUST_USE;
 /* Evaluate the filter on one row. */
 bool qv__segment_row_match(const struct qv__segment *s, uint32_t row, const struct qv__filter *f);
 
@@ -141,70 +157,82 @@ struct qv__row_hit {
     uint32_t row;
     float dist;
 };
-/* The k nearest allowed rows of one column, sorted by (dist, row). allow: words over rows [0, n_rows), NULL = all;
- * allow_count its bits. exact = scan. The indexed part goes through the graph, the rest is scanned. */
+/* The k nearest allowed rows of one column, sorted by (dist, row). allow: words over rows [0,
+ * n_rows), NULL = all; allow_count its bits. exact = scan. The indexed part goes through the graph,
+ * the rest is scanned. */
 struct qv__segment_search {
     uint32_t column;
-    const float *vector;     /* normalised for cosine */
+    const float *vector; /* normalised for cosine */
     uint32_t k, ef;
     bool exact;
     const uint64_t *allow;
     uint64_t allow_count;
     uint32_t n_rows;
 };
-qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q, struct qv__qctx *ctx,
-                             struct qv__row_hit *hits, uint32_t *n_hits, struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q,
+                             struct qv__qctx *ctx, struct qv__row_hit *hits, uint32_t *n_hits,
+                             struct qv_err *err) QV_MUST_USE;
 
-/* Iterate rows in id order from `from` (NULL = start): each id's rows that are set in `words` (NULL = all). */
+/* Iterate rows in id order from `from` (NULL = start): each id's rows that are set in `words` (NULL
+ * = all). */
 struct qv__id_cursor {
     const struct qv__segment *segment;
-    uint32_t *rows;          /* growing: rows sorted by id, owned; sealed: NULL, walks the stored order */
+    uint32_t *rows; /* growing: rows sorted by id, owned; sealed: NULL, walks the stored order */
     uint32_t n, at;
     const uint64_t *words;
     uint32_t n_rows;
     struct qv__mem *mem;
 };
 /* For a growing segment at most `limit` smallest ids >= from are collected. */
-qv_status qv__id_cursor_open(const struct qv__segment *s, const struct qv__id *from, uint64_t limit, const uint64_t *words,
-                             uint32_t n_rows, struct qv__mem *mem, struct qv__id_cursor *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__id_cursor_open(const struct qv__segment *s, const struct qv__id *from, uint64_t limit,
+                             const uint64_t *words, uint32_t n_rows, struct qv__mem *mem,
+                             struct qv__id_cursor *out, struct qv_err *err) QV_MUST_USE;
 /* Next row, or false at the end. */
 bool qv__id_cursor_next(struct qv__id_cursor *c, uint32_t *row);
 void qv__id_cursor_close(struct qv__id_cursor *c);
 
-/* --- maintenance -------------------------------------------------------------------------------------- */
+/* --- maintenance --- */
 
-/* Index rows of a growing segment up to `n_rows` (published ones), columns that have >= policy.index_rows vectors; makes
- * the graphs when they are first due. One at a time per segment; searches go on. */
-qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomic bool *cancel, struct qv_err *err) QV_MUST_USE;
-
-/* Write a frozen growing segment (no more appends, deletes may come) as sealed file `segment_id` with the same row
- * numbers, and open it. With `build` its graphs are finished first; without, columns lacking a complete
- * graph are stored flat. Rows deleted at or below `flushed` are stored as tombstones in the file. Deletions after
- * that are brought over by qv__segment_carry. */
-qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing, uint64_t segment_id,
-                           uint64_t flushed, bool build, const _Atomic bool *cancel, struct qv__segment **out,
-                           struct qv_err *err) QV_MUST_USE;
-
-/* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or below `drop_lsn` (<=
- * flushed) and storing those deleted at or below `flushed` as tombstones; graphs are built over the rest. *remaps: for each
- * source, new row per old row, UINT32_MAX = dropped (arrays of env->mem; free with qv__free). When nothing is left *out is NULL. */
-qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema, struct qv__segment *const *sources,
-                            size_t n, uint64_t segment_id, uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel,
-                            uint32_t **remaps, struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
-
-/* Copy the deletions of the sources that `to` does not have yet; remaps NULL = same rows. Called under the shard's write order, at
- * the switch of views; `to` must not be visible to anyone yet. */
-qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const *remaps, size_t n, struct qv__segment *to,
+/* Index rows of a growing segment up to `n_rows` (published ones), columns that have >=
+ * policy.index_rows vectors; makes the graphs when they are first due. One at a time per segment;
+ * searches go on. */
+qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomic bool *cancel,
                             struct qv_err *err) QV_MUST_USE;
 
-/* A tombstone file of a sealed segment holds exactly the deletions at or below a shard's flushed LSN. It is written first,
- * and becomes part of qv__segment_manifest only when installed, at the same instant of the write order at
- * which the flushed LSN moves: a manifest must never pair one with another's LSN. gen 0 = nothing new to write. */
+/* Write a frozen growing segment (no more appends, deletes may come) as sealed file `segment_id`
+ * with the same row numbers, and open it. With `build` its graphs are finished first; without,
+ * columns lacking a complete graph are stored flat. Rows deleted at or below `flushed` are stored
+ * as tombstones in the file. Deletions after that are brought over by qv__segment_carry. */
+qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
+                           uint64_t segment_id, uint64_t flushed, bool build,
+                           const _Atomic bool *cancel, struct qv__segment **out,
+                           struct qv_err *err) QV_MUST_USE;
+
+/* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or
+ * below `drop_lsn` (<= flushed) and storing those deleted at or below `flushed` as tombstones;
+ * graphs are built over the rest. *remaps: for each source, new row per old row, UINT32_MAX =
+ * dropped (arrays of env->mem; free with qv__free). When nothing is left *out is NULL. */
+qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema,
+                            struct qv__segment *const *sources, size_t n, uint64_t segment_id,
+                            uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel,
+                            uint32_t **remaps, struct qv__segment **out,
+                            struct qv_err *err) QV_MUST_USE;
+
+/* Copy the deletions of the sources that `to` does not have yet; remaps NULL = same rows. Called
+ * under the shard's write order, at the switch of views; `to` must not be visible to anyone yet. */
+qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const *remaps, size_t n,
+                            struct qv__segment *to, struct qv_err *err) QV_MUST_USE;
+
+/* A tombstone file of a sealed segment holds exactly the deletions at or below a shard's flushed
+ * LSN. It is written first, and becomes part of qv__segment_manifest only when installed, at the
+ * same instant of the write order at which the flushed LSN moves: a manifest must never pair one
+ * with another's LSN. gen 0 = nothing new to write. */
 struct qv__tombstone_file {
     uint64_t gen;
     uint32_t n_dead;
 };
-qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, uint64_t gen, struct qv__tombstone_file *out,
+qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, uint64_t gen,
+                                       struct qv__tombstone_file *out,
                                        struct qv_err *err) QV_MUST_USE;
 /* Returns the superseded generation, to be removed once a manifest is committed; 0 = none. */
 uint64_t qv__segment_install_tombstones(struct qv__segment *s, const struct qv__tombstone_file *f);

@@ -1,10 +1,10 @@
 /* segment_dead.c: deletions of a segment through their stages.
  *
- * A deletion enters with its LSN (entry, bit still set), loses its live bit once no reader is older,
- * and is forgotten once a tombstone file could hold it. Entries arrive in LSN order, so both steps eat
- * from the front. A reader that finds no uncleared entry uses the live words as they are; bits that
- * are cleared while it runs belong to deletions newer than any it must see, because clearing waits for
- * the oldest reader. */
+ * A deletion enters with its LSN (entry, bit still set), loses its live bit once no reader is
+ * older, and is forgotten once a tombstone file could hold it. Entries arrive in LSN order, so both
+ * steps eat from the front. A reader that finds no uncleared entry uses the live words as they are;
+ * bits that are cleared while it runs belong to deletions newer than any it must see, because
+ * clearing waits for the oldest reader. */
 #include "engine/segment_impl.h"
 
 qv_status qv__dead_init(struct qv__dead *d, struct qv__mem *mem, uint32_t n_bits)
@@ -73,7 +73,7 @@ void qv__dead_mark(uint64_t *words, const struct qv__dead *d, uint32_t n_rows, u
     }
 }
 
-/* --- through the segment ---------------------------------------------------------------------------------- */
+/* --- through the segment --- */
 
 static qv_status reserve_locked(struct qv__dead *d, size_t n)
 {
@@ -159,7 +159,7 @@ uint32_t qv__segment_dead_at(const struct qv__segment *cs, uint64_t lsn)
     return n;
 }
 
-/* --- carrying over ------------------------------------------------------------------------------------------- */
+/* --- carrying over --- */
 
 static int by_lsn(const void *a, const void *b)
 {
@@ -167,8 +167,10 @@ static int by_lsn(const void *a, const void *b)
     return x->lsn != y->lsn ? (x->lsn < y->lsn ? -1 : 1) : (x->row > y->row) - (x->row < y->row);
 }
 
-/* Deletions of one source in terms of the new rows: those with an LSN into `list`, the others cleared at once. */
-static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv__segment *to, struct qv__deletion *list)
+/* Deletions of one source in terms of the new rows: those with an LSN into `list`, the others
+ * cleared at once. */
+static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv__segment *to,
+                      struct qv__deletion *list)
 {
     struct qv__dead *d = &from->dead;
     uint32_t n_rows = atomic_load(&from->n_rows);
@@ -183,7 +185,8 @@ static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv
     for (uint32_t old = 0; old < n_rows; old++) {
         uint32_t row = remap ? remap[old] : old;
         uint64_t lsn;
-        if (row != QV__NO_ROW && !qv__bit_test_atomic(d->live, old) && !qv__dead_lookup(d, old, &lsn)) {
+        if (row != QV__NO_ROW && !qv__bit_test_atomic(d->live, old) &&
+            !qv__dead_lookup(d, old, &lsn)) {
             qv__dead_clear_now(&to->dead, row);
         }
     }
@@ -191,8 +194,8 @@ static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv
     return n;
 }
 
-qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const *remaps, size_t n, struct qv__segment *to,
-                            struct qv_err *err)
+qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const *remaps, size_t n,
+                            struct qv__segment *to, struct qv_err *err)
 {
     size_t most = 0, count = 0;
     for (size_t i = 0; i < n; i++) {
@@ -216,10 +219,10 @@ qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const 
     return st;
 }
 
-/* --- tombstone files --------------------------------------------------------------------------------------------- */
+/* --- tombstone files --- */
 
-qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, uint64_t gen, struct qv__tombstone_file *out,
-                                       struct qv_err *err)
+qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, uint64_t gen,
+                                       struct qv__tombstone_file *out, struct qv_err *err)
 {
     struct qv__dead *d = &s->dead;
     uint32_t n_rows = atomic_load(&s->n_rows);

@@ -1,9 +1,9 @@
 /* segment_growing.c: rows in memory: reserve, append, find, index.
  *
- * The writer fills a row completely and then stores n_rows (release); readers use rows below the n_rows
- * they loaded (acquire). Chunk tables have a fixed address, chunks never move, so nothing a reader holds
- * is ever reallocated. Only the id map and the deletions take a lock, for a hash lookup.
- * Memory is taken by reserve(), before the record is logged; append() only uses it. */
+ * The writer fills a row completely and then stores n_rows (release); readers use rows below the
+ * n_rows they loaded (acquire). Chunk tables have a fixed address, chunks never move, so nothing a
+ * reader holds is ever reallocated. Only the id map and the deletions take a lock, for a hash
+ * lookup. Memory is taken by reserve(), before the record is logged; append() only uses it. */
 #include "engine/segment_impl.h"
 
 static uint32_t vector_chunk_shift(uint32_t stride)
@@ -26,18 +26,21 @@ static qv_status column_init(struct qv__segment *s, uint32_t i)
     c->vectors.chunk_shift = vector_chunk_shift(c->vectors.stride_bytes);
     c->n_chunks_max = (s->capacity >> c->vectors.chunk_shift) + 1;
     c->chunks = qv__calloc(s->mem, c->n_chunks_max, sizeof(uint8_t *));
-    c->ord_to_row = qv__calloc(s->mem, (s->capacity >> QV__ROW_CHUNK_SHIFT) + 1u, sizeof(uint32_t *));
+    c->ord_to_row =
+        qv__calloc(s->mem, (s->capacity >> QV__ROW_CHUNK_SHIFT) + 1u, sizeof(uint32_t *));
     c->vectors.chunks = (const uint8_t *const *)c->chunks;
     return c->chunks && c->ord_to_row ? QV_OK : QV_ENOMEM;
 }
 
-qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schema *schema, uint64_t segment_id,
-                             uint32_t capacity, struct qv__segment **out, struct qv_err *err)
+qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schema *schema,
+                             uint64_t segment_id, uint32_t capacity, struct qv__segment **out,
+                             struct qv_err *err)
 {
     struct qv__segment *s = NULL;
     QV_TRY(qv__segment_alloc(env, schema, segment_id, QV_MAX(capacity, 1u), false, &s, err));
     qv__map_init(&s->by_id, s->mem);
-    s->rows = qv__calloc(s->mem, (s->capacity >> QV__ROW_CHUNK_SHIFT) + 1u, sizeof(struct qv__row_chunk *));
+    s->rows = qv__calloc(s->mem, (s->capacity >> QV__ROW_CHUNK_SHIFT) + 1u,
+                         sizeof(struct qv__row_chunk *));
     qv_status st = s->rows ? QV_OK : QV_ENOMEM;
     for (uint32_t i = 0; st == QV_OK && i < s->n_columns; i++) {
         st = column_init(s, i);
@@ -75,7 +78,9 @@ void qv__growing_free(struct qv__segment *s)
     qv__map_free(&s->by_id);
 }
 
-/* --- reserving ------------------------------------------------------------------------------------------------ */
+/* --- reserving
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static qv_status reserve_bytes(struct qv__segment *s, size_t n)
 {
@@ -99,7 +104,8 @@ static qv_status reserve_bytes(struct qv__segment *s, size_t n)
 static qv_status reserve_rows(struct qv__segment *s, uint32_t upto)
 {
     while (((uint64_t)s->n_row_chunks << QV__ROW_CHUNK_SHIFT) < upto) {
-        struct qv__row_chunk *c = qv__alloc(s->mem, sizeof *c + (size_t)s->n_columns * QV__ROW_CHUNK * sizeof(uint32_t));
+        struct qv__row_chunk *c =
+            qv__alloc(s->mem, sizeof *c + (size_t)s->n_columns * QV__ROW_CHUNK * sizeof(uint32_t));
         if (!c) {
             return QV_ENOMEM;
         }
@@ -129,18 +135,21 @@ static qv_status reserve_vectors(struct qv__segment *s, struct qv__column *c, ui
     return QV_OK;
 }
 
-qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows, size_t n, struct qv_err *err)
+qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows, size_t n,
+                              struct qv_err *err)
 {
     uint32_t have = atomic_load(&s->n_rows);
     if (n > s->capacity - have) {
-        return qv__fail(err, QV_ETOOBIG, "%zu rows do not fit a segment of %" PRIu32, n, s->capacity);
+        return qv__fail(err, QV_ETOOBIG, "%zu rows do not fit a segment of %" PRIu32, n,
+                        s->capacity);
     }
     size_t bytes = 0;
     uint32_t vectors[QV__VECTORS_MAX] = {0};
     for (size_t i = 0; i < n; i++) {
         size_t id = rows[i].id.kind == QV__ID_STR ? rows[i].id.len : 0;
         if (rows[i].payload.n > UINT32_MAX || !qv__add_ok(bytes, rows[i].payload.n + id, &bytes)) {
-            return qv__fail(err, QV_ETOOBIG, "payload of %zu bytes is too large", rows[i].payload.n);
+            return qv__fail(err, QV_ETOOBIG, "payload of %zu bytes is too large",
+                            rows[i].payload.n);
         }
         for (uint32_t c = 0; c < s->n_columns; c++) {
             vectors[c] += rows[i].vectors[c] != NULL;
@@ -161,7 +170,9 @@ qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows,
     return st == QV_OK ? QV_OK : qv__fail(err, st, "no memory for %zu rows", n);
 }
 
-/* --- appending --------------------------------------------------------------------------------------------------- */
+/* --- appending
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static const uint8_t *take_bytes(struct qv__segment *s, const void *p, size_t n)
 {
@@ -186,7 +197,8 @@ static uint32_t append_vector(struct qv__column *c, const float *v, uint32_t row
     }
     uint32_t ord = atomic_load_explicit(&c->n, memory_order_relaxed);
     uint32_t in_chunk = ord & ((1u << c->vectors.chunk_shift) - 1);
-    memcpy(c->chunks[ord >> c->vectors.chunk_shift] + (size_t)in_chunk * c->vectors.stride_bytes, v, c->vectors.stride_bytes);
+    memcpy(c->chunks[ord >> c->vectors.chunk_shift] + (size_t)in_chunk * c->vectors.stride_bytes, v,
+           c->vectors.stride_bytes);
     c->ord_to_row[ord >> QV__ROW_CHUNK_SHIFT][qv__row_at(ord)] = row;
     atomic_store_explicit(&c->n, ord + 1, memory_order_release);
     return ord;
@@ -230,13 +242,15 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint
     return row;
 }
 
-bool qv__growing_find(const struct qv__segment *cs, const struct qv__id *id, uint64_t lsn, uint32_t *row)
+bool qv__growing_find(const struct qv__segment *cs, const struct qv__id *id, uint64_t lsn,
+                      uint32_t *row)
 {
     struct qv__segment *s = (struct qv__segment *)(uintptr_t)cs;
     bool found = false;
     qv__mutex_lock(&s->lock);
     uint64_t *newest = qv__map_find(&s->by_id, qv__id_hash(id), id_eq, id, s);
-    for (uint32_t r = newest ? (uint32_t)*newest : QV__NO_ROW; r != QV__NO_ROW; r = qv__row_chunk(s, r)->previous[qv__row_at(r)]) {
+    for (uint32_t r = newest ? (uint32_t)*newest : QV__NO_ROW; r != QV__NO_ROW;
+         r = qv__row_chunk(s, r)->previous[qv__row_at(r)]) {
         if (qv__row_chunk(s, r)->lsn[qv__row_at(r)] <= lsn) {
             found = qv__dead_alive(&s->dead, r, lsn);
             *row = r;
@@ -247,9 +261,12 @@ bool qv__growing_find(const struct qv__segment *cs, const struct qv__id *id, uin
     return found;
 }
 
-/* --- indexing ------------------------------------------------------------------------------------------------------- */
+/* --- indexing
+ * -------------------------------------------------------------------------------------------------------
+ */
 
-qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomic bool *cancel, struct qv_err *err)
+qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomic bool *cancel,
+                            struct qv_err *err)
 {
     qv_status st = QV_OK;
     qv__mutex_lock(&s->indexing);
@@ -262,7 +279,11 @@ qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomi
         struct qv__index_params params = c->def->index;
         params.kind = QV__INDEX_GRAPH;
         const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
-        struct qv__index_env env = {.mem = s->mem, .simd = s->env.simd, .pool = s->env.pool, .threads = s->schema->policy.build_threads, .cancel = cancel};
+        struct qv__index_env env = {.mem = s->mem,
+                                    .simd = s->env.simd,
+                                    .pool = s->env.pool,
+                                    .threads = s->schema->policy.build_threads,
+                                    .cancel = cancel};
         struct qv__index *x = atomic_load(&c->index);
         if (!x) {
             st = ops->create(&params, &env, &c->vectors, s->capacity, &x, err);

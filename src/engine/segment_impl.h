@@ -1,31 +1,31 @@
 /* segment_impl.h: the inside of a segment, shared by the segment_*.c files only.
  *
- * Growing: rows in chunks of 256, vectors per column in chunks of about 256 KiB, chunk tables of fixed
- * address; a row becomes visible to readers when n_rows is stored (release) after it is complete.
- * Sealed: pointers into one mapped file. */
+ * Growing: rows in chunks of 256, vectors per column in chunks of about 256 KiB, chunk tables of
+ * fixed address; a row becomes visible to readers when n_rows is stored (release) after it is
+ * complete. Sealed: pointers into one mapped file. */
 #ifndef QV_ENGINE_SEGMENT_IMPL_H
 #define QV_ENGINE_SEGMENT_IMPL_H
 
 #include "engine/segment.h"
 #include "store/idmap.h"
 
-#define QV__ROW_CHUNK_SHIFT 8u
-#define QV__ROW_CHUNK       (1u << QV__ROW_CHUNK_SHIFT)
-#define QV__NO_ROW          UINT32_MAX
+#define QV__ROW_CHUNK_SHIFT    8u
+#define QV__ROW_CHUNK          (1u << QV__ROW_CHUNK_SHIFT)
+#define QV__NO_ROW             UINT32_MAX
 #define QV__VECTOR_CHUNK_BYTES ((size_t)256 << 10)
 
-/* --- deletions (segment_dead.c) ------------------------------------------------------------------------ */
+/* --- deletions (segment_dead.c) --- */
 
 struct qv__deletion {
     uint64_t lsn;
     uint32_t row;
 };
 
-/* Entries are in LSN order: [0, cleared) have their live bit cleared, the rest not yet. Entries leave
- * from the front when they are cleared and flushed. */
+/* Entries are in LSN order: [0, cleared) have their live bit cleared, the rest not yet. Entries
+ * leave from the front when they are cleared and flushed. */
 struct qv__dead {
     struct qv__mem *mem;
-    uint64_t *live;               /* words; atomic: cleared under lock, read without */
+    uint64_t *live; /* words; atomic: cleared under lock, read without */
     uint32_t n_bits;
     struct qv__deletion *entries; /* guarded by: lock */
     size_t first, n, cap;         /* live entries are [first, n); guarded by: lock */
@@ -46,16 +46,16 @@ bool qv__dead_lookup(const struct qv__dead *d, uint32_t row, uint64_t *lsn);
 bool qv__dead_alive(const struct qv__dead *d, uint32_t row, uint64_t lsn);
 void qv__dead_mark(uint64_t *words, const struct qv__dead *d, uint32_t n_rows, uint64_t lsn);
 
-/* --- growing --------------------------------------------------------------------------------------------- */
+/* --- growing --- */
 
 struct qv__row_chunk {
     uint64_t lsn[QV__ROW_CHUNK];
     int64_t expires[QV__ROW_CHUNK];
     const uint8_t *payload[QV__ROW_CHUNK];
     uint32_t payload_n[QV__ROW_CHUNK];
-    uint32_t previous[QV__ROW_CHUNK];   /* older row of the same id, or QV__NO_ROW */
+    uint32_t previous[QV__ROW_CHUNK]; /* older row of the same id, or QV__NO_ROW */
     struct qv__id id[QV__ROW_CHUNK];
-    uint32_t ord[];                     /* [columns][QV__ROW_CHUNK]: ordinal in the column, or QV__NO_ROW */
+    uint32_t ord[]; /* [columns][QV__ROW_CHUNK]: ordinal in the column, or QV__NO_ROW */
 };
 
 struct qv__byte_block {
@@ -66,52 +66,52 @@ struct qv__byte_block {
 
 /* One vector column, growing or sealed. */
 struct qv__column {
-    const struct qv__vector_def *def;   /* NULL: the schema has it, the file does not */
-    struct qv__vectors vectors;         /* chunks point to `chunks`, or to `single` */
-    uint8_t **chunks;                   /* growing: owned table */
+    const struct qv__vector_def *def; /* NULL: the schema has it, the file does not */
+    struct qv__vectors vectors;       /* chunks point to `chunks`, or to `single` */
+    uint8_t **chunks;                 /* growing: owned table */
     uint32_t n_chunks_max, n_chunks;
-    const uint8_t *single;              /* sealed: the run's start */
-    _Atomic uint32_t n;                 /* ordinals */
-    uint32_t **ord_to_row;              /* growing: chunks of QV__ROW_CHUNK, owned */
-    const uint32_t *sealed_ord_to_row;  /* sealed: NULL = identity */
+    const uint8_t *single;             /* sealed: the run's start */
+    _Atomic uint32_t n;                /* ordinals */
+    uint32_t **ord_to_row;             /* growing: chunks of QV__ROW_CHUNK, owned */
+    const uint32_t *sealed_ord_to_row; /* sealed: NULL = identity */
     const uint32_t *sealed_row_to_ord;
-    struct qv__index *_Atomic index;    /* NULL = none yet; set once */
+    struct qv__index *_Atomic index; /* NULL = none yet; set once */
 };
 
 struct qv__segment {
     _Atomic uint32_t refs;
     struct qv__segment_env env;
-    struct qv__schema *schema;          /* retained */
+    struct qv__schema *schema; /* retained */
     uint64_t id;
     bool sealed;
     _Atomic bool doomed;
     uint32_t capacity;
-    _Atomic uint32_t n_rows;            /* release after a row is complete */
-    uint64_t min_lsn;                   /* guarded by the write order while growing */
+    _Atomic uint32_t n_rows; /* release after a row is complete */
+    uint64_t min_lsn;        /* guarded by the write order while growing */
     _Atomic uint64_t max_lsn;
     uint32_t n_columns;
     struct qv__column *columns;
-    struct qv__mutex lock;              /* by_id, dead, tombs */
+    struct qv__mutex lock; /* by_id, dead, tombs */
     struct qv__dead dead;
-    struct qv__mem *mem;                /* account of this segment, owned */
+    struct qv__mem *mem; /* account of this segment, owned */
 
     /* growing */
-    struct qv__row_chunk **rows;        /* owned table of fixed address */
+    struct qv__row_chunk **rows; /* owned table of fixed address */
     uint32_t n_row_chunks;
-    struct qv__map by_id;               /* id -> newest row; guarded by: lock */
-    struct qv__byte_block *blocks;      /* newest first */
+    struct qv__map by_id;          /* id -> newest row; guarded by: lock */
+    struct qv__byte_block *blocks; /* newest first */
     _Atomic uint64_t bytes;
-    struct qv__mutex indexing;          /* one at a time */
+    struct qv__mutex indexing; /* one at a time */
 
     /* sealed */
     struct qv__segfile *file;
     struct qv__idmap ids;
     uint64_t file_bytes;
     const uint64_t *lsns;
-    const int64_t *expires;             /* NULL = never */
+    const int64_t *expires; /* NULL = never */
     const uint64_t *payload_offsets;
     struct qv__bytes payloads;
-    struct qv__tombstone_file tombs;    /* guarded by: lock */
+    struct qv__tombstone_file tombs; /* guarded by: lock */
 };
 
 static inline struct qv__row_chunk *qv__row_chunk(const struct qv__segment *s, uint32_t row)
@@ -130,16 +130,21 @@ uint32_t qv__segment_ord_row(const struct qv__segment *s, uint32_t column, uint3
 uint32_t qv__segment_ords_at(const struct qv__segment *s, uint32_t column, uint32_t n_rows);
 
 /* segment_growing.c / segment_sealed.c */
-bool qv__growing_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn, uint32_t *row);
-bool qv__sealed_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn, uint32_t *row);
+bool qv__growing_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
+                      uint32_t *row);
+bool qv__sealed_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
+                     uint32_t *row);
 void qv__growing_free(struct qv__segment *s);
 void qv__sealed_free(struct qv__segment *s);
 /* The common part of both kinds. */
-qv_status qv__segment_alloc(const struct qv__segment_env *env, struct qv__schema *schema, uint64_t id, uint32_t capacity,
-                            bool sealed, struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
-/* With verify, checksums of all blocks and the full structure are checked; a file just written needs neither. */
-qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *schema, const struct qv__manifest_segment *m,
-                          bool verify, struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_alloc(const struct qv__segment_env *env, struct qv__schema *schema,
+                            uint64_t id, uint32_t capacity, bool sealed, struct qv__segment **out,
+                            struct qv_err *err) QV_MUST_USE;
+/* With verify, checksums of all blocks and the full structure are checked; a file just written
+ * needs neither. */
+qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *schema,
+                          const struct qv__manifest_segment *m, bool verify,
+                          struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
 
 /* segment_write.c: which rows of which segments become the rows of a new file. */
 struct qv__row_ref {
@@ -152,13 +157,15 @@ struct qv__segment_build {
     const struct qv__row_ref *rows;
     uint32_t n_rows;
     uint64_t segment_id;
-    const uint64_t *dead;          /* tombstones to store, over new rows; NULL = none */
+    const uint64_t *dead; /* tombstones to store, over new rows; NULL = none */
     uint32_t n_dead;
-    bool reuse_graphs;             /* one growing source, same rows: its complete graphs are saved as they are */
-    bool build_graphs;             /* build where there is none to reuse */
+    bool
+        reuse_graphs; /* one growing source, same rows: its complete graphs are saved as they are */
+    bool build_graphs; /* build where there is none to reuse */
     const _Atomic bool *cancel;
 };
-qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manifest_segment *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manifest_segment *out,
+                            struct qv_err *err) QV_MUST_USE;
 
 /* The META section: 64 bytes, see docs/internals/SEGMENT.md. */
 struct qv__segment_meta {

@@ -1,8 +1,8 @@
 /* segment_sealed.c: opening a segment file and finding rows in it.
  *
  * The file is foreign until checked: block checksums first, then every length, offset, order and
- * count that later code relies on without looking. Vectors, links, ids and payloads are then read in
- * place; memory is taken only for the live words and the graph's small parts. */
+ * count that later code relies on without looking. Vectors, links, ids and payloads are then read
+ * in place; memory is taken only for the live words and the graph's small parts. */
 #include "engine/segment_impl.h"
 
 static qv_status damaged(const struct qv__segment *s, struct qv_err *err, const char *what)
@@ -12,14 +12,16 @@ static qv_status damaged(const struct qv__segment *s, struct qv_err *err, const 
     return qv__fail(err, QV_ECORRUPT, "%s: %s", name, what);
 }
 
-static qv_status open_rows(struct qv__segment *s, const struct qv__segment_meta *meta, bool verify, struct qv_err *err)
+static qv_status open_rows(struct qv__segment *s, const struct qv__segment_meta *meta, bool verify,
+                           struct qv_err *err)
 {
     uint32_t n = meta->n_rows;
     struct qv__bytes lsns = qv__segfile_section(s->file, QV__SEC_INSERT_LSN, 0);
     struct qv__bytes expires = qv__segfile_section(s->file, QV__SEC_EXPIRES, 0);
     struct qv__bytes offsets = qv__segfile_section(s->file, QV__SEC_PAYLOAD_OFFSETS, 0);
     s->payloads = qv__segfile_section(s->file, QV__SEC_PAYLOAD_DATA, 0);
-    if (lsns.n != (size_t)n * 8 || (expires.n && expires.n != (size_t)n * 8) || offsets.n != ((size_t)n + 1) * 8) {
+    if (lsns.n != (size_t)n * 8 || (expires.n && expires.n != (size_t)n * 8) ||
+        offsets.n != ((size_t)n + 1) * 8) {
         return damaged(s, err, "a row section has the wrong length");
     }
     s->lsns = (const uint64_t *)(const void *)lsns.p;
@@ -33,7 +35,8 @@ static qv_status open_rows(struct qv__segment *s, const struct qv__segment_meta 
         if (from > to || to > s->payloads.n) {
             return damaged(s, err, "payload offsets fall");
         }
-        if (verify && !qv__payload_valid((struct qv__bytes){s->payloads.p + from, (size_t)(to - from)})) {
+        if (verify &&
+            !qv__payload_valid((struct qv__bytes){s->payloads.p + from, (size_t)(to - from)})) {
             return damaged(s, err, "a payload row is malformed");
         }
         if (s->lsns[i] < meta->min_lsn || s->lsns[i] > meta->max_lsn) {
@@ -44,7 +47,8 @@ static qv_status open_rows(struct qv__segment *s, const struct qv__segment_meta 
 }
 
 /* Ordinals rise with rows, and the two directions agree. */
-static bool ord_maps_valid(const uint32_t *ord_to_row, const uint32_t *row_to_ord, uint32_t n_ords, uint32_t n_rows)
+static bool ord_maps_valid(const uint32_t *ord_to_row, const uint32_t *row_to_ord, uint32_t n_ords,
+                           uint32_t n_rows)
 {
     uint32_t next = 0;
     for (uint32_t row = 0; row < n_rows; row++) {
@@ -59,20 +63,24 @@ static bool ord_maps_valid(const uint32_t *ord_to_row, const uint32_t *row_to_or
     return next == n_ords;
 }
 
-static qv_status open_index(struct qv__segment *s, struct qv__column *c, uint16_t column, const struct qv__column_meta *m, struct qv_err *err)
+static qv_status open_index(struct qv__segment *s, struct qv__column *c, uint16_t column,
+                            const struct qv__column_meta *m, struct qv_err *err)
 {
     if (m->index_kind == QV__INDEX_FLAT) {
         return QV_OK;
     }
     const struct qv__index_ops *ops = qv__index_ops_of(m->index_kind);
     if (!ops) {
-        return qv__fail(err, QV_EVERSION, "segment %" PRIu64 ": index kind %" PRIu32 " is not known to this version", s->id, m->index_kind);
+        return qv__fail(err, QV_EVERSION,
+                        "segment %" PRIu64 ": index kind %" PRIu32 " is not known to this version",
+                        s->id, m->index_kind);
     }
     struct qv__index_parts parts;
     for (uint16_t i = 0; i < QV__INDEX_PARTS_MAX; i++) {
         parts.part[i] = qv__segfile_section(s->file, (uint16_t)(QV__SEC_INDEX_PART + i), column);
     }
-    struct qv__index_params params = {.kind = m->index_kind, .m = m->m, .ef_construct = m->ef_construct, .seed = m->seed};
+    struct qv__index_params params = {
+        .kind = m->index_kind, .m = m->m, .ef_construct = m->ef_construct, .seed = m->seed};
     struct qv__index_env env = {.mem = s->mem, .simd = s->env.simd};
     struct qv__index *x = NULL;
     qv_status st = qv__index_params_check(&params, err);
@@ -80,13 +88,15 @@ static qv_status open_index(struct qv__segment *s, struct qv__column *c, uint16_
         st = ops->open(&params, &env, &c->vectors, m->n_ords, &parts, &x, err);
     }
     if (st != QV_OK) {
-        return st == QV_ENOMEM ? st : qv__wrap(err, QV_ECORRUPT, "segment %" PRIu64 " index", s->id);
+        return st == QV_ENOMEM ? st
+                               : qv__wrap(err, QV_ECORRUPT, "segment %" PRIu64 " index", s->id);
     }
     atomic_store(&c->index, x);
     return QV_OK;
 }
 
-static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_rows, bool verify, struct qv_err *err)
+static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_rows, bool verify,
+                             struct qv_err *err)
 {
     struct qv__bytes mb = qv__segfile_section(s->file, QV__SEC_VEC_META, column);
     struct qv__column_meta m;
@@ -95,12 +105,15 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
     }
     memcpy(&m, mb.p, sizeof m);
     if (m.version != 1) {
-        return qv__fail(err, QV_EVERSION, "segment %" PRIu64 ": vector column version %" PRIu32 " is not known", s->id, m.version);
+        return qv__fail(err, QV_EVERSION,
+                        "segment %" PRIu64 ": vector column version %" PRIu32 " is not known",
+                        s->id, m.version);
     }
     if (mb.n != sizeof m + m.name_bytes) {
         return damaged(s, err, "a vector column's description has the wrong length");
     }
-    int at = qv__schema_vector(s->schema, (struct qv__str){(const char *)mb.p + sizeof m, m.name_bytes});
+    int at =
+        qv__schema_vector(s->schema, (struct qv__str){(const char *)mb.p + sizeof m, m.name_bytes});
     if (at < 0) {
         return QV_OK; /* dropped from the schema since */
     }
@@ -109,15 +122,22 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
     struct qv__bytes data = qv__segfile_section(s->file, QV__SEC_VEC_DATA, column);
     struct qv__bytes o2r = qv__segfile_section(s->file, QV__SEC_VEC_ORD_TO_ROW, column);
     struct qv__bytes r2o = qv__segfile_section(s->file, QV__SEC_VEC_ROW_TO_ORD, column);
-    if (c->def || m.dim != def->dim || m.kind != def->kind || m.datatype != def->datatype || m.metric != def->metric ||
-        m.stride_bytes != def->dim * sizeof(float) || m.n_ords > n_rows || data.n != (size_t)m.n_ords * m.stride_bytes) {
+    if (c->def || m.dim != def->dim || m.kind != def->kind || m.datatype != def->datatype ||
+        m.metric != def->metric || m.stride_bytes != def->dim * sizeof(float) ||
+        m.n_ords > n_rows || data.n != (size_t)m.n_ords * m.stride_bytes) {
         return damaged(s, err, "a vector column does not fit the schema");
     }
-    if (m.identity ? m.n_ords != n_rows : o2r.n != (size_t)m.n_ords * 4 || r2o.n != (size_t)n_rows * 4) {
+    if (m.identity ? m.n_ords != n_rows
+                   : o2r.n != (size_t)m.n_ords * 4 || r2o.n != (size_t)n_rows * 4) {
         return damaged(s, err, "a vector column's row maps have the wrong length");
     }
     c->single = data.p;
-    c->vectors = (struct qv__vectors){.chunks = &c->single, .chunk_shift = 31, .stride_bytes = m.stride_bytes, .dim = m.dim, .datatype = m.datatype, .metric = m.metric};
+    c->vectors = (struct qv__vectors){.chunks = &c->single,
+                                      .chunk_shift = 31,
+                                      .stride_bytes = m.stride_bytes,
+                                      .dim = m.dim,
+                                      .datatype = m.datatype,
+                                      .metric = m.metric};
     if (!m.identity) {
         c->sealed_ord_to_row = (const uint32_t *)(const void *)o2r.p;
         c->sealed_row_to_ord = (const uint32_t *)(const void *)r2o.p;
@@ -135,7 +155,8 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
     return open_index(s, c, column, &m, err);
 }
 
-static qv_status open_tombstones(struct qv__segment *s, const struct qv__manifest_segment *m, struct qv_err *err)
+static qv_status open_tombstones(struct qv__segment *s, const struct qv__manifest_segment *m,
+                                 struct qv_err *err)
 {
     struct qv__bytes own = qv__segfile_section(s->file, QV__SEC_TOMBSTONES, 0);
     size_t n_words = qv__bitset_words(m->n_rows);
@@ -166,21 +187,26 @@ static qv_status open_tombstones(struct qv__segment *s, const struct qv__manifes
     return st;
 }
 
-static qv_status open_parts(struct qv__segment *s, const struct qv__manifest_segment *m, bool verify, struct qv_err *err)
+static qv_status open_parts(struct qv__segment *s, const struct qv__manifest_segment *m,
+                            bool verify, struct qv_err *err)
 {
     char name[64];
     struct qv__segment_meta meta;
     qv__segment_blob_name(m->segment_id, name);
-    QV_TRY(qv__segfile_open(s->env.blobs, name, s->mem, m->segment_id, m->file_bytes, verify, &s->file, err));
+    QV_TRY(qv__segfile_open(s->env.blobs, name, s->mem, m->segment_id, m->file_bytes, verify,
+                            &s->file, err));
     struct qv__bytes mb = qv__segfile_section(s->file, QV__SEC_META, 0);
     if (mb.n != sizeof meta) {
         return damaged(s, err, "the description has the wrong length");
     }
     memcpy(&meta, mb.p, sizeof meta);
     if (meta.version != 1 || meta.flags != 0) {
-        return qv__fail(err, QV_EVERSION, "%s: segment version %" PRIu32 " is not known to this version", name, meta.version);
+        return qv__fail(err, QV_EVERSION,
+                        "%s: segment version %" PRIu32 " is not known to this version", name,
+                        meta.version);
     }
-    if (meta.n_rows != m->n_rows || meta.n_columns > QV__VECTORS_MAX || meta.min_lsn != m->min_lsn || meta.max_lsn != m->max_lsn) {
+    if (meta.n_rows != m->n_rows || meta.n_columns > QV__VECTORS_MAX ||
+        meta.min_lsn != m->min_lsn || meta.max_lsn != m->max_lsn) {
         return damaged(s, err, "the description differs from the manifest");
     }
     s->file_bytes = qv__segfile_bytes(s->file);
@@ -198,8 +224,9 @@ static qv_status open_parts(struct qv__segment *s, const struct qv__manifest_seg
     return open_tombstones(s, m, err);
 }
 
-qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *schema, const struct qv__manifest_segment *m,
-                          bool verify, struct qv__segment **out, struct qv_err *err)
+qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *schema,
+                          const struct qv__manifest_segment *m, bool verify,
+                          struct qv__segment **out, struct qv_err *err)
 {
     struct qv__segment *s = NULL;
     QV_TRY(qv__segment_alloc(env, schema, m->segment_id, m->n_rows, true, &s, err));
@@ -212,8 +239,9 @@ qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *
     return QV_OK;
 }
 
-qv_status qv__segment_open(const struct qv__segment_env *env, struct qv__schema *schema, const struct qv__manifest_segment *m,
-                           struct qv__segment **out, struct qv_err *err)
+qv_status qv__segment_open(const struct qv__segment_env *env, struct qv__schema *schema,
+                           const struct qv__manifest_segment *m, struct qv__segment **out,
+                           struct qv_err *err)
 {
     return qv__sealed_open(env, schema, m, true, out, err);
 }
@@ -223,7 +251,8 @@ void qv__sealed_free(struct qv__segment *s)
     qv__segfile_close(s->file);
 }
 
-bool qv__sealed_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn, uint32_t *row)
+bool qv__sealed_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
+                     uint32_t *row)
 {
     /* Versions of one id are neighbours in the order; at most one is visible. */
     for (uint32_t i = qv__idmap_lower_bound(&s->ids, id); i < s->ids.n; i++) {

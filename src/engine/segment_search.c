@@ -1,10 +1,11 @@
-/* segment_search.c: the nearest rows of one column: graph over what is indexed, scan of the rest; and
- * rows in id order. */
+/* segment_search.c: the nearest rows of one column: graph over what is indexed, scan of the rest;
+ * and rows in id order. */
 #include "engine/segment_impl.h"
 
 /* Row words -> ordinal words; only when ordinals are not rows. */
-static qv_status allow_ords(const struct qv__segment *s, const struct qv__segment_search *q, uint32_t n_ords, struct qv__mem *mem,
-                            struct qv__bitset *out, uint64_t *count, struct qv_err *err)
+static qv_status allow_ords(const struct qv__segment *s, const struct qv__segment_search *q,
+                            uint32_t n_ords, struct qv__mem *mem, struct qv__bitset *out,
+                            uint64_t *count, struct qv_err *err)
 {
     if (qv__bitset_init(out, mem, n_ords) != QV_OK) {
         return qv__fail(err, QV_ENOMEM, "no memory for a set of %" PRIu32 " vectors", n_ords);
@@ -25,30 +26,40 @@ static bool hit_before(const struct qv__index_hit *a, const struct qv__index_hit
 }
 
 /* Two sorted lists -> the k best as rows. */
-static uint32_t merge_hits(const struct qv__segment *s, uint32_t column, const struct qv__index_hit *a, uint32_t na,
-                           const struct qv__index_hit *b, uint32_t nb, uint32_t k, struct qv__row_hit *out)
+static uint32_t merge_hits(const struct qv__segment *s, uint32_t column,
+                           const struct qv__index_hit *a, uint32_t na,
+                           const struct qv__index_hit *b, uint32_t nb, uint32_t k,
+                           struct qv__row_hit *out)
 {
     uint32_t n = 0, i = 0, j = 0;
     while (n < k && (i < na || j < nb)) {
-        const struct qv__index_hit *h = j == nb || (i < na && hit_before(&a[i], &b[j])) ? &a[i++] : &b[j++];
-        out[n++] = (struct qv__row_hit){.row = qv__segment_ord_row(s, column, h->ord), .dist = h->dist};
+        const struct qv__index_hit *h =
+            j == nb || (i < na && hit_before(&a[i], &b[j])) ? &a[i++] : &b[j++];
+        out[n++] =
+            (struct qv__row_hit){.row = qv__segment_ord_row(s, column, h->ord), .dist = h->dist};
     }
     return n;
 }
 
-qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q, struct qv__qctx *ctx,
-                             struct qv__row_hit *hits, uint32_t *n_hits, struct qv_err *err)
+qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q,
+                             struct qv__qctx *ctx, struct qv__row_hit *hits, uint32_t *n_hits,
+                             struct qv_err *err)
 {
     const struct qv__column *c = &s->columns[q->column];
     struct qv__bitset ords = {0};
     struct qv__index_hit *tmp = NULL;
-    uint32_t n_ords = c->def ? qv__segment_ords_at(s, q->column, q->n_rows) : 0, n_graph = 0, n_tail = 0;
+    uint32_t n_ords = c->def ? qv__segment_ords_at(s, q->column, q->n_rows) : 0, n_graph = 0,
+             n_tail = 0;
     qv_status st = QV_OK;
     *n_hits = 0;
     if (n_ords == 0 || q->k == 0) {
         return QV_OK;
     }
-    struct qv__index_query iq = {.vector = q->vector, .ef = q->ef, .allow = q->allow, .allow_count = q->allow_count, .n = n_ords};
+    struct qv__index_query iq = {.vector = q->vector,
+                                 .ef = q->ef,
+                                 .allow = q->allow,
+                                 .allow_count = q->allow_count,
+                                 .n = n_ords};
     if (q->allow && n_ords != q->n_rows) {
         QV_GOTO(allow_ords(s, q, n_ords, ctx->mem, &ords, &iq.allow_count, err));
         iq.allow = ords.words;
@@ -61,7 +72,8 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
     if (!tmp) {
         QV_GOTO(qv__fail(err, QV_ENOMEM, "no memory for %" PRIu32 " hits", iq.k));
     }
-    struct qv__index *x = q->exact ? NULL : atomic_load(&((struct qv__column *)(uintptr_t)c)->index);
+    struct qv__index *x =
+        q->exact ? NULL : atomic_load(&((struct qv__column *)(uintptr_t)c)->index);
     uint32_t indexed = x ? QV_MIN(qv__index_count(x), n_ords) : 0;
     if (indexed) {
         struct qv__index_query g = iq;
@@ -84,7 +96,9 @@ out:
     return st;
 }
 
-/* --- id order --------------------------------------------------------------------------------------------------- */
+/* --- id order
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static bool cursor_allows(const struct qv__id_cursor *c, uint32_t row)
 {
@@ -94,7 +108,8 @@ static bool cursor_allows(const struct qv__id_cursor *c, uint32_t row)
 static int row_order(const void *a, const void *b, void *arg)
 {
     const struct qv__segment *s = arg;
-    struct qv__id x = qv__segment_row_id(s, *(const uint32_t *)a), y = qv__segment_row_id(s, *(const uint32_t *)b);
+    struct qv__id x = qv__segment_row_id(s, *(const uint32_t *)a),
+                  y = qv__segment_row_id(s, *(const uint32_t *)b);
     return qv__id_cmp(&x, &y);
 }
 
@@ -119,7 +134,8 @@ static void sift_down(const struct qv__segment *s, uint32_t *heap, size_t n, siz
     }
 }
 
-static qv_status collect_growing(struct qv__id_cursor *c, const struct qv__id *from, uint64_t limit, struct qv_err *err)
+static qv_status collect_growing(struct qv__id_cursor *c, const struct qv__id *from, uint64_t limit,
+                                 struct qv_err *err)
 {
     const struct qv__segment *s = c->segment;
     size_t cap = (size_t)QV_MIN(limit, (uint64_t)c->n_rows);
@@ -151,8 +167,9 @@ static qv_status collect_growing(struct qv__id_cursor *c, const struct qv__id *f
     return QV_OK;
 }
 
-qv_status qv__id_cursor_open(const struct qv__segment *s, const struct qv__id *from, uint64_t limit, const uint64_t *words,
-                             uint32_t n_rows, struct qv__mem *mem, struct qv__id_cursor *out, struct qv_err *err)
+qv_status qv__id_cursor_open(const struct qv__segment *s, const struct qv__id *from, uint64_t limit,
+                             const uint64_t *words, uint32_t n_rows, struct qv__mem *mem,
+                             struct qv__id_cursor *out, struct qv_err *err)
 {
     *out = (struct qv__id_cursor){.segment = s, .words = words, .n_rows = n_rows, .mem = mem};
     if (!s->sealed) {

@@ -1,12 +1,12 @@
-/* segment_write.c: from rows of existing segments to a sealed file: seal (one growing segment, same row
- * numbers) and merge (several sealed ones, without the dropped rows).
+/* segment_write.c: from rows of existing segments to a sealed file: seal (one growing segment, same
+ * row numbers) and merge (several sealed ones, without the dropped rows).
  *
  * Both describe the new rows as references into the sources and share one writer. A graph is either
- * saved as the growing segment built it, or built over the sources' vectors in place, addressed one by
- * one; nothing is copied but into the file. */
+ * saved as the growing segment built it, or built over the sources' vectors in place, addressed one
+ * by one; nothing is copied but into the file. */
 #include "engine/segment_impl.h"
 
-/* --- ids and rows ------------------------------------------------------------------------------------------ */
+/* --- ids and rows --- */
 
 static struct qv__id id_of(void *ctx, uint32_t row)
 {
@@ -19,7 +19,8 @@ static const struct qv__segment *source_of(const struct qv__segment_build *b, ui
     return b->sources[b->rows[row].source];
 }
 
-static qv_status write_rows(const struct qv__segment_build *b, struct qv__segw *w, struct qv__manifest_segment *out, struct qv_err *err)
+static qv_status write_rows(const struct qv__segment_build *b, struct qv__segw *w,
+                            struct qv__manifest_segment *out, struct qv_err *err)
 {
     bool expires = false;
     QV_TRY(qv__segw_begin(w, QV__SEC_INSERT_LSN, 0, err));
@@ -55,11 +56,11 @@ static qv_status write_rows(const struct qv__segment_build *b, struct qv__segw *
     return qv__segw_end(w, err);
 }
 
-/* --- one vector column ----------------------------------------------------------------------------------------- */
+/* --- one vector column --- */
 
 struct column_build {
     uint32_t n_ords;
-    const uint8_t **vectors;  /* by new ordinal: where the source has it */
+    const uint8_t **vectors; /* by new ordinal: where the source has it */
     uint32_t *ord_to_row, *row_to_ord;
     bool identity;
     struct qv__vectors run;
@@ -72,7 +73,8 @@ static void column_free(struct column_build *c)
     qv__free(c->row_to_ord);
 }
 
-static qv_status column_gather(const struct qv__segment_build *b, uint32_t column, struct column_build *c, struct qv_err *err)
+static qv_status column_gather(const struct qv__segment_build *b, uint32_t column,
+                               struct column_build *c, struct qv_err *err)
 {
     struct qv__mem *mem = b->env->mem;
     const struct qv__vector_def *def = &b->schema->vectors[column];
@@ -92,7 +94,12 @@ static qv_status column_gather(const struct qv__segment_build *b, uint32_t colum
         }
     }
     c->identity = c->n_ords == b->n_rows;
-    c->run = (struct qv__vectors){.chunks = c->vectors, .chunk_shift = 0, .stride_bytes = def->dim * (uint32_t)sizeof(float), .dim = def->dim, .datatype = def->datatype, .metric = def->metric};
+    c->run = (struct qv__vectors){.chunks = c->vectors,
+                                  .chunk_shift = 0,
+                                  .stride_bytes = def->dim * (uint32_t)sizeof(float),
+                                  .dim = def->dim,
+                                  .datatype = def->datatype,
+                                  .metric = def->metric};
     return QV_OK;
 }
 
@@ -102,18 +109,21 @@ struct section_sink {
     uint16_t column;
 };
 
-static qv_status put_part(struct qv__index_sink *sink, uint32_t part, const void *bytes, size_t n, struct qv_err *err)
+static qv_status put_part(struct qv__index_sink *sink, uint32_t part, const void *bytes, size_t n,
+                          struct qv_err *err)
 {
     struct section_sink *s = QV_CONTAINER_OF(sink, struct section_sink, sink);
     return qv__segw_put(s->w, (uint16_t)(QV__SEC_INDEX_PART + part), s->column, bytes, n, err);
 }
 
-/* Save the growing graph if it covers everything, else build one if asked. *kind tells which index the file has. */
-static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column, const struct column_build *c,
-                             uint32_t *kind, struct qv_err *err)
+/* Save the growing graph if it covers everything, else build one if asked. *kind tells which index
+ * the file has. */
+static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column,
+                             const struct column_build *c, uint32_t *kind, struct qv_err *err)
 {
     struct section_sink sink = {.sink = {.part = put_part}, .w = w, .column = (uint16_t)column};
-    struct qv__index *have = b->reuse_graphs ? atomic_load(&b->sources[0]->columns[column].index) : NULL;
+    struct qv__index *have =
+        b->reuse_graphs ? atomic_load(&b->sources[0]->columns[column].index) : NULL;
     *kind = QV__INDEX_FLAT;
     if (have && qv__index_count(have) == c->n_ords) {
         *kind = QV__INDEX_GRAPH;
@@ -123,7 +133,11 @@ static qv_status write_index(const struct qv__segment_build *b, struct qv__segw 
         return QV_OK;
     }
     struct qv__index_params params = b->schema->vectors[column].index;
-    struct qv__index_env env = {.mem = b->env->mem, .simd = b->env->simd, .pool = b->env->pool, .threads = b->schema->policy.build_threads, .cancel = b->cancel};
+    struct qv__index_env env = {.mem = b->env->mem,
+                                .simd = b->env->simd,
+                                .pool = b->env->pool,
+                                .threads = b->schema->policy.build_threads,
+                                .cancel = b->cancel};
     const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
     struct qv__index *x = NULL;
     params.kind = QV__INDEX_GRAPH;
@@ -134,8 +148,9 @@ static qv_status write_index(const struct qv__segment_build *b, struct qv__segw 
     return st;
 }
 
-static qv_status write_column_meta(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column, const struct column_build *c,
-                                   uint32_t kind, struct qv_err *err)
+static qv_status write_column_meta(const struct qv__segment_build *b, struct qv__segw *w,
+                                   uint32_t column, const struct column_build *c, uint32_t kind,
+                                   struct qv_err *err)
 {
     const struct qv__vector_def *def = &b->schema->vectors[column];
     struct qv__column_meta m = {.version = 1,
@@ -157,7 +172,8 @@ static qv_status write_column_meta(const struct qv__segment_build *b, struct qv_
     return qv__segw_end(w, err);
 }
 
-static qv_status write_column(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column, struct qv_err *err)
+static qv_status write_column(const struct qv__segment_build *b, struct qv__segw *w,
+                              uint32_t column, struct qv_err *err)
 {
     struct column_build c = {0};
     uint16_t n = (uint16_t)column;
@@ -165,8 +181,10 @@ static qv_status write_column(const struct qv__segment_build *b, struct qv__segw
     qv_status st = column_gather(b, column, &c, err);
     QV_GOTO(st);
     if (!c.identity) {
-        QV_GOTO(qv__segw_put(w, QV__SEC_VEC_ORD_TO_ROW, n, c.ord_to_row, (size_t)c.n_ords * sizeof *c.ord_to_row, err));
-        QV_GOTO(qv__segw_put(w, QV__SEC_VEC_ROW_TO_ORD, n, c.row_to_ord, (size_t)b->n_rows * sizeof *c.row_to_ord, err));
+        QV_GOTO(qv__segw_put(w, QV__SEC_VEC_ORD_TO_ROW, n, c.ord_to_row,
+                             (size_t)c.n_ords * sizeof *c.ord_to_row, err));
+        QV_GOTO(qv__segw_put(w, QV__SEC_VEC_ROW_TO_ORD, n, c.row_to_ord,
+                             (size_t)b->n_rows * sizeof *c.row_to_ord, err));
     }
     QV_GOTO(qv__segw_begin(w, QV__SEC_VEC_DATA, n, err));
     for (uint32_t i = 0; i < c.n_ords; i++) {
@@ -180,13 +198,17 @@ out:
     return st;
 }
 
-/* --- the file ------------------------------------------------------------------------------------------------------ */
+/* --- the file
+ * ------------------------------------------------------------------------------------------------------
+ */
 
-qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manifest_segment *out, struct qv_err *err)
+qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manifest_segment *out,
+                            struct qv_err *err)
 {
     struct qv__segw *w = NULL;
     char name[64];
-    *out = (struct qv__manifest_segment){.segment_id = b->segment_id, .n_rows = b->n_rows, .n_dead = b->n_dead};
+    *out = (struct qv__manifest_segment){
+        .segment_id = b->segment_id, .n_rows = b->n_rows, .n_dead = b->n_dead};
     qv_status st = qv__segw_create(b->env->blobs, b->env->mem, b->segment_id, &w, err);
     QV_GOTO(st);
     QV_GOTO(write_rows(b, w, out, err));
@@ -195,9 +217,14 @@ qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manife
         QV_GOTO(write_column(b, w, i, err));
     }
     if (b->n_dead) {
-        QV_GOTO(qv__segw_put(w, QV__SEC_TOMBSTONES, 0, b->dead, qv__bitset_words(b->n_rows) * sizeof *b->dead, err));
+        QV_GOTO(qv__segw_put(w, QV__SEC_TOMBSTONES, 0, b->dead,
+                             qv__bitset_words(b->n_rows) * sizeof *b->dead, err));
     }
-    struct qv__segment_meta meta = {.version = 1, .n_rows = b->n_rows, .n_columns = b->schema->n_vectors, .min_lsn = out->min_lsn, .max_lsn = out->max_lsn};
+    struct qv__segment_meta meta = {.version = 1,
+                                    .n_rows = b->n_rows,
+                                    .n_columns = b->schema->n_vectors,
+                                    .min_lsn = out->min_lsn,
+                                    .max_lsn = out->max_lsn};
     QV_GOTO(qv__segw_put(w, QV__SEC_META, 0, &meta, sizeof meta, err));
     qv__segment_blob_name(b->segment_id, name);
     struct qv__segw *finishing = w;
@@ -216,7 +243,8 @@ static void remove_file(const struct qv__segment_env *env, uint64_t segment_id)
     (void)!env->blobs->ops->remove(env->blobs, name, &ignored);
 }
 
-static qv_status write_and_open(const struct qv__segment_build *b, struct qv__segment **out, struct qv_err *err)
+static qv_status write_and_open(const struct qv__segment_build *b, struct qv__segment **out,
+                                struct qv_err *err)
 {
     struct qv__manifest_segment m;
     QV_TRY(qv__segment_write(b, &m, err));
@@ -227,10 +255,13 @@ static qv_status write_and_open(const struct qv__segment_build *b, struct qv__se
     return st;
 }
 
-/* --- seal ------------------------------------------------------------------------------------------------------------ */
+/* --- seal
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 /* Rows deleted at or below lsn, as words over the segment's rows. */
-static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset *out, struct qv_err *err)
+static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset *out,
+                         struct qv_err *err)
 {
     if (qv__bitset_init(out, s->mem, qv__segment_rows(s)) != QV_OK) {
         return qv__fail(err, QV_ENOMEM, "no memory for tombstones");
@@ -239,7 +270,8 @@ static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset 
     qv__mutex_lock(&s->lock);
     for (uint32_t row = 0; row < out->n_bits; row++) {
         uint64_t deleted;
-        if (qv__dead_lookup(d, row, &deleted) ? deleted <= lsn : !qv__bit_test_atomic(d->live, row)) {
+        if (qv__dead_lookup(d, row, &deleted) ? deleted <= lsn
+                                              : !qv__bit_test_atomic(d->live, row)) {
             qv__bit_set(out->words, row);
         }
     }
@@ -247,13 +279,15 @@ static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset 
     return QV_OK;
 }
 
-qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing, uint64_t segment_id, uint64_t flushed, bool build,
+qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
+                           uint64_t segment_id, uint64_t flushed, bool build,
                            const _Atomic bool *cancel, struct qv__segment **out, struct qv_err *err)
 {
     uint32_t n = qv__segment_rows(growing);
     struct qv__bitset dead = {0};
     struct qv__row_ref *rows = qv__calloc(env->mem, (size_t)n + 1, sizeof *rows);
-    qv_status st = rows ? dead_at(growing, flushed, &dead, err) : qv__fail(err, QV_ENOMEM, "no memory to seal %" PRIu32 " rows", n);
+    qv_status st = rows ? dead_at(growing, flushed, &dead, err)
+                        : qv__fail(err, QV_ENOMEM, "no memory to seal %" PRIu32 " rows", n);
     for (uint32_t i = 0; rows && i < n; i++) {
         rows[i] = (struct qv__row_ref){.source = 0, .row = i};
     }
@@ -261,8 +295,17 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
         st = qv__segment_index(growing, n, cancel, err);
     }
     if (st == QV_OK) {
-        struct qv__segment_build b = {.env = env, .schema = growing->schema, .sources = &growing, .rows = rows, .n_rows = n, .segment_id = segment_id,
-                                      .dead = dead.words, .n_dead = (uint32_t)qv__bitset_count(&dead), .reuse_graphs = true, .build_graphs = build, .cancel = cancel};
+        struct qv__segment_build b = {.env = env,
+                                      .schema = growing->schema,
+                                      .sources = &growing,
+                                      .rows = rows,
+                                      .n_rows = n,
+                                      .segment_id = segment_id,
+                                      .dead = dead.words,
+                                      .n_dead = (uint32_t)qv__bitset_count(&dead),
+                                      .reuse_graphs = true,
+                                      .build_graphs = build,
+                                      .cancel = cancel};
         st = write_and_open(&b, out, err);
     }
     qv__bitset_free(&dead);
@@ -270,7 +313,9 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
     return st;
 }
 
-/* --- merge ------------------------------------------------------------------------------------------------------------- */
+/* --- merge
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 struct merge {
     struct qv__row_ref *rows;
@@ -280,8 +325,9 @@ struct merge {
 };
 
 /* Lay out the new rows: source after source, rows in order, without the dropped ones. */
-static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segment *const *sources, size_t n, uint64_t drop_lsn, uint64_t flushed,
-                            uint32_t **remaps, struct merge *m, struct qv_err *err)
+static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segment *const *sources,
+                            size_t n, uint64_t drop_lsn, uint64_t flushed, uint32_t **remaps,
+                            struct merge *m, struct qv_err *err)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) {
@@ -299,7 +345,8 @@ static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segmen
         uint32_t rows = qv__segment_rows(s);
         struct qv__bitset dropped = {0}, dead = {0};
         remaps[i] = qv__calloc(env->mem, (size_t)rows + 1, sizeof *remaps[i]);
-        qv_status st = remaps[i] ? dead_at(s, drop_lsn, &dropped, err) : qv__fail(err, QV_ENOMEM, "no memory to merge");
+        qv_status st = remaps[i] ? dead_at(s, drop_lsn, &dropped, err)
+                                 : qv__fail(err, QV_ENOMEM, "no memory to merge");
         if (st == QV_OK) {
             st = dead_at(s, flushed, &dead, err);
         }
@@ -322,16 +369,25 @@ static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segmen
     return QV_OK;
 }
 
-qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema, struct qv__segment *const *sources, size_t n,
-                            uint64_t segment_id, uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel, uint32_t **remaps,
-                            struct qv__segment **out, struct qv_err *err)
+qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema,
+                            struct qv__segment *const *sources, size_t n, uint64_t segment_id,
+                            uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel,
+                            uint32_t **remaps, struct qv__segment **out, struct qv_err *err)
 {
     struct merge m = {0};
     *out = NULL;
     qv_status st = merge_plan(env, sources, n, drop_lsn, flushed, remaps, &m, err);
     if (st == QV_OK && m.n_rows) {
-        struct qv__segment_build b = {.env = env, .schema = schema, .sources = sources, .rows = m.rows, .n_rows = m.n_rows, .segment_id = segment_id,
-                                      .dead = m.dead.words, .n_dead = m.n_dead, .build_graphs = true, .cancel = cancel};
+        struct qv__segment_build b = {.env = env,
+                                      .schema = schema,
+                                      .sources = sources,
+                                      .rows = m.rows,
+                                      .n_rows = m.n_rows,
+                                      .segment_id = segment_id,
+                                      .dead = m.dead.words,
+                                      .n_dead = m.n_dead,
+                                      .build_graphs = true,
+                                      .cancel = cancel};
         st = write_and_open(&b, out, err);
     }
     qv__bitset_free(&m.dead);

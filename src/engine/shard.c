@@ -1,14 +1,15 @@
 /* shard.c: applying effects to a shard's segments, and starting new growing ones.
  *
  * Everything here runs under the shard's write order. reserve() takes all memory first, so that
- * apply(), which comes after the record is in the log, cannot fail: a logged record is always applied.
- * Deletions of an old row and the append of its successor carry the same LSN, so a reader sees one of
- * the two, never both or neither. */
+ * apply(), which comes after the record is in the log, cannot fail: a logged record is always
+ * applied. Deletions of an old row and the append of its successor carry the same LSN, so a reader
+ * sees one of the two, never both or neither. */
 #include "engine/collection.h"
 
 uint32_t qv__shard_of(uint32_t n_shards, const struct qv__id *id)
 {
-    /* Jump consistent hash (Lamping and Veach 2014): growing the number of shards moves the fewest ids. */
+    /* Jump consistent hash (Lamping and Veach 2014): growing the number of shards moves the fewest
+     * ids. */
     uint64_t key = qv__id_hash(id);
     int64_t b = -1, j = 0;
     while (j < (int64_t)n_shards) {
@@ -19,9 +20,11 @@ uint32_t qv__shard_of(uint32_t n_shards, const struct qv__id *id)
     return (uint32_t)b;
 }
 
-bool qv__shard_find(struct qv__shard *s, const struct qv__id *id, struct qv__segment **segment, uint32_t *row)
+bool qv__shard_find(struct qv__shard *s, const struct qv__id *id, struct qv__segment **segment,
+                    uint32_t *row)
 {
-    /* The write order is held, so the view cannot change; newest first, where updates mostly are. */
+    /* The write order is held, so the view cannot change; newest first, where updates mostly are.
+     */
     const struct qv__view *v = s->view;
     for (uint32_t i = v->n; i-- > 0;) {
         if (qv__segment_find(v->segments[i], id, QV__LSN_MAX, row)) {
@@ -32,7 +35,8 @@ bool qv__shard_find(struct qv__shard *s, const struct qv__id *id, struct qv__seg
     return false;
 }
 
-qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_t capacity, struct qv_err *err)
+qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_t capacity,
+                         struct qv_err *err)
 {
     struct qv__collection *c = s->collection;
     const struct qv__view *old = s->view;
@@ -71,16 +75,18 @@ static bool is_full(const struct qv__shard *s, const struct qv__schema *schema, 
            qv__segment_bytes(s->active) >= schema->policy.seal_bytes;
 }
 
-qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, struct qv__effect *e, size_t n,
-                            struct qv_err *err)
+qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, struct qv__effect *e,
+                            size_t n, struct qv_err *err)
 {
     struct qv__mem *mem = s->collection->mem;
     size_t n_rows = 0;
     struct qv__row *rows = qv__calloc(mem, n + 1, sizeof *rows);
     size_t n_views = s->view->n;
     size_t *deletes = qv__calloc(mem, n_views + 1, sizeof *deletes);
-    const float **vectors = qv__calloc(mem, (n + 1) * QV_MAX(schema->n_vectors, 1u), sizeof *vectors);
-    qv_status st = rows && deletes && vectors ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to apply a write");
+    const float **vectors =
+        qv__calloc(mem, (n + 1) * QV_MAX(schema->n_vectors, 1u), sizeof *vectors);
+    qv_status st =
+        rows && deletes && vectors ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to apply a write");
     for (size_t i = 0; st == QV_OK && i < n; i++) {
         struct qv__segment *seg = NULL;
         uint32_t row = 0;
@@ -96,7 +102,10 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
             continue;
         }
         struct qv__row *r = &rows[n_rows];
-        *r = (struct qv__row){.id = e[i].id, .vectors = e[i].vectors, .payload = e[i].payload, .expires_ms = INT64_MAX};
+        *r = (struct qv__row){.id = e[i].id,
+                              .vectors = e[i].vectors,
+                              .payload = e[i].payload,
+                              .expires_ms = INT64_MAX};
         if (e[i].kind == QV__EFFECT_PAYLOAD) {
             const float **columns = vectors + n_rows * schema->n_vectors;
             for (uint32_t c = 0; c < schema->n_vectors; c++) {
@@ -131,7 +140,8 @@ uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t
     const float *columns[QV__VECTORS_MAX];
     for (size_t i = 0; i < n; i++, e++) {
         bool found = e->old != NULL;
-        struct qv__row r = {.id = e->id, .vectors = e->vectors, .payload = e->payload, .expires_ms = e->expires_ms};
+        struct qv__row r = {
+            .id = e->id, .vectors = e->vectors, .payload = e->payload, .expires_ms = e->expires_ms};
         if (e->kind == QV__EFFECT_PAYLOAD) {
             if (!found) {
                 continue;

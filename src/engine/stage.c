@@ -1,8 +1,8 @@
 /* stage.c: the state of the touched points while one request is resolved. */
 #include "engine/stage.h"
 
-void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__schema *schema, struct qv__arena *arena,
-                    struct qv__qctx *ctx)
+void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__schema *schema,
+                    struct qv__arena *arena, struct qv__qctx *ctx)
 {
     memset(st, 0, sizeof *st);
     st->collection = c;
@@ -32,7 +32,8 @@ static struct qv__staged *find(const struct qv__stage *st, const struct qv__id *
 }
 
 /* The staged state of an id, loaded on first use. */
-static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__staged **out, struct qv_err *err)
+static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__staged **out,
+                      struct qv_err *err)
 {
     struct qv__staged *p = find(st, id);
     if (p) {
@@ -43,7 +44,8 @@ static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__
     uint32_t n_vectors = st->schema->n_vectors;
     if (st->n == st->cap) {
         size_t cap = st->cap ? st->cap * 2 : 64;
-        struct qv__staged **grown = qv__realloc(c->mem, st->points, cap * sizeof(struct qv__staged *));
+        struct qv__staged **grown =
+            qv__realloc(c->mem, st->points, cap * sizeof(struct qv__staged *));
         if (!grown) {
             return qv__fail(err, QV_ENOMEM, "no memory to resolve a write");
         }
@@ -74,7 +76,7 @@ static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__
     return QV_OK;
 }
 
-/* --- filters over staged points --------------------------------------------------------------------- */
+/* --- filters over staged points --- */
 
 struct staged_row {
     struct qv__filter_row row;
@@ -89,25 +91,31 @@ static bool staged_has_vector(const struct qv__filter_row *row, struct qv__str n
     return c >= 0 && r->point->vectors[c] != NULL;
 }
 
-static bool staged_match(const struct qv__stage *st, const struct qv__staged *p, const struct qv__filter *f)
+static bool staged_match(const struct qv__stage *st, const struct qv__staged *p,
+                         const struct qv__filter *f)
 {
-    struct staged_row r = {.row = {.id = &p->id, .payload = p->payload, .has_vector = staged_has_vector}, .stage = st, .point = p};
+    struct staged_row r = {
+        .row = {.id = &p->id, .payload = p->payload, .has_vector = staged_has_vector},
+        .stage = st,
+        .point = p};
     r.row.has_vector_ctx = &r;
     return qv__filter_match(f, &r.row);
 }
 
-/* --- selection --------------------------------------------------------------------------------------- */
+/* --- selection --- */
 
 struct selection {
     struct qv__staged **points;
     size_t n, cap;
 };
 
-static qv_status select_add(struct qv__stage *st, struct selection *sel, struct qv__staged *p, struct qv_err *err)
+static qv_status select_add(struct qv__stage *st, struct selection *sel, struct qv__staged *p,
+                            struct qv_err *err)
 {
     if (sel->n == sel->cap) {
         size_t cap = sel->cap ? sel->cap * 2 : 64;
-        struct qv__staged **grown = qv__realloc(st->collection->mem, sel->points, cap * sizeof(struct qv__staged *));
+        struct qv__staged **grown =
+            qv__realloc(st->collection->mem, sel->points, cap * sizeof(struct qv__staged *));
         if (!grown) {
             return qv__fail(err, QV_ENOMEM, "no memory to select points");
         }
@@ -119,15 +127,17 @@ static qv_status select_add(struct qv__stage *st, struct selection *sel, struct 
 }
 
 /* Rows of one segment that match and that no earlier mutation of this request has touched. */
-static qv_status select_segment(struct qv__stage *st, struct qv__segment *seg, const struct qv__filter *f,
-                                struct selection *sel, size_t n_before, struct qv_err *err)
+static qv_status select_segment(struct qv__stage *st, struct qv__segment *seg,
+                                const struct qv__filter *f, struct selection *sel, size_t n_before,
+                                struct qv_err *err)
 {
     struct qv__visible vis;
     struct qv__bitset match = {0};
     uint64_t count = 0;
     QV_TRY(qv__segment_visible(seg, QV__LSN_MAX, st->collection->mem, &vis, err));
     qv_status status = qv__segment_match(seg, &vis, f, st->ctx, &match, &count, err);
-    for (size_t row = 0; status == QV_OK && count && (row = qv__bitset_next(&match, row)) < match.n_bits; row++) {
+    for (size_t row = 0;
+         status == QV_OK && count && (row = qv__bitset_next(&match, row)) < match.n_bits; row++) {
         struct qv__id id = qv__segment_row_id(seg, (uint32_t)row);
         uint64_t *at = qv__map_find(&st->map, qv__id_hash(&id), staged_eq, &id, st);
         if (at && *at < n_before && st->points[*at]->touched) {
@@ -144,7 +154,8 @@ static qv_status select_segment(struct qv__stage *st, struct qv__segment *seg, c
     return status;
 }
 
-static qv_status select_filter(struct qv__stage *st, const struct qv__filter *f, struct selection *sel, struct qv_err *err)
+static qv_status select_filter(struct qv__stage *st, const struct qv__filter *f,
+                               struct selection *sel, struct qv_err *err)
 {
     size_t n_before = st->n;
     for (size_t i = 0; i < n_before; i++) {
@@ -161,8 +172,8 @@ static qv_status select_filter(struct qv__stage *st, const struct qv__filter *f,
     return QV_OK;
 }
 
-static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, bool must_exist, struct selection *sel,
-                            struct qv_err *err)
+static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, bool must_exist,
+                            struct selection *sel, struct qv_err *err)
 {
     char text[64];
     for (size_t i = 0; i < m->n_ids; i++) {
@@ -171,13 +182,14 @@ static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, 
         if (p->exists) {
             QV_TRY(select_add(st, sel, p, err));
         } else if (must_exist) {
-            return qv__fail(err, QV_ENOTFOUND, "No point with id %s found", qv__id_text(&m->ids[i], text, sizeof text));
+            return qv__fail(err, QV_ENOTFOUND, "No point with id %s found",
+                            qv__id_text(&m->ids[i], text, sizeof text));
         }
     }
     return QV_OK;
 }
 
-/* --- mutations ------------------------------------------------------------------------------------------ */
+/* --- mutations --- */
 
 static void set_vectors(struct qv__stage *st, struct qv__staged *p, const struct qv__point *from)
 {
@@ -194,7 +206,8 @@ static qv_status upsert(struct qv__stage *st, const struct qv__mutation *m, stru
         const struct qv__point *from = &m->points[i];
         struct qv__staged *p = NULL;
         QV_TRY(load(st, &from->id, &p, err));
-        bool skip = (m->mode == QV__UPDATE_INSERT_ONLY && p->exists) || (m->mode == QV__UPDATE_UPDATE_ONLY && !p->exists) ||
+        bool skip = (m->mode == QV__UPDATE_INSERT_ONLY && p->exists) ||
+                    (m->mode == QV__UPDATE_UPDATE_ONLY && !p->exists) ||
                     (m->condition && p->exists && !staged_match(st, p, m->condition));
         if (skip) {
             continue;
@@ -207,7 +220,8 @@ static qv_status upsert(struct qv__stage *st, const struct qv__mutation *m, stru
     return QV_OK;
 }
 
-static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation *m, struct qv_err *err)
+static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation *m,
+                                struct qv_err *err)
 {
     char text[64];
     for (size_t i = 0; i < m->n_points; i++) {
@@ -215,7 +229,8 @@ static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation 
         struct qv__staged *p = NULL;
         QV_TRY(load(st, &from->id, &p, err));
         if (!p->exists) {
-            return qv__fail(err, QV_ENOTFOUND, "No point with id %s found", qv__id_text(&from->id, text, sizeof text));
+            return qv__fail(err, QV_ENOTFOUND, "No point with id %s found",
+                            qv__id_text(&from->id, text, sizeof text));
         }
         if (m->condition && !staged_match(st, p, m->condition)) {
             continue;
@@ -225,11 +240,13 @@ static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation 
     return QV_OK;
 }
 
-static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m, struct qv__staged *p, struct qv_err *err)
+static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m,
+                              struct qv__staged *p, struct qv_err *err)
 {
     static const uint8_t empty[3] = {QV__TAG_OBJ, 1, 0};
     p->touched = true;
-    if (m->kind == QV__MUT_CLEAR_PAYLOAD || (m->kind == QV__MUT_OVERWRITE_PAYLOAD && m->payload.n == 0)) {
+    if (m->kind == QV__MUT_CLEAR_PAYLOAD ||
+        (m->kind == QV__MUT_OVERWRITE_PAYLOAD && m->payload.n == 0)) {
         p->payload = (struct qv__bytes){empty, sizeof empty};
         return QV_OK;
     }
@@ -255,7 +272,8 @@ static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m
     return status;
 }
 
-static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *m, struct selection *sel, struct qv_err *err)
+static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *m,
+                               struct selection *sel, struct qv_err *err)
 {
     for (size_t i = 0; i < sel->n; i++) {
         struct qv__staged *p = sel->points[i];
@@ -295,7 +313,8 @@ qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m, st
     }
     struct selection sel = {0};
     bool must_exist = m->kind != QV__MUT_DELETE && m->kind != QV__MUT_DELETE_VECTORS;
-    qv_status status = m->by_filter ? select_filter(st, m->filter, &sel, err) : select_ids(st, m, must_exist, &sel, err);
+    qv_status status = m->by_filter ? select_filter(st, m->filter, &sel, err)
+                                    : select_ids(st, m, must_exist, &sel, err);
     if (status == QV_OK) {
         status = edit_selected(st, m, &sel, err);
     }
@@ -303,7 +322,8 @@ qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m, st
     return status;
 }
 
-qv_status qv__stage_effects(struct qv__stage *st, struct qv__effect ***lists, size_t **counts, struct qv_err *err)
+qv_status qv__stage_effects(struct qv__stage *st, struct qv__effect ***lists, size_t **counts,
+                            struct qv_err *err)
 {
     uint32_t n_shards = st->collection->n_shards;
     size_t *n = qv__arena_calloc(st->arena, n_shards, sizeof *n);
@@ -329,7 +349,7 @@ qv_status qv__stage_effects(struct qv__stage *st, struct qv__effect ***lists, si
         struct qv__effect *e = &out[p->shard][n[p->shard]++];
         e->id = p->id;
         e->expires_ms = p->expires_ms;
-        e->kind = !p->exists ? QV__EFFECT_DELETE
+        e->kind = !p->exists                            ? QV__EFFECT_DELETE
                   : (!p->existed || p->vectors_changed) ? QV__EFFECT_PUT
                                                         : QV__EFFECT_PAYLOAD;
         if (p->exists) {

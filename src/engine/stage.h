@@ -1,9 +1,9 @@
 /* stage.h: resolving the mutations of one request to effects.
  *
- * What it is: the points a request touches, in the state they have after the mutations so far. Each is
- * loaded once from the newest applied row, changed in memory, and becomes at most one effect, so that
- * the log holds results and never predicates.
- * What it is not: visible to anyone; it lives for one request, under the shards' write order. */
+ * What it is: the points a request touches, in the state they have after the mutations so far. Each
+ * is loaded once from the newest applied row, changed in memory, and becomes at most one effect, so
+ * that the log holds results and never predicates. What it is not: visible to anyone; it lives for
+ * one request, under the shards' write order. */
 #ifndef QV_ENGINE_STAGE_H
 #define QV_ENGINE_STAGE_H
 
@@ -12,11 +12,11 @@
 struct qv__staged {
     struct qv__id id;
     uint32_t shard;
-    bool existed;            /* before this request */
-    bool exists;             /* now */
-    bool touched;            /* by a mutation, not just looked at */
+    bool existed; /* before this request */
+    bool exists;  /* now */
+    bool touched; /* by a mutation, not just looked at */
     bool vectors_changed;
-    const float **vectors;   /* [n_vectors], NULL = absent; borrowed from a segment or the arena */
+    const float **vectors; /* [n_vectors], NULL = absent; borrowed from a segment or the arena */
     struct qv__bytes payload;
     int64_t expires_ms;
 };
@@ -26,21 +26,26 @@ struct qv__stage {
     struct qv__schema *schema;
     struct qv__arena *arena;
     struct qv__qctx *ctx;
-    struct qv__map map;              /* id -> staged */
-    struct qv__staged **points;      /* in order of first touch */
+    struct qv__map map;         /* id -> staged */
+    struct qv__staged **points; /* in order of first touch */
     size_t n, cap;
 };
 
-void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__schema *schema, struct qv__arena *arena, struct qv__qctx *ctx);
+void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__schema *schema,
+                    struct qv__arena *arena, struct qv__qctx *ctx);
 void qv__stage_free(struct qv__stage *st);
 
-/* Check one mutation against the schema and normalise its vectors, before any lock: `out` is a copy with vectors in
- * the arena. Errors name the point's position, the vector, the value and the limit. */
-qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd, struct qv__arena *arena,
-                          const struct qv__mutation *m, struct qv__mutation *out, struct qv_err *err) QV_MUST_USE;
+/* Check one mutation against the schema and normalise its vectors, before any lock: `out` is a copy
+ * with vectors in the arena. Errors name the point's position, the vector, the value and the limit.
+ */
+qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd,
+                          struct qv__arena *arena, const struct qv__mutation *m,
+                          struct qv__mutation *out, struct qv_err *err) QV_MUST_USE;
 /* Apply one checked mutation to the stage. Under the write order of every shard it may touch. */
-qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m, struct qv_err *err) QV_MUST_USE;
+qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m,
+                          struct qv_err *err) QV_MUST_USE;
 /* Effects per shard: lists[shard], counts[shard]; made in the arena. */
-qv_status qv__stage_effects(struct qv__stage *st, struct qv__effect ***lists, size_t **counts, struct qv_err *err) QV_MUST_USE;
+qv_status qv__stage_effects(struct qv__stage *st, struct qv__effect ***lists, size_t **counts,
+                            struct qv_err *err) QV_MUST_USE;
 
 #endif

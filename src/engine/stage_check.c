@@ -12,31 +12,39 @@ static qv_status id_check(const struct qv__id *id, const char *what, size_t i, s
         return qv__fail(err, QV_EINVAL, "%s[%zu].id: unknown kind %u", what, i, id->kind);
     }
     if (id->kind == QV__ID_STR && id->len == 0) {
-        return qv__fail(err, QV_EINVAL, "%s[%zu].id: a string id takes 1 to %u bytes", what, i, QV__ID_STR_MAX);
+        return qv__fail(err, QV_EINVAL, "%s[%zu].id: a string id takes 1 to %u bytes", what, i,
+                        QV__ID_STR_MAX);
     }
     return QV_OK;
 }
 
-static qv_status vector_check(const struct qv__schema *schema, const struct qv__named_vector *v, size_t i, struct qv_err *err)
+static qv_status vector_check(const struct qv__schema *schema, const struct qv__named_vector *v,
+                              size_t i, struct qv_err *err)
 {
     int c = qv__schema_vector(schema, v->name);
     if (c < 0) {
-        return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s (points[%zu])", name_len(v->name), v->name.p, i);
+        return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s (points[%zu])",
+                        name_len(v->name), v->name.p, i);
     }
     const struct qv__vector_def *d = &schema->vectors[c];
     if (v->dim != d->dim) {
-        return qv__fail(err, QV_EINVAL, "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32 " (points[%zu], vector `%.*s`)",
+        return qv__fail(err, QV_EINVAL,
+                        "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32
+                        " (points[%zu], vector `%.*s`)",
                         d->dim, v->dim, i, name_len(v->name), v->name.p);
     }
     if (!qv__simd_finite(v->values, v->dim)) {
-        return qv__fail(err, QV_EINVAL, "points[%zu].vector `%.*s`: every element and the squared length must be finite numbers",
+        return qv__fail(err, QV_EINVAL,
+                        "points[%zu].vector `%.*s`: every element and the squared length must be "
+                        "finite numbers",
                         i, name_len(v->name), v->name.p);
     }
     return QV_OK;
 }
 
-static qv_status point_check(const struct qv__schema *schema, const struct qv__simd *simd, struct qv__arena *arena,
-                             const struct qv__point *in, size_t i, struct qv__point *out, struct qv_err *err)
+static qv_status point_check(const struct qv__schema *schema, const struct qv__simd *simd,
+                             struct qv__arena *arena, const struct qv__point *in, size_t i,
+                             struct qv__point *out, struct qv_err *err)
 {
     QV_TRY(id_check(&in->id, "points", i, err));
     *out = *in;
@@ -56,7 +64,8 @@ static qv_status point_check(const struct qv__schema *schema, const struct qv__s
         QV_TRY(vector_check(schema, v, i, err));
         for (uint32_t j = 0; j < k; j++) {
             if (qv__str_eq(in->vectors[j].name, v->name)) {
-                return qv__fail(err, QV_EINVAL, "points[%zu].vector: vector `%.*s` is given twice", i, name_len(v->name), v->name.p);
+                return qv__fail(err, QV_EINVAL, "points[%zu].vector: vector `%.*s` is given twice",
+                                i, name_len(v->name), v->name.p);
             }
         }
         vectors[k] = *v;
@@ -79,8 +88,9 @@ static qv_status point_check(const struct qv__schema *schema, const struct qv__s
     return QV_OK;
 }
 
-qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd, struct qv__arena *arena,
-                          const struct qv__mutation *m, struct qv__mutation *out, struct qv_err *err)
+qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd,
+                          struct qv__arena *arena, const struct qv__mutation *m,
+                          struct qv__mutation *out, struct qv_err *err)
 {
     *out = *m;
     if (m->n_points) {
@@ -98,7 +108,8 @@ qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd
     }
     for (size_t i = 0; i < m->n_vector_names; i++) {
         if (qv__schema_vector(schema, m->vector_names[i]) < 0) {
-            return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s", name_len(m->vector_names[i]), m->vector_names[i].p);
+            return qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s",
+                            name_len(m->vector_names[i]), m->vector_names[i].p);
         }
     }
     return QV_OK;

@@ -57,9 +57,11 @@ void qv__shard_swap(struct qv__shard *s, struct qv__view *v)
     qv__view_release(old);
 }
 
-qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out, struct qv_err *err)
+qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out,
+                             struct qv_err *err)
 {
-    struct qv__read_view *v = qv__zalloc(c->mem_query, sizeof *v + c->n_shards * sizeof v->views[0]);
+    struct qv__read_view *v =
+        qv__zalloc(c->mem_query, sizeof *v + c->n_shards * sizeof v->views[0]);
     if (!v) {
         return qv__fail(err, QV_ENOMEM, "no memory for a read view");
     }

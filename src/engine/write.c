@@ -2,7 +2,8 @@
  *
  * check (no lock) -> write order of the shards concerned -> resolve to effects -> reserve memory ->
  * append one record to the log -> apply stamped with its LSN -> leave the write order -> wait for
- * publication. Up to the append anything may fail and nothing has happened; after it nothing can. */
+ * publication. Up to the append anything may fail and nothing has happened; after it nothing can.
+ */
 #include "engine/stage.h"
 
 /* A write between the log and its acknowledgement. */
@@ -33,7 +34,8 @@ struct lock_set {
 };
 
 /* Which shards a request may touch: those of its ids, or all when a filter selects. */
-static void shards_of(const struct qv__collection *c, const struct qv__mutation *m, size_t n, struct lock_set *set)
+static void shards_of(const struct qv__collection *c, const struct qv__mutation *m, size_t n,
+                      struct lock_set *set)
 {
     memset(set, 0, sizeof *set);
     for (size_t i = 0; i < n; i++) {
@@ -69,8 +71,10 @@ static void unlock_shards(struct qv__collection *c, const struct lock_set *set)
 }
 
 /* Resolve, reserve, log, apply. Under the write order of the shards in the set. */
-static qv_status commit_locked(struct qv__collection *c, struct qv__schema *schema, const struct qv__mutation *m, size_t n,
-                               struct qv__arena *arena, struct waiting *w, bool *logged, uint64_t *affected, struct qv_err *err)
+static qv_status commit_locked(struct qv__collection *c, struct qv__schema *schema,
+                               const struct qv__mutation *m, size_t n, struct qv__arena *arena,
+                               struct waiting *w, bool *logged, uint64_t *affected,
+                               struct qv_err *err)
 {
     struct qv__qctx ctx = {.clock = c->db->clock, .mem = c->mem};
     struct qv__stage stage;
@@ -118,8 +122,9 @@ out:
     return st;
 }
 
-static qv_status check_all(struct qv__collection *c, const struct qv__schema *schema, const struct qv__mutation *m, size_t n,
-                           struct qv__arena *arena, struct qv__mutation **out, struct qv_err *err)
+static qv_status check_all(struct qv__collection *c, const struct qv__schema *schema,
+                           const struct qv__mutation *m, size_t n, struct qv__arena *arena,
+                           struct qv__mutation **out, struct qv_err *err)
 {
     struct qv__mutation *checked = qv__arena_calloc(arena, n + 1, sizeof *checked);
     if (!checked) {
@@ -138,7 +143,8 @@ static void finish(struct qv__write *write, qv_status st)
     write->done(write);
 }
 
-void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m, size_t n, struct qv__write *write)
+void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m, size_t n,
+                          struct qv__write *write)
 {
     struct qv_err *err = &write->result.err;
     memset(&write->result, 0, sizeof write->result);
@@ -154,11 +160,13 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     bool logged = false;
     qv__arena_init(&arena, c->mem);
     struct waiting *w = qv__zalloc(c->mem, sizeof *w);
-    qv_status st = w ? check_all(c, schema, m, n, &arena, &checked, err) : qv__fail(err, QV_ENOMEM, "no memory for a write");
+    qv_status st = w ? check_all(c, schema, m, n, &arena, &checked, err)
+                     : qv__fail(err, QV_ENOMEM, "no memory for a write");
     if (st == QV_OK) {
         shards_of(c, checked, n, &set);
         lock_shards(c, &set);
-        st = commit_locked(c, schema, checked, n, &arena, w, &logged, &write->result.n_affected, err);
+        st = commit_locked(c, schema, checked, n, &arena, w, &logged, &write->result.n_affected,
+                           err);
         if (logged) {
             for (uint32_t s = 0; s < c->n_shards; s++) {
                 if (set.locked[s]) {
@@ -189,7 +197,7 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     qv__commit_wait(c->db->commit, &w->ack);
 }
 
-/* --- waiting form ------------------------------------------------------------------------------------- */
+/* --- waiting form --- */
 
 struct sync_write {
     struct qv__write write;
@@ -207,8 +215,8 @@ static void sync_done(struct qv__write *write)
     qv__mutex_unlock(&s->lock);
 }
 
-qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m, size_t n,
-                                    struct qv__write_result *out, struct qv_err *err)
+qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m,
+                                    size_t n, struct qv__write_result *out, struct qv_err *err)
 {
     struct sync_write s = {.write = {.done = sync_done}};
     s.write.arg = &s;

@@ -1,4 +1,5 @@
-/* test_sample.c: the sample data through the public interface: recall, exactness, filters, restart. */
+/* test_sample.c: the sample data through the public interface: recall, exactness, filters, restart.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,7 +88,10 @@ static void fill(qv_db *db, const struct sample *s)
         for (int i = 0; i < BATCH; i++) {
             to_float(s->base + (size_t)(at + i) * DIM, values[i]);
             vectors[i] = (struct qv_vector){.values = values[i], .size = DIM};
-            points[i] = (struct qv_point){.id = qv_id_u64((uint64_t)(at + i)), .vectors = &vectors[i], .n_vectors = 1, .payload = s->payload[at + i]};
+            points[i] = (struct qv_point){.id = qv_id_u64((uint64_t)(at + i)),
+                                          .vectors = &vectors[i],
+                                          .n_vectors = 1,
+                                          .payload = s->payload[at + i]};
         }
         if (qv_upsert(db, "words", points, BATCH, &err) != QV_OK) {
             fail_msg("%s", err.message);
@@ -125,22 +129,30 @@ static double recall(qv_db *db, const struct sample *s, uint32_t ef, bool exact)
 /* Nearest nouns only: as many as asked, all of them nouns, the same as an exact scan finds. */
 static void filtered(qv_db *db, const struct sample *s)
 {
-    static const char *const filters[] = {"{\"must\":[{\"key\":\"pos\",\"match\":{\"value\":\"adv\"}}]}",
-                                          "{\"must\":[{\"key\":\"section\",\"match\":{\"value\":\"noun.animal\"}}],\"must_not\":[{\"key\":\"length\",\"range\":{\"gt\":12}}]}"};
+    static const char *const filters[] = {
+        "{\"must\":[{\"key\":\"pos\",\"match\":{\"value\":\"adv\"}}]}",
+        "{\"must\":[{\"key\":\"section\",\"match\":{\"value\":\"noun.animal\"}}],\"must_not\":[{"
+        "\"key\":\"length\",\"range\":{\"gt\":12}}]}"};
     size_t same = 0, all = 0;
     for (size_t f = 0; f < 2; f++) {
         for (int q = 0; q < 40; q++) {
             float v[DIM];
             qv_result *walk = NULL, *scan = NULL;
             to_float(s->queries + (size_t)q * DIM, v);
-            struct qv_search search = {.vector = v, .size = DIM, .limit = 10, .ef = 128, .filter_json = filters[f], .with_payload = true};
+            struct qv_search search = {.vector = v,
+                                       .size = DIM,
+                                       .limit = 10,
+                                       .ef = 128,
+                                       .filter_json = filters[f],
+                                       .with_payload = true};
             assert_int_equal(qv_search(db, "words", &search, &walk, NULL), QV_OK);
             search.exact = true;
             assert_int_equal(qv_search(db, "words", &search, &scan, NULL), QV_OK);
             assert_int_equal(qv_result_count(walk), 10);
             assert_int_equal(qv_result_count(scan), 10);
             for (size_t i = 0; i < 10; i++) {
-                assert_non_null(strstr(qv_result_hit(walk, i)->payload, f == 0 ? "\"pos\":\"adv\"" : "\"section\":\"noun.animal\""));
+                assert_non_null(strstr(qv_result_hit(walk, i)->payload,
+                                       f == 0 ? "\"pos\":\"adv\"" : "\"section\":\"noun.animal\""));
                 for (size_t k = 0; k < 10; k++) {
                     same += qv_result_hit(walk, i)->id.as.u64 == qv_result_hit(scan, k)->id.as.u64;
                 }
@@ -176,7 +188,8 @@ static void test_sample(void **state)
     assert_int_equal(qv_count(db, "words", NULL, &n, &err), QV_OK);
     assert_int_equal(n, N);
     assert_int_equal(qv_close(db, &err), QV_OK);
-    print_message("recall@10: exact %.4f, fresh %.4f, optimized %.4f, reopened %.4f\n", exact, fresh, optimized, reopened);
+    print_message("recall@10: exact %.4f, fresh %.4f, optimized %.4f, reopened %.4f\n", exact,
+                  fresh, optimized, reopened);
     /* The truth breaks ties of the stored int8 values by row; so does nothing else. */
     assert_true(exact >= 0.999);
     assert_true(fresh >= 0.98);

@@ -1,6 +1,6 @@
-/* qvt.h: what integration tests share: a database in a fresh directory, with the segment policy that the
- * environment asks for, so that the whole suite can be run with tiny segments and several shards:
- *   QVT_SHARDS=3 QVT_SEAL_ROWS=64 QVT_MERGE_FANIN=2 */
+/* qvt.h: what integration tests share: a database in a fresh directory, with the segment policy
+ * that the environment asks for, so that the whole suite can be run with tiny segments and several
+ * shards: QVT_SHARDS=3 QVT_SEAL_ROWS=64 QVT_MERGE_FANIN=2 */
 #ifndef QVT_H
 #define QVT_H
 

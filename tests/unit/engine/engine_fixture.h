@@ -23,13 +23,13 @@ struct fix {
     struct qv_err err;
 };
 
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        f->err.message[0] = 0;                                                                                         \
-        qv_status ok_st_ = (expr);                                                                                     \
-        if (ok_st_ != QV_OK) {                                                                                         \
-            fail_msg("%s: %s: %s", #expr, qv_status_name(ok_st_), f->err.message);                                     \
-        }                                                                                                              \
+#define OK(expr)                                                                                   \
+    do {                                                                                           \
+        f->err.message[0] = 0;                                                                     \
+        qv_status ok_st_ = (expr);                                                                 \
+        if (ok_st_ != QV_OK) {                                                                     \
+            fail_msg("%s: %s: %s", #expr, qv_status_name(ok_st_), f->err.message);                 \
+        }                                                                                          \
     } while (0)
 
 static inline void fix_open(struct fix *f, int threads)
@@ -37,7 +37,8 @@ static inline void fix_open(struct fix *f, int threads)
     memset(f, 0, sizeof *f);
     f->mem = qv__mem_root("test", 0);
     OK(qv__io_sim_open(f->mem, &f->io, &f->err));
-    f->options = (struct qv__db_options){.io = f->io, .threads = threads, .seed = 7, .log_file_bytes = 1 << 20};
+    f->options = (struct qv__db_options){
+        .io = f->io, .threads = threads, .seed = 7, .log_file_bytes = 1 << 20};
     OK(qv__db_open(&f->options, &f->db, &f->err));
 }
 
@@ -99,7 +100,8 @@ static inline struct qv__bytes fix_payload(struct fix *f, struct qv__arena *a, c
     return out;
 }
 
-static inline const struct qv__filter *fix_filter(struct fix *f, struct qv__arena *a, const char *json)
+static inline const struct qv__filter *fix_filter(struct fix *f, struct qv__arena *a,
+                                                  const char *json)
 {
     qv__json v = NULL;
     const struct qv__filter *out = NULL;
@@ -108,7 +110,8 @@ static inline const struct qv__filter *fix_filter(struct fix *f, struct qv__aren
     return out;
 }
 
-static inline void fix_write(struct fix *f, struct qv__collection *c, const struct qv__mutation *m, size_t n)
+static inline void fix_write(struct fix *f, struct qv__collection *c, const struct qv__mutation *m,
+                             size_t n)
 {
     struct qv__write_result r;
     OK(qv__collection_write_sync(c, m, n, &r, &f->err));

@@ -39,7 +39,8 @@ static void join_alias(void *arg, struct qv__str alias, struct qv__str collectio
 {
     char *out = arg;
     size_t n = strlen(out);
-    snprintf(out + n, 256 - n, "%.*s>%.*s ", (int)alias.n, alias.p, (int)collection.n, collection.p);
+    snprintf(out + n, 256 - n, "%.*s>%.*s ", (int)alias.n, alias.p, (int)collection.n,
+             collection.p);
 }
 
 static void expect_list(struct fix *f, const char *collections, const char *aliases)
@@ -54,7 +55,8 @@ static void expect_list(struct fix *f, const char *collections, const char *alia
 
 static struct qv__alias_action make(const char *alias, const char *to)
 {
-    return (struct qv__alias_action){.kind = QV__ALIAS_CREATE, .alias = qv__str_z(alias), .collection = qv__str_z(to)};
+    return (struct qv__alias_action){
+        .kind = QV__ALIAS_CREATE, .alias = qv__str_z(alias), .collection = qv__str_z(to)};
 }
 
 static void test_life(void **state)
@@ -84,7 +86,9 @@ static void test_life(void **state)
     expect_list(f, "a b ", "x>a y>b ");
 
     /* A switch in one step; a rename. */
-    struct qv__alias_action change[2] = {make("x", "b"), {.kind = QV__ALIAS_RENAME, .alias = QV__STR("y"), .new_alias = QV__STR("q")}};
+    struct qv__alias_action change[2] = {
+        make("x", "b"),
+        {.kind = QV__ALIAS_RENAME, .alias = QV__STR("y"), .new_alias = QV__STR("q")}};
     OK(qv__db_update_aliases(f->db, change, 2, &f->err));
     expect_list(f, "a b ", "q>b x>b ");
     for (int how = 0; how < 3; how++) {
@@ -151,7 +155,8 @@ static void test_schema_changes(void **state)
     qv__rng_seed(&rng, 6);
     fix_open(f, -1);
     create(f, "a");
-    struct qv__payload_index_def def = {.key = QV__STR("city"), .type = QV__STR("keyword"), .params_json = QV__STR("")};
+    struct qv__payload_index_def def = {
+        .key = QV__STR("city"), .type = QV__STR("keyword"), .params_json = QV__STR("")};
     OK(qv__db_put_payload_index(f->db, QV__STR("a"), &def, &op, &f->err));
     assert_true(op > 0);
     OK(qv__db_update_config(f->db, QV__STR("a"), NULL, QV__STR("{\"k\":1}"), &f->err));
@@ -223,8 +228,9 @@ static void test_check(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),          cmocka_unit_test(test_drop_frees_files), cmocka_unit_test(test_schema_changes),
-        cmocka_unit_test(test_second_handle), cmocka_unit_test(test_check),
+        cmocka_unit_test(test_life),           cmocka_unit_test(test_drop_frees_files),
+        cmocka_unit_test(test_schema_changes), cmocka_unit_test(test_second_handle),
+        cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

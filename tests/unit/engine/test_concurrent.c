@@ -1,16 +1,17 @@
 /* test_concurrent.c: writers, readers and background work at the same time.
  *
- * Isolation: every write sets the same number on all points of a group; a reader must find the number equal
- * on all of them, and every point present, at every moment, while segments seal and merge underneath.
- * Group commit: with 16 writers and a sync that takes 1 ms, one sync must serve many requests. */
+ * Isolation: every write sets the same number on all points of a group; a reader must find the
+ * number equal on all of them, and every point present, at every moment, while segments seal and
+ * merge underneath. Group commit: with 16 writers and a sync that takes 1 ms, one sync must serve
+ * many requests. */
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "engine_fixture.h"
 
 #define GROUPS 8
-#define GROUP 6
-#define DIM 4
+#define GROUP  6
+#define DIM    4
 
 #if defined(__SANITIZE_THREAD__)
 #define ROUNDS 150
@@ -40,7 +41,8 @@ static struct qv__bytes number(struct qv__arena *a, uint64_t n)
     qv__json v = NULL;
     snprintf(json, sizeof json, "{\"n\":%llu}", (unsigned long long)n);
     qv__buf_init(&b, a->mem);
-    if (qv__json_parse(a, json, strlen(json), NULL, &v, NULL) != QV_OK || qv__payload_from_json(&b, v, NULL) != QV_OK) {
+    if (qv__json_parse(a, json, strlen(json), NULL, &v, NULL) != QV_OK ||
+        qv__payload_from_json(&b, v, NULL) != QV_OK) {
         abort();
     }
     uint8_t *p = qv__arena_alloc(a, b.n);
@@ -66,11 +68,13 @@ static void *write_group(void *arg)
         struct qv__named_vector v = {.name = QV__STR(""), .values = zero, .dim = DIM};
         for (unsigned k = 0; k < GROUP; k++) {
             ids[k] = qv__id_u64(w->n * GROUP + k);
-            p[k] = (struct qv__point){.id = ids[k], .vectors = &v, .n_vectors = 1, .payload = payload};
+            p[k] =
+                (struct qv__point){.id = ids[k], .vectors = &v, .n_vectors = 1, .payload = payload};
         }
         struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = p, .n_points = GROUP};
         if (i % 3 == 0) {
-            m = (struct qv__mutation){.kind = QV__MUT_SET_PAYLOAD, .ids = ids, .n_ids = GROUP, .payload = payload};
+            m = (struct qv__mutation){
+                .kind = QV__MUT_SET_PAYLOAD, .ids = ids, .n_ids = GROUP, .payload = payload};
         }
         if (qv__collection_write_sync(s->c, &m, 1, &r, NULL) != QV_OK) {
             atomic_fetch_add(&s->errors, 1);
@@ -133,7 +137,8 @@ static void *read_all(void *arg)
             }
             st = qv__collection_get(s->c, ids, GROUPS * GROUP, &fetch, &ctx, &rs, NULL);
         } else {
-            struct qv__query query = {.kind = QV__QUERY_NEAREST, .target = {.values = q, .dim = DIM}, .limit = 1000};
+            struct qv__query query = {
+                .kind = QV__QUERY_NEAREST, .target = {.values = q, .dim = DIM}, .limit = 1000};
             st = qv__collection_query(s->c, &query, &fetch, &ctx, &rs, NULL);
         }
         if (st != QV_OK) {
@@ -156,7 +161,8 @@ static void isolation(uint32_t shards)
     fix_open(f, 2);
     struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__COSINE, .dim = DIM};
     struct qv__schema schema = fix_schema(&def, 1, shards);
-    schema.policy = (struct qv__segment_policy){.seal_rows = 64, .index_rows = 32, .merge_fanin = 2};
+    schema.policy =
+        (struct qv__segment_policy){.seal_rows = 64, .index_rows = 32, .merge_fanin = 2};
     OK(qv__db_create_collection(f->db, QV__STR("c"), &schema, &f->err));
     s.c = fix_collection(f, "c");
     /* One round first, so that readers always find everyone. */
@@ -198,7 +204,7 @@ static void test_isolation_three_shards(void **state)
     isolation(3);
 }
 
-/* --- group commit ------------------------------------------------------------------------------------------- */
+/* --- group commit --- */
 
 static void run_writers(struct shared *s, unsigned n, unsigned rounds)
 {
@@ -228,8 +234,10 @@ static void test_group_commit(void **state)
     qv__db_info(f->db, &before);
     run_writers(&s, 16, 40);
     qv__db_info(f->db, &after);
-    uint64_t acks = after.acknowledged - before.acknowledged, syncs = after.log_syncs - before.log_syncs;
-    print_message("group commit: %llu acknowledged, %llu syncs\n", (unsigned long long)acks, (unsigned long long)syncs);
+    uint64_t acks = after.acknowledged - before.acknowledged,
+             syncs = after.log_syncs - before.log_syncs;
+    print_message("group commit: %llu acknowledged, %llu syncs\n", (unsigned long long)acks,
+                  (unsigned long long)syncs);
     assert_int_equal(acks, 16 * 40);
     assert_true(syncs * 4 < acks);
     assert_int_equal(atomic_load(&s.errors), 0);

@@ -1,10 +1,11 @@
-/* test_faults.c: the n-th allocation and the n-th I/O call fail, for every n until nothing fails any more.
+/* test_faults.c: the n-th allocation and the n-th I/O call fail, for every n until nothing fails
+ * any more.
  *
- * After a failed request nothing of it may be seen; after a crash that follows, everything acknowledged
- * must be there. The database runs stepped, so that every run makes the same calls. */
+ * After a failed request nothing of it may be seen; after a crash that follows, everything
+ * acknowledged must be there. The database runs stepped, so that every run makes the same calls. */
 #include "engine_fixture.h"
 
-#define DIM 4
+#define DIM  4
 #define BASE 40u
 
 static void make(struct fix *f)
@@ -16,7 +17,8 @@ static void make(struct fix *f)
     OK(qv__db_create_collection(f->db, QV__STR("c"), &s, &f->err));
 }
 
-static qv_status upsert(struct fix *f, struct qv__collection *c, uint64_t from, uint64_t to, const char *json)
+static qv_status upsert(struct fix *f, struct qv__collection *c, uint64_t from, uint64_t to,
+                        const char *json)
 {
     struct qv__arena a;
     float v[DIM] = {0};
@@ -26,7 +28,8 @@ static qv_status upsert(struct fix *f, struct qv__collection *c, uint64_t from, 
     struct qv__point *p = qv__arena_calloc(&a, (size_t)(to - from), sizeof *p);
     struct qv__named_vector nv = {.name = QV__STR(""), .values = v, .dim = DIM};
     for (uint64_t i = from; i < to; i++) {
-        p[i - from] = (struct qv__point){.id = qv__id_u64(i), .vectors = &nv, .n_vectors = 1, .payload = payload};
+        p[i - from] = (struct qv__point){
+            .id = qv__id_u64(i), .vectors = &nv, .n_vectors = 1, .payload = payload};
     }
     struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = p, .n_points = (size_t)(to - from)};
     struct qv__write_result r;
@@ -50,12 +53,15 @@ static uint64_t count(struct fix *f, struct qv__collection *c, const char *filte
 #define NEW "{\"must\":[{\"key\":\"v\",\"match\":{\"value\":\"new\"}}]}"
 
 /* 40 old points; the request under test replaces 10 of them and adds 10. */
-static void check_old_or_new(struct fix *f, struct qv__collection *c, bool may_be_old, bool may_be_new)
+static void check_old_or_new(struct fix *f, struct qv__collection *c, bool may_be_old,
+                             bool may_be_new)
 {
     uint64_t o = count(f, c, OLD), n = count(f, c, NEW), all = count(f, c, NULL);
-    bool is_old = o == BASE && n == 0 && all == BASE, is_new = o == BASE - 10 && n == 20 && all == BASE + 10;
+    bool is_old = o == BASE && n == 0 && all == BASE,
+         is_new = o == BASE - 10 && n == 20 && all == BASE + 10;
     if (!((is_old && may_be_old) || (is_new && may_be_new))) {
-        fail_msg("neither old nor new: %llu old, %llu new, %llu in all", (unsigned long long)o, (unsigned long long)n, (unsigned long long)all);
+        fail_msg("neither old nor new: %llu old, %llu new, %llu in all", (unsigned long long)o,
+                 (unsigned long long)n, (unsigned long long)all);
     }
 }
 
@@ -116,7 +122,8 @@ static void test_allocation_fails_behind(void **state)
         struct qv__qctx ctx = fix_ctx(f);
         struct qv__result_set rs;
         float q[DIM] = {1, 2, 3, 4};
-        struct qv__query query = {.kind = QV__QUERY_NEAREST, .target = {.values = q, .dim = DIM}, .limit = 100};
+        struct qv__query query = {
+            .kind = QV__QUERY_NEAREST, .target = {.values = q, .dim = DIM}, .limit = 100};
         qv_status st = qv__collection_query(c, &query, NULL, &ctx, &rs, &f->err);
         assert_true(st == QV_OK || st == QV_ENOMEM);
         if (st == QV_OK) {
@@ -139,7 +146,10 @@ static void io_run(uint64_t n, bool sticky, qv_status status, bool *touched)
     struct qv__collection *c = fix_collection(f, "c");
     OK(upsert(f, c, 0, BASE, "{\"v\":\"old\"}"));
     uint64_t before = qv__io_sim_calls(f->io, QV__SIM_ANY);
-    qv__io_sim_fault(f->io, (struct qv__sim_fault){.call = QV__SIM_ANY, .at = n, .sticky = sticky, .status = status, .partial = n % 2});
+    qv__io_sim_fault(
+        f->io,
+        (struct qv__sim_fault){
+            .call = QV__SIM_ANY, .at = n, .sticky = sticky, .status = status, .partial = n % 2});
     drain(f);
     qv_status st = upsert(f, c, BASE - 10, BASE + 10, "{\"v\":\"new\"}");
     drain(f);
@@ -170,7 +180,8 @@ static void test_io_fails(void **state)
             for (; touched; n++) {
                 io_run(n, sticky, kinds[k], &touched);
             }
-            print_message("%s %s: %llu calls\n", qv_status_name(kinds[k]), sticky ? "for ever" : "once", (unsigned long long)n);
+            print_message("%s %s: %llu calls\n", qv_status_name(kinds[k]),
+                          sticky ? "for ever" : "once", (unsigned long long)n);
             assert_true(n > 20);
         }
     }
@@ -188,7 +199,9 @@ static void test_disk_full(void **state)
     qv_status st = QV_OK;
     uint64_t done = 0;
     for (uint64_t i = 0; st == QV_OK && i < 100000; i++) {
-        st = upsert(f, c, 1000 + i * 50, 1050 + i * 50, "{\"v\":\"more\",\"fill\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}");
+        st = upsert(f, c, 1000 + i * 50, 1050 + i * 50,
+                    "{\"v\":\"more\",\"fill\":"
+                    "\"0123456789012345678901234567890123456789012345678901234567890123456789\"}");
         done += st == QV_OK;
     }
     assert_int_equal(st, QV_ENOSPC);

@@ -1,11 +1,12 @@
 /* test_model.c: random operations on a database against a plain model of it.
  *
- * The model is an array of points; the database runs with tiny segments, so that every few writes seal
- * and merge, with 1 and 3 shards, with restarts and crashes in between. After every batch of operations
- * the whole of it is compared: points by id, id order, counts with filters, exact and approximate search. */
+ * The model is an array of points; the database runs with tiny segments, so that every few writes
+ * seal and merge, with 1 and 3 shards, with restarts and crashes in between. After every batch of
+ * operations the whole of it is compared: points by id, id order, counts with filters, exact and
+ * approximate search. */
 #include "engine_fixture.h"
 
-#define IDS 160
+#define IDS   160
 #define DIM_A 8
 #define DIM_B 5
 
@@ -13,8 +14,8 @@ struct model_point {
     bool exists;
     bool has_a, has_b;
     float a[DIM_A], b[DIM_B];
-    int n;             /* payload.n */
-    int tag;           /* payload.tag "t0".."t4", -1 = missing */
+    int n;   /* payload.n */
+    int tag; /* payload.tag "t0".."t4", -1 = missing */
 };
 
 struct model {
@@ -50,7 +51,8 @@ static void random_vector(struct model *m, float *v, unsigned n)
     }
 }
 
-static struct qv__bytes payload_of(struct model *m, struct qv__arena *a, const struct model_point *p)
+static struct qv__bytes payload_of(struct model *m, struct qv__arena *a,
+                                   const struct model_point *p)
 {
     char json[96];
     if (p->tag < 0) {
@@ -61,7 +63,7 @@ static struct qv__bytes payload_of(struct model *m, struct qv__arena *a, const s
     return fix_payload(&m->f, a, json);
 }
 
-/* --- operations ------------------------------------------------------------------------------------------- */
+/* --- operations --- */
 
 static void op_upsert(struct model *m, struct qv__arena *a)
 {
@@ -84,14 +86,20 @@ static void op_upsert(struct model *m, struct qv__arena *a)
         memcpy(va, p->a, sizeof p->a);
         memcpy(vb, p->b, sizeof p->b);
         if (p->has_a) {
-            vectors[i][nv++] = (struct qv__named_vector){.name = QV__STR("a"), .values = va, .dim = DIM_A};
+            vectors[i][nv++] =
+                (struct qv__named_vector){.name = QV__STR("a"), .values = va, .dim = DIM_A};
         }
         if (p->has_b) {
-            vectors[i][nv++] = (struct qv__named_vector){.name = QV__STR("b"), .values = vb, .dim = DIM_B};
+            vectors[i][nv++] =
+                (struct qv__named_vector){.name = QV__STR("b"), .values = vb, .dim = DIM_B};
         }
-        points[i] = (struct qv__point){.id = model_id(k), .vectors = vectors[i], .n_vectors = nv, .payload = payload_of(m, a, p)};
+        points[i] = (struct qv__point){.id = model_id(k),
+                                       .vectors = vectors[i],
+                                       .n_vectors = nv,
+                                       .payload = payload_of(m, a, p)};
     }
-    fix_write(&m->f, m->c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = points, .n_points = n}, 1);
+    fix_write(&m->f, m->c,
+              &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = points, .n_points = n}, 1);
 }
 
 static void op_delete(struct model *m)
@@ -103,29 +111,38 @@ static void op_delete(struct model *m)
         ids[i] = model_id(k);
         m->p[k].exists = false;
     }
-    fix_write(&m->f, m->c, &(struct qv__mutation){.kind = QV__MUT_DELETE, .ids = ids, .n_ids = n}, 1);
+    fix_write(&m->f, m->c, &(struct qv__mutation){.kind = QV__MUT_DELETE, .ids = ids, .n_ids = n},
+              1);
 }
 
 static void op_delete_where(struct model *m, struct qv__arena *a)
 {
     int lo = (int)qv__rng_below(&m->rng, 95);
     char json[128];
-    snprintf(json, sizeof json, "{\"must\":[{\"key\":\"n\",\"range\":{\"gte\":%d,\"lt\":%d}}]}", lo, lo + 6);
+    snprintf(json, sizeof json, "{\"must\":[{\"key\":\"n\",\"range\":{\"gte\":%d,\"lt\":%d}}]}", lo,
+             lo + 6);
     for (unsigned k = 0; k < IDS; k++) {
         if (m->p[k].exists && m->p[k].n >= lo && m->p[k].n < lo + 6) {
             m->p[k].exists = false;
         }
     }
-    fix_write(&m->f, m->c, &(struct qv__mutation){.kind = QV__MUT_DELETE, .by_filter = true, .filter = fix_filter(&m->f, a, json)}, 1);
+    fix_write(&m->f, m->c,
+              &(struct qv__mutation){
+                  .kind = QV__MUT_DELETE, .by_filter = true, .filter = fix_filter(&m->f, a, json)},
+              1);
 }
 
 static void op_payload(struct model *m, struct qv__arena *a)
 {
     int tag = (int)qv__rng_below(&m->rng, 5), to = (int)qv__rng_below(&m->rng, 100);
     char where[96], what[64];
-    snprintf(where, sizeof where, "{\"must\":[{\"key\":\"tag\",\"match\":{\"value\":\"t%d\"}}]}", tag);
+    snprintf(where, sizeof where, "{\"must\":[{\"key\":\"tag\",\"match\":{\"value\":\"t%d\"}}]}",
+             tag);
     snprintf(what, sizeof what, "{\"n\":%d}", to);
-    struct qv__mutation mut = {.kind = QV__MUT_SET_PAYLOAD, .by_filter = true, .filter = fix_filter(&m->f, a, where), .payload = fix_payload(&m->f, a, what)};
+    struct qv__mutation mut = {.kind = QV__MUT_SET_PAYLOAD,
+                               .by_filter = true,
+                               .filter = fix_filter(&m->f, a, where),
+                               .payload = fix_payload(&m->f, a, what)};
     fix_write(&m->f, m->c, &mut, 1);
     for (unsigned k = 0; k < IDS; k++) {
         if (m->p[k].exists && m->p[k].tag == tag) {
@@ -143,13 +160,20 @@ static void op_batch(struct model *m, struct qv__arena *a)
     *p = (struct model_point){.exists = true, .has_a = true, .n = 7, .tag = -1};
     random_vector(m, p->a, DIM_A);
     struct qv__named_vector v = {.name = QV__STR("a"), .values = p->a, .dim = DIM_A};
-    struct qv__point pt = {.id = id, .vectors = &v, .n_vectors = 1, .payload = fix_payload(&m->f, a, "{\"n\":1,\"tag\":\"t1\"}")};
+    struct qv__point pt = {.id = id,
+                           .vectors = &v,
+                           .n_vectors = 1,
+                           .payload = fix_payload(&m->f, a, "{\"n\":1,\"tag\":\"t1\"}")};
     struct qv__path path;
     assert_int_equal(qv__path_parse(QV__STR("tag"), &path, NULL), QV_OK);
-    struct qv__mutation muts[4] = {{.kind = QV__MUT_DELETE, .ids = &id, .n_ids = 1},
-                                   {.kind = QV__MUT_UPSERT, .points = &pt, .n_points = 1},
-                                   {.kind = QV__MUT_SET_PAYLOAD, .ids = &id, .n_ids = 1, .payload = fix_payload(&m->f, a, "{\"n\":7}")},
-                                   {.kind = QV__MUT_DELETE_PAYLOAD, .ids = &id, .n_ids = 1, .paths = &path, .n_paths = 1}};
+    struct qv__mutation muts[4] = {
+        {.kind = QV__MUT_DELETE, .ids = &id, .n_ids = 1},
+        {.kind = QV__MUT_UPSERT, .points = &pt, .n_points = 1},
+        {.kind = QV__MUT_SET_PAYLOAD,
+         .ids = &id,
+         .n_ids = 1,
+         .payload = fix_payload(&m->f, a, "{\"n\":7}")},
+        {.kind = QV__MUT_DELETE_PAYLOAD, .ids = &id, .n_ids = 1, .paths = &path, .n_paths = 1}};
     fix_write(&m->f, m->c, muts, 4);
 }
 
@@ -166,15 +190,24 @@ static void op_vectors(struct model *m)
         p->has_b = true;
         struct qv__named_vector v = {.name = QV__STR("b"), .values = p->b, .dim = DIM_B};
         struct qv__point pt = {.id = id, .vectors = &v, .n_vectors = 1};
-        fix_write(&m->f, m->c, &(struct qv__mutation){.kind = QV__MUT_UPDATE_VECTORS, .points = &pt, .n_points = 1}, 1);
+        fix_write(
+            &m->f, m->c,
+            &(struct qv__mutation){.kind = QV__MUT_UPDATE_VECTORS, .points = &pt, .n_points = 1},
+            1);
     } else {
         struct qv__str name = QV__STR("a");
         p->has_a = false;
-        fix_write(&m->f, m->c, &(struct qv__mutation){.kind = QV__MUT_DELETE_VECTORS, .ids = &id, .n_ids = 1, .vector_names = &name, .n_vector_names = 1}, 1);
+        fix_write(&m->f, m->c,
+                  &(struct qv__mutation){.kind = QV__MUT_DELETE_VECTORS,
+                                         .ids = &id,
+                                         .n_ids = 1,
+                                         .vector_names = &name,
+                                         .n_vector_names = 1},
+                  1);
     }
 }
 
-/* --- comparison --------------------------------------------------------------------------------------------- */
+/* --- comparison --- */
 
 static void unit(const float *v, unsigned n, float *out)
 {
@@ -243,7 +276,8 @@ static void check_scroll(struct model *m, struct qv__arena *a)
 {
     struct fix *f = &m->f;
     struct qv__qctx ctx = fix_ctx(f);
-    const struct qv__filter *filter = fix_filter(f, a, "{\"must\":[{\"key\":\"n\",\"range\":{\"lt\":50}}]}");
+    const struct qv__filter *filter =
+        fix_filter(f, a, "{\"must\":[{\"key\":\"n\",\"range\":{\"lt\":50}}]}");
     for (int filtered = 0; filtered < 2; filtered++) {
         size_t expected = 0, got = 0;
         for (unsigned k = 0; k < IDS; k++) {
@@ -254,7 +288,8 @@ static void check_scroll(struct model *m, struct qv__arena *a)
         char text[300];
         while (more) {
             struct qv__result_set rs;
-            OK(qv__collection_scroll(m->c, first ? NULL : &from, 1 + qv__rng_below(&m->rng, 9), filtered ? filter : NULL, NULL, &ctx, &rs, &f->err));
+            OK(qv__collection_scroll(m->c, first ? NULL : &from, 1 + qv__rng_below(&m->rng, 9),
+                                     filtered ? filter : NULL, NULL, &ctx, &rs, &f->err));
             for (size_t i = 0; i < rs.n; i++) {
                 if (got + i > 0 && i > 0) {
                     assert_true(qv__id_cmp(&rs.points[i - 1].id, &rs.points[i].id) < 0);
@@ -309,10 +344,14 @@ static void check_search(struct model *m, struct qv__arena *a, bool exact)
         want[n++] = sqrt(s);
     }
     qsort(want, n, sizeof *want, by_score);
-    struct qv__query query = {.kind = QV__QUERY_NEAREST, .using_vector = QV__STR("b"), .target = {.values = q, .dim = DIM_B}, .limit = 10,
+    struct qv__query query = {.kind = QV__QUERY_NEAREST,
+                              .using_vector = QV__STR("b"),
+                              .target = {.values = q, .dim = DIM_B},
+                              .limit = 10,
                               .params = {.exact = exact, .ef = 128}};
     if (filtered) {
-        query.filter = fix_filter(f, a, "{\"must\":[{\"key\":\"tag\",\"match\":{\"value\":\"t2\"}}]}");
+        query.filter =
+            fix_filter(f, a, "{\"must\":[{\"key\":\"tag\",\"match\":{\"value\":\"t2\"}}]}");
     }
     struct qv__result_set rs;
     OK(qv__collection_query(m->c, &query, NULL, &ctx, &rs, &f->err));
@@ -335,12 +374,15 @@ static void check_all(struct model *m)
     qv__arena_free(&a);
 }
 
-/* --- runs ----------------------------------------------------------------------------------------------------- */
+/* --- runs
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void create(struct model *m, uint32_t shards)
 {
     struct fix *f = &m->f;
-    struct qv__vector_def defs[2] = {{.name = QV__STR("a"), .metric = QV__COSINE, .dim = DIM_A}, {.name = QV__STR("b"), .metric = QV__L2, .dim = DIM_B}};
+    struct qv__vector_def defs[2] = {{.name = QV__STR("a"), .metric = QV__COSINE, .dim = DIM_A},
+                                     {.name = QV__STR("b"), .metric = QV__L2, .dim = DIM_B}};
     struct qv__schema s = fix_schema(defs, 2, shards);
     s.policy = (struct qv__segment_policy){.seal_rows = 64, .index_rows = 24, .merge_fanin = 2};
     OK(qv__db_create_collection(f->db, QV__STR("m"), &s, &f->err));
@@ -353,8 +395,13 @@ static void restart(struct model *m, int how)
     if (how == 0) {
         fix_reopen(&m->f);
     } else {
-        /* Every write so far was acknowledged: nothing of it may be missing, whatever is dropped. */
-        fix_crash(&m->f, how == 1 ? QV__CRASH_KEEP_ALL : how == 2 ? QV__CRASH_DROP_ALL : QV__CRASH_RANDOM, &m->rng);
+        /* Every write so far was acknowledged: nothing of it may be missing, whatever is dropped.
+         */
+        fix_crash(&m->f,
+                  how == 1   ? QV__CRASH_KEEP_ALL
+                  : how == 2 ? QV__CRASH_DROP_ALL
+                             : QV__CRASH_RANDOM,
+                  &m->rng);
     }
     m->c = fix_collection(&m->f, "m");
 }
@@ -369,7 +416,8 @@ static void run(uint64_t seed, uint32_t shards, int threads, unsigned steps)
         seed = strtoull(getenv("MODEL_SEED"), NULL, 10);
         qv__rng_seed(&m->rng, seed);
     }
-    print_message("model: seed %llu, %u shards, threads %d, %u steps\n", (unsigned long long)seed, shards, threads, steps);
+    print_message("model: seed %llu, %u shards, threads %d, %u steps\n", (unsigned long long)seed,
+                  shards, threads, steps);
     for (unsigned i = 0; i < steps; i++) {
         struct qv__arena a;
         qv__arena_init(&a, m->f.mem);

@@ -1,11 +1,20 @@
-/* test_record.c: data records and schemas survive the round trip, and damaged ones are refused whole. */
+/* test_record.c: data records and schemas survive the round trip, and damaged ones are refused
+ * whole. */
 #include "engine_fixture.h"
 
 static struct qv__schema *make_schema(struct qv__mem *mem)
 {
-    struct qv__vector_def defs[2] = {{.name = QV__STR(""), .metric = QV__COSINE, .dim = 3}, {.name = QV__STR("b"), .metric = QV__L1, .dim = 2, .on_disk = true}};
-    struct qv__payload_index_def index = {.key = QV__STR("a.b"), .type = QV__STR("keyword"), .params_json = QV__STR("{\"x\":1}")};
-    struct qv__schema from = {.vectors = defs, .n_vectors = 2, .indexes = &index, .n_indexes = 1, .shard_number = 2, .config_json = QV__STR("{\"c\":[1,2]}")};
+    struct qv__vector_def defs[2] = {
+        {.name = QV__STR(""), .metric = QV__COSINE, .dim = 3},
+        {.name = QV__STR("b"), .metric = QV__L1, .dim = 2, .on_disk = true}};
+    struct qv__payload_index_def index = {
+        .key = QV__STR("a.b"), .type = QV__STR("keyword"), .params_json = QV__STR("{\"x\":1}")};
+    struct qv__schema from = {.vectors = defs,
+                              .n_vectors = 2,
+                              .indexes = &index,
+                              .n_indexes = 1,
+                              .shard_number = 2,
+                              .config_json = QV__STR("{\"c\":[1,2]}")};
     struct qv__schema *s = NULL;
     assert_int_equal(qv__schema_create(mem, &from, &s, NULL), QV_OK);
     return s;
@@ -17,10 +26,22 @@ static void encode(struct qv__buf *b, const struct qv__schema *s)
     static const uint8_t payload[3] = {QV__TAG_OBJ, 1, 0};
     const float *both[2] = {v3, v2}, *one[2] = {NULL, v2};
     struct qv__id str = {.kind = QV__ID_STR, .len = 3, .s = "abc"};
-    struct qv__effect e[4] = {{.kind = QV__EFFECT_PUT, .id = qv__id_u64(7), .vectors = both, .payload = {payload, 3}, .expires_ms = INT64_MAX},
-                              {.kind = QV__EFFECT_PUT, .id = str, .vectors = one, .payload = {payload, 3}, .expires_ms = 12345},
-                              {.kind = QV__EFFECT_PAYLOAD, .id = qv__id_u64(8), .payload = {payload, 3}, .expires_ms = INT64_MAX},
-                              {.kind = QV__EFFECT_DELETE, .id = qv__id_u64(9), .expires_ms = INT64_MAX}};
+    struct qv__effect e[4] = {
+        {.kind = QV__EFFECT_PUT,
+         .id = qv__id_u64(7),
+         .vectors = both,
+         .payload = {payload, 3},
+         .expires_ms = INT64_MAX},
+        {.kind = QV__EFFECT_PUT,
+         .id = str,
+         .vectors = one,
+         .payload = {payload, 3},
+         .expires_ms = 12345},
+        {.kind = QV__EFFECT_PAYLOAD,
+         .id = qv__id_u64(8),
+         .payload = {payload, 3},
+         .expires_ms = INT64_MAX},
+        {.kind = QV__EFFECT_DELETE, .id = qv__id_u64(9), .expires_ms = INT64_MAX}};
     qv__record_begin(b, 42, 2);
     qv__record_part(b, 0, s, e, 3);
     qv__record_part(b, 1, s, e + 3, 1);
@@ -77,7 +98,8 @@ static void test_damage(void **state)
         uint8_t *copy = qv__alloc(mem, cut + 1);
         memcpy(copy, b.p, cut);
         qv__arena_init(&a, mem);
-        assert_int_not_equal(qv__record_decode((struct qv__bytes){copy, cut}, s, &a, &parts, &n, NULL), QV_OK);
+        assert_int_not_equal(
+            qv__record_decode((struct qv__bytes){copy, cut}, s, &a, &parts, &n, NULL), QV_OK);
         qv__arena_free(&a);
         qv__free(copy);
     }
@@ -131,7 +153,8 @@ static void test_schema_json(void **state)
     qv__mem_close(mem);
 }
 
-static void expect_refused(struct qv__mem *mem, struct qv__schema from, qv_status want, const char *field)
+static void expect_refused(struct qv__mem *mem, struct qv__schema from, qv_status want,
+                           const char *field)
 {
     struct qv__schema *s = NULL;
     struct qv_err err = {.code = QV_OK};
@@ -150,17 +173,20 @@ static void test_schema_limits(void **state)
     for (unsigned i = 0; i < 17; i++) {
         d[i] = (struct qv__vector_def){.name = {"abcdefghijklmnopq" + i, 1}, .dim = 4};
     }
-    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 17}, QV_EVALIDATION, "vectors");
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 17}, QV_EVALIDATION,
+                   "vectors");
     d[0].dim = 0;
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION, "size");
     d[0].dim = 65537;
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION, "65537");
     d[0].dim = 4;
     d[0].kind = QV__VEC_SPARSE;
-    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED, "sparse");
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED,
+                   "sparse");
     d[0].kind = QV__VEC_DENSE;
     d[0].datatype = QV__F16;
-    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED, "datatype");
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED,
+                   "datatype");
     d[0].datatype = QV__F32;
     d[0].index.m = 1;
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION, "m");
@@ -168,14 +194,16 @@ static void test_schema_limits(void **state)
     d[1].name = d[0].name;
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 2}, QV_EINVAL, "twice");
     expect_refused(mem, (struct qv__schema){.shard_number = 257}, QV_EVALIDATION, "shard_number");
-    expect_refused(mem, (struct qv__schema){.policy = {.seal_rows = 3}}, QV_EVALIDATION, "seal_rows");
+    expect_refused(mem, (struct qv__schema){.policy = {.seal_rows = 3}}, QV_EVALIDATION,
+                   "seal_rows");
     qv__mem_close(mem);
 }
 
 static void test_names(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", ".", "..", "a/b", "a\\b", "a\nb", "a:b", "a*b", "\xff", "\xc0\x80", "\xed\xa0\x80", "a\x7f"};
+    static const char *const bad[] = {"",    ".",   "..",   "a/b",      "a\\b",         "a\nb",
+                                      "a:b", "a*b", "\xff", "\xc0\x80", "\xed\xa0\x80", "a\x7f"};
     static const char *const good[] = {"a", "A-b_c.d", "\xc3\xa4", "日本", "a b", "..."};
     char longest[300];
     memset(longest, 'x', sizeof longest);
@@ -186,15 +214,17 @@ static void test_names(void **state)
         assert_int_equal(qv__collection_name_check(qv__str_z(good[i]), NULL), QV_OK);
     }
     assert_int_equal(qv__collection_name_check((struct qv__str){longest, 255}, NULL), QV_OK);
-    assert_int_equal(qv__collection_name_check((struct qv__str){longest, 256}, NULL), QV_EVALIDATION);
+    assert_int_equal(qv__collection_name_check((struct qv__str){longest, 256}, NULL),
+                     QV_EVALIDATION);
     assert_int_equal(qv__collection_name_check((struct qv__str){"a\0b", 3}, NULL), QV_EVALIDATION);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_damage),        cmocka_unit_test(test_schema_json),
-        cmocka_unit_test(test_schema_limits), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_schema_json), cmocka_unit_test(test_schema_limits),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
