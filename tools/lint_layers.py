@@ -2,8 +2,9 @@
 """lint_layers.py: a folder of src/ includes only itself and the folders below it.
 
 The table is the one of ARCHITECTURE.md. Includes are written from src/ ("store/log.h") or, for what
-is public, from include/ ("quiver/quiver.h" or with angle brackets). A unit test may include what its
-folder may; an integration test and an example only what is public.
+is public, from include/ ("quiver/quiver.h" or with angle brackets). A unit test may include all that
+lies below its folder, however far (a simulated disk, say); an integration test and an example only what
+is public.
 """
 
 import os
@@ -38,15 +39,22 @@ ONLY_IN = {
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">\n]+)[">]', re.MULTILINE)
 
 
+def below(folder):
+    """The folder and all that it may reach."""
+    found = {folder}
+    for name in MAY[folder][0]:
+        found |= below(name)
+    return found
+
+
 def includes(root, path):
     text = house.read(root, path)
     for m in INCLUDE.finditer(text):
         yield house.line_of(text, m.start()), m.group(1), m.group(2)
 
 
-def check_ours(report, path, line, name, folder):
+def check_ours(report, path, line, name, folder, may, single):
     """A quoted include of a file of src/<folder> or of its tests."""
-    may, single = MAY[folder]
     if name in single:
         return
     first = name.split("/")[0] if "/" in name else None
@@ -65,7 +73,7 @@ def check_source(report, root, path):
         return
     for line, quote, name in includes(root, path):
         if quote == '"' or name.startswith("quiver/"):
-            check_ours(report, path, line, name, folder)
+            check_ours(report, path, line, name, folder, *MAY[folder])
             if not os.path.exists(os.path.join(root, "src", name)) and name not in PUBLIC:
                 report.fail(path, line, f'"{name}" is not in src/')
         else:
@@ -81,7 +89,7 @@ def check_unit_test(report, root, path):
         beside = os.path.exists(os.path.join(root, here, name))
         shared = os.path.exists(os.path.join(root, "tests/lib", name))
         if quote == '"' and folder in MAY and not beside and not shared and name not in PUBLIC:
-            check_ours(report, path, line, name, folder)
+            check_ours(report, path, line, name, folder, sorted(below(folder)), set())
 
 
 def check_public_only(report, root, path):
