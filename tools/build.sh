@@ -32,8 +32,9 @@ if [ "$jobs" -lt 1 ]; then
 fi
 
 cmake --preset "$preset"
+# Quietly: what remains in a log is what went wrong.
 if [ $# -gt 0 ]; then
-    cmake --build "$folder" --parallel "$jobs" --target "$@"
+    cmake --build "$folder" --parallel "$jobs" --target "$@" -- --quiet
 else
-    cmake --build "$folder" --parallel "$jobs"
+    cmake --build "$folder" --parallel "$jobs" -- --quiet
 fi
