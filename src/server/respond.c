@@ -1,0 +1,297 @@
+/* respond.c: responses, of handlers and of the carrier itself.
+ *
+ * A body is sent from the request's own buffer, which lives until the library has said that the
+ * request is complete. A file is read piece by piece on the HTTP thread as the client takes it. The
+ * library's copies of headers and its buffer for a file are the only memory not charged piece by
+ * piece; the latter is charged as a whole. */
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "server/server_impl.h"
+
+#define FILE_BLOCK_BYTES ((size_t)64 << 10)
+#define ALLOWED_METHODS  "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+/* ---- headers ---- */
+
+bool qv__origin_allowed(const char *list, struct qv__str origin, bool *any)
+{
+    *any = false;
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        struct qv__str item = {p, n};
+        while (item.n && item.p[0] == ' ') {
+            item.p++;
+            item.n--;
+        }
+        while (item.n && item.p[item.n - 1] == ' ') {
+            item.n--;
+        }
+        if (qv__str_eq(item, QV__STR("*"))) {
+            *any = true;
+            return true;
+        }
+        if (item.n && qv__str_eq(item, origin)) {
+            return true;
+        }
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
+static void add_header(struct MHD_Response *m, struct qv__arena *arena, const char *name,
+                       struct qv__str value)
+{
+    char *z = value.n ? qv__arena_strndup(arena, value.p, value.n) : NULL;
+    if (z) {
+        (void)MHD_add_response_header(m, name, z);
+    }
+}
+
+static void add_cors(struct MHD_Response *m, struct qv__conn *c)
+{
+    const char *list = c->server->o.config.cors;
+    bool any = false;
+    if (!list[0]) {
+        return;
+    }
+    bool allowed = qv__origin_allowed(list, c->origin, &any) && c->origin.n;
+    if (!any) {
+        (void)MHD_add_response_header(m, "vary", "origin");
+    }
+    if (!allowed) {
+        return;
+    }
+    if (any) {
+        (void)MHD_add_response_header(m, "access-control-allow-origin", "*");
+    } else {
+        add_header(m, &c->request.arena, "access-control-allow-origin", c->origin);
+    }
+    if (c->refusal == QV__REFUSE_PREFLIGHT) {
+        (void)MHD_add_response_header(m, "access-control-allow-methods", ALLOWED_METHODS);
+        (void)MHD_add_response_header(m, "access-control-max-age", "600");
+        add_header(m, &c->request.arena, "access-control-allow-headers", c->preflight_headers);
+    }
+}
+
+static void add_common(struct MHD_Response *m, struct qv__conn *c)
+{
+    add_cors(m, c);
+    if (c->echo_trace) {
+        add_header(m, &c->request.arena, "x-request-id", c->request.trace_id);
+    }
+    if (atomic_load_explicit(&c->server->draining, memory_order_relaxed)) {
+        (void)MHD_add_response_header(m, "connection", "close");
+    }
+}
+
+/* Queue and let go of it. */
+static enum MHD_Result queue(struct qv__conn *c, int http_status, struct MHD_Response *m,
+                             uint64_t bytes)
+{
+    c->stage = QV__STAGE_ANSWERED;
+    c->http_status = http_status;
+    c->sent_bytes = c->gate.is_head ? 0 : bytes;
+    qv__conn_phase(c, QV__PHASE_SEND, c->sent_bytes);
+    enum MHD_Result done = MHD_queue_response(c->mhd, (unsigned)http_status, m);
+    MHD_destroy_response(m);
+    return done;
+}
+
+/* ---- the carrier's own answers ---- */
+
+static struct MHD_Response *refusal_response(enum qv__refusal id)
+{
+    const struct qv__refusal_row *row = qv__refusal_row(id);
+    /* The library takes a plain pointer and, with this mode, never writes through it. */
+    struct MHD_Response *m = MHD_create_response_from_buffer(
+        strlen(row->body), (void *)(uintptr_t)row->body, MHD_RESPMEM_PERSISTENT);
+    if (!m) {
+        return NULL;
+    }
+    if (row->body[0]) {
+        (void)MHD_add_response_header(m, "content-type", "application/json");
+    }
+    if (row->closes) {
+        (void)MHD_add_response_header(m, "connection", "close");
+    }
+    if (row->http_status == 503) {
+        (void)MHD_add_response_header(m, "retry-after", QV__RETRY_AFTER);
+    }
+    if (row->http_status == 401) {
+        (void)MHD_add_response_header(m, "www-authenticate", "Bearer");
+    }
+    if (id == QV__REFUSE_METHOD || id == QV__REFUSE_OPTIONS) {
+        (void)MHD_add_response_header(m, "allow", ALLOWED_METHODS);
+    }
+    return m;
+}
+
+enum MHD_Result qv__refuse(struct qv__conn *c, enum qv__refusal id)
+{
+    const struct qv__refusal_row *row = qv__refusal_row(id);
+    c->refusal = id;
+    if (id != QV__REFUSE_OPTIONS && id != QV__REFUSE_PREFLIGHT) {
+        qv__count(&c->server->refused, 1);
+    }
+    struct MHD_Response *m = refusal_response(id);
+    if (!m) {
+        return MHD_NO;
+    }
+    add_common(m, c);
+    return queue(c, row->http_status, m, strlen(row->body));
+}
+
+enum MHD_Result qv__refuse_bare(struct MHD_Connection *mhd, enum qv__refusal id)
+{
+    struct MHD_Response *m = refusal_response(id);
+    if (!m) {
+        return MHD_NO;
+    }
+    enum MHD_Result done = MHD_queue_response(mhd, (unsigned)qv__refusal_row(id)->http_status, m);
+    MHD_destroy_response(m);
+    return done;
+}
+
+void qv__drain(int fd)
+{
+    char nowhere[4096];
+    size_t total = 0;
+    ssize_t n;
+    while (total < QV__DRAIN_BYTES_MAX &&
+           (n = recv(fd, nowhere, sizeof nowhere, MSG_DONTWAIT)) > 0) {
+        total += (size_t)n;
+    }
+}
+
+void qv__refuse_raw(int fd, enum qv__refusal id)
+{
+    const struct qv__refusal_row *row = qv__refusal_row(id);
+    char text[768];
+    int n =
+        snprintf(text, sizeof text,
+                 "HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
+                 "%sconnection: close\r\n\r\n%s",
+                 row->http_status, row->http_status == 413 ? "Payload Too Large" : "Unavailable",
+                 strlen(row->body),
+                 row->http_status == 503 ? "retry-after: " QV__RETRY_AFTER "\r\n" : "", row->body);
+    QV_ASSERT(n > 0 && (size_t)n < sizeof text);
+    /* The socket's buffer is empty or the answer is lost: nothing waits here. */
+    (void)!send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)shutdown(fd, SHUT_WR);
+    qv__drain(fd);
+}
+
+/* ---- responses of handlers ---- */
+
+/* A range of a file while it is sent. */
+struct source {
+    struct qv__server *server;
+    struct qv__file *file;
+    uint64_t offset;
+};
+
+static ssize_t read_source(void *cls, uint64_t at, char *out, size_t n_max)
+{
+    struct source *src = cls;
+    struct qv_err err;
+    if (qv__io_pread(src->file, out, n_max, src->offset + at, &err) != QV_OK) {
+        qv__log_line(src->server->o.logger, QV__LEVEL_ERROR, "server",
+                     "a file being sent cannot be read: %s", err.message);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    return (ssize_t)n_max;
+}
+
+static void close_source(void *cls)
+{
+    struct source *src = cls;
+    struct qv__server *s = src->server;
+    (void)qv__io_file_close(src->file, NULL);
+    qv__free(src);
+    qv__mem_uncharge(s->mem, FILE_BLOCK_BYTES);
+}
+
+static struct source *open_source(struct qv__conn *c, const struct qv__response *from)
+{
+    struct qv__server *s = c->server;
+    struct qv_err err = {.message = "there is no io to read files with"};
+    uint64_t size = 0;
+    if (qv__mem_charge(s->mem, FILE_BLOCK_BYTES) != QV_OK) {
+        return NULL;
+    }
+    struct source *src = qv__zalloc(s->mem, sizeof *src);
+    if (src && s->o.io &&
+        qv__io_open(s->o.io, from->file_name, QV__OPEN_READ, &src->file, &err) == QV_OK) {
+        if (qv__io_size(src->file, &size, &err) == QV_OK && from->file_offset <= size &&
+            from->file_bytes <= size - from->file_offset) {
+            src->server = s;
+            src->offset = from->file_offset;
+            return src;
+        }
+        (void)qv__io_file_close(src->file, NULL);
+    }
+    qv__log_line(s->o.logger, QV__LEVEL_ERROR, "server", "a file cannot be sent: %s", err.message);
+    qv__free(src);
+    qv__mem_uncharge(s->mem, FILE_BLOCK_BYTES);
+    return NULL;
+}
+
+static struct MHD_Response *file_response(struct qv__conn *c, const struct qv__response *from)
+{
+    struct source *src = open_source(c, from);
+    if (!src) {
+        return NULL;
+    }
+    struct MHD_Response *m = MHD_create_response_from_callback(from->file_bytes, FILE_BLOCK_BYTES,
+                                                               read_source, src, close_source);
+    if (!m) {
+        close_source(src);
+    }
+    return m;
+}
+
+/* False: the handler broke a rule. */
+static bool add_extra(struct MHD_Response *m, struct qv__conn *c)
+{
+    struct qv__response *from = &c->request.response;
+    struct qv__arena *arena = &c->request.arena;
+    if (from->n_extra > QV_ARRAY_LEN(from->extra)) {
+        return false;
+    }
+    for (unsigned i = 0; i < from->n_extra; i++) {
+        char *name = qv__arena_strndup(arena, from->extra[i].name.p, from->extra[i].name.n);
+        char *value = qv__arena_strndup(arena, from->extra[i].value.p, from->extra[i].value.n);
+        if (!name || !value || MHD_add_response_header(m, name, value) != MHD_YES) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum MHD_Result qv__respond(struct qv__conn *c)
+{
+    struct qv__response *from = &c->request.response;
+    bool has_file = from->file_name != NULL;
+    if (from->body.failed && !has_file) {
+        return qv__refuse(c, QV__REFUSE_MEMORY);
+    }
+    if (from->http_status < 200 || from->http_status > 599) {
+        return qv__refuse(c, QV__REFUSE_RESPONSE);
+    }
+    struct MHD_Response *m = has_file ? file_response(c, from)
+                                      : MHD_create_response_from_buffer(from->body.n, from->body.p,
+                                                                        MHD_RESPMEM_PERSISTENT);
+    if (!m) {
+        return qv__refuse(c, has_file ? QV__REFUSE_RESPONSE : QV__REFUSE_MEMORY);
+    }
+    if (!add_extra(m, c)) {
+        MHD_destroy_response(m);
+        return qv__refuse(c, QV__REFUSE_RESPONSE);
+    }
+    if (from->content_type) {
+        (void)MHD_add_response_header(m, "content-type", from->content_type);
+    }
+    add_common(m, c);
+    return queue(c, from->http_status, m, has_file ? from->file_bytes : from->body.n);
+}
