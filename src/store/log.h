@@ -12,8 +12,8 @@
  *      the append (QV_ENOSPC, nothing changed) and never a flush.
  *  (4) A failed flush poisons the log: its records' fate is unknown; every later append and flush
  *      gives QV_EREADONLY until the log is opened again. A failed sync is never retried.
- *  (5) Replay yields a prefix: a torn tail is cut, a damaged record before a later valid one is
- *      QV_ECORRUPT with file and offset, never skipped.
+ *  (5) Replay yields a prefix: a torn tail is cut; a damaged record that was durable (what was written
+ *      after it says so) is QV_ECORRUPT with file and offset, never skipped.
  * Threads: append from any thread; flush from any thread (serialised inside; appends go on meanwhile
  * into the next group); replay before the first append, one thread. */
 #ifndef QV_STORE_LOG_H

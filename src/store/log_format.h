@@ -14,6 +14,8 @@
 #define QV__LOGREC_ALIGN       8u
 #define QV__LOG_BODY_MAX       ((size_t)1 << 30)
 #define QV__LOG_DIR_MAX        190u
+/* A first LSN above this is no LSN of ours: so that counting on from it cannot wrap. */
+#define QV__LSN_MAX            ((uint64_t)1 << 62)
 #define QV__LOG_PATH_BYTES     256u
 /* What type 0 means: no record, but a note at the tail of the log; see docs/internals/LOG.md. */
 #define QV__LOGREC_MARK        0u

@@ -321,6 +321,9 @@ static qv_status set_options(struct qv__log_local *log, const struct qv__log_loc
                         " are possible",
                         first, max, FILE_BYTES_MIN, FILE_BYTES_CAP);
     }
+    if (o->next_lsn > QV__LSN_MAX) {
+        return qv__fail(err, QV_EINVAL, "log: %" PRIu64 " is no LSN to begin with", o->next_lsn);
+    }
     log->first_file_bytes = first;
     log->file_bytes_max = max;
     log->has_logger = o->logger != NULL;

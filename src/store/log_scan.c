@@ -16,7 +16,7 @@ qv_status qv__logscan_read(struct qv__logscan *s, uint64_t off, size_t n, const 
                            struct qv_err *err)
 {
     QV_ASSERT(off <= s->size_bytes && n <= s->size_bytes - off);
-    if (off >= s->at && off + n <= s->at + s->n) {
+    if (s->buf && off >= s->at && off + n <= s->at + s->n) {
         *out = s->buf + (off - s->at);
         return QV_OK;
     }
@@ -136,7 +136,7 @@ qv_status qv__logscan_next(struct qv__logscan *s, struct qv__log_record *rec, bo
                            struct qv_err *err)
 {
     struct qv__logrec_head h;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     if (!room_for_head(s, s->off)) {
         return end_walk(s, "end of file", got);
     }

@@ -208,6 +208,133 @@ static void missing_and_cut_files_are_refused(void **state)
     env_close(&e);
 }
 
+/* A file under another LSN's name, cut or grown where nothing is stored. */
+static void names_and_lengths_are_checked(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        struct env e;
+        struct qv__file *f;
+        const char *name = "log/log-0000000000000001.qvl";
+        fresh(&e);
+        struct qv__log *log = log_open(&e, &book, 1);
+        append_many(&book, log, 2, 100);
+        assert_ok(qv__log_close(log, ERR));
+        if (how == 0) {
+            assert_ok(qv__io_rename(e.io, name, "log/log-0000000000000002.qvl", ERR));
+        } else {
+            assert_ok(qv__io_open(e.io, name, QV__OPEN_WRITE, &f, ERR));
+            assert_ok(qv__io_truncate(f, how == 1 ? 8191 : 8193, ERR));
+            assert_ok(qv__io_file_close(f, ERR));
+        }
+        assert_status(log_open_raw(&e, NULL, &log), QV_ECORRUPT);
+        env_close(&e);
+    }
+}
+
+static void read_at(struct env *e, const char *name, uint64_t off, void *p, size_t n)
+{
+    struct qv__file *f;
+    assert_ok(qv__io_open(e->io, name, QV__OPEN_READ, &f, ERR));
+    assert_ok(qv__io_pread(f, p, n, off, ERR));
+    assert_ok(qv__io_file_close(f, ERR));
+}
+
+static void write_at(struct env *e, const char *name, uint64_t off, const void *p, size_t n)
+{
+    struct qv__file *f;
+    assert_ok(qv__io_open(e->io, name, QV__OPEN_WRITE, &f, ERR));
+    assert_ok(qv__io_pwrite(f, p, n, off, ERR));
+    assert_ok(qv__io_sync(f, true, ERR));
+    assert_ok(qv__io_file_close(f, ERR));
+}
+
+/* A torn record whose body holds a record, head and all, of a possible future of this very file: it
+ * does not lie where it was written, so it proves nothing. */
+static void a_record_in_a_body_proves_nothing(void **state)
+{
+    (void)state;
+    struct env e, future;
+    const char *name = "log/log-0000000000000001.qvl";
+    uint8_t record[96], zeros[48] = {0};
+    uint64_t lsn, durable;
+    fresh(&e);
+    struct qv__log *log = log_open(&e, &book, 1);
+    append_many(&book, log, 2, 48);
+    assert_ok(qv__log_close(log, ERR));
+    env_copy(&e, &future);
+    const struct ledger before = book;
+    log = log_open(&future, &book, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        append_many(&book, log, 1, 48);
+        assert_ok(ledger_flush(&book, log));
+    }
+    assert_ok(qv__log_close(log, ERR));
+    read_at(&future, name, 4096 + 4 * 96, record, sizeof record); /* record 5: "4 was durable" */
+    qv__io_close(future.io);
+
+    book = before;
+    log = log_open(&e, &book, 1);
+    struct qv__bytes part = {record, sizeof record};
+    assert_ok(qv__log_append(log, 1, &part, 1, &lsn, ERR));
+    assert_int_equal(lsn, 3);
+    assert_ok(qv__log_flush(log, &durable, ERR));
+    crash_log(&e, log, QV__CRASH_DROP_ALL, NULL);
+    write_at(&e, name, 4096 + 2 * 96, zeros, sizeof zeros); /* its head did not reach the disk */
+    log = log_open(&e, &book, 1);
+    assert_int_equal(qv__log_tail(log), 2);
+    assert_ok(qv__log_close(log, ERR));
+    env_close(&e);
+}
+
+/* Records of another log at the same place with the same LSNs. */
+static void records_of_another_log_are_not_taken(void **state)
+{
+    (void)state;
+    struct env e, other;
+    const char *name = "log/log-0000000000000001.qvl";
+    static uint8_t bytes[4096];
+    for (unsigned i = 0; i < 2; i++) {
+        fresh(i ? &e : &other);
+        struct qv__log *log = log_open(i ? &e : &other, &book, 1);
+        append_many(&book, log, 3, 48);
+        assert_ok(qv__log_close(log, ERR));
+    }
+    read_at(&other, name, 4096, bytes, sizeof bytes);
+    write_at(&e, name, 4096, bytes, sizeof bytes);
+    struct qv__log *log;
+    assert_ok(log_open_raw(&e, NULL, &log));
+    assert_int_equal(qv__log_tail(log), 0); /* all of its own are gone: only the caller can know */
+    struct replay_check c = {&book, 4, 0};
+    assert_status(qv__log_replay(log, 4, replay_one, &c, ERR), QV_ECORRUPT);
+    assert_ok(qv__log_close(log, ERR));
+    env_close(&other);
+    env_close(&e);
+}
+
+/* Files removed by trim may come back after a crash, but never with a hole behind them. */
+static void trim_leaves_no_hole(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct env e;
+        struct qv__rng r;
+        fresh(&e);
+        qv__rng_seed(&r, seed);
+        struct qv__log *log = log_open(&e, &book, 1);
+        append_many(&book, log, 200, 900);
+        assert_ok(ledger_flush(&book, log));
+        qv__io_sim_fault(e.io, (struct qv__sim_fault){
+                                   .call = QV__SIM_META, .at = 1 + seed % 12, .sticky = true});
+        book.trimmed = 190;
+        (void)qv__log_trim(log, book.trimmed, ERR);
+        crash_log(&e, log, QV__CRASH_RANDOM, &r);
+        log = log_open(&e, &book, 0); /* from the oldest file that is there */
+        assert_ok(qv__log_close(log, ERR));
+        env_close(&e);
+    }
+}
+
 /* Every bit of a small log: refused, or the last group cut, or a byte that nothing uses. */
 static void every_bit_flip(void **state)
 {
@@ -553,6 +680,10 @@ int main(void)
         cmocka_unit_test(replayed_records_are_durable),
         cmocka_unit_test(damaged_middle_is_refused),
         cmocka_unit_test(missing_and_cut_files_are_refused),
+        cmocka_unit_test(names_and_lengths_are_checked),
+        cmocka_unit_test(a_record_in_a_body_proves_nothing),
+        cmocka_unit_test(records_of_another_log_are_not_taken),
+        cmocka_unit_test(trim_leaves_no_hole),
         cmocka_unit_test(every_bit_flip),
         cmocka_unit_test(full_disk_refuses_appends_only),
         cmocka_unit_test(failed_sync_poisons),

@@ -169,11 +169,45 @@ static void rotation_under_load(void **state)
     }
 }
 
+static void flush_once(void *arg)
+{
+    uint64_t durable;
+    QV_ASSERT(qv__log_flush(arg, &durable, NULL) == QV_OK);
+}
+
+/* A record that was appended while the group before it was still being written says, once it is on
+ * the disk, that this group was durable: so damage in that group is known for what it is. */
+static void what_came_meanwhile_vouches(void **state)
+{
+    (void)state;
+    struct env e;
+    struct qv__thread t;
+    struct ledger book = {.next_salt = 0};
+    env_open(&e);
+    struct qv__log *log = log_open(&e, &book, 1);
+    append_many(&book, log, 2, 100);
+    uint64_t writes = qv__io_sim_calls(e.io, QV__SIM_WRITE);
+    qv__io_sim_sync_delay(e.io, 100 * 1000 * 1000);
+    assert_ok(qv__thread_start(&t, "flush", flush_once, log, ERR));
+    while (qv__io_sim_calls(e.io, QV__SIM_WRITE) == writes) {
+        /* the other thread is about to write; its sync takes long enough */
+    }
+    append_many(&book, log, 1, 100);
+    qv__thread_join(&t);
+    assert_ok(ledger_flush(&book, log));
+    crash_log(&e, log, QV__CRASH_DROP_ALL, NULL); /* without the mark */
+    assert_ok(qv__io_sim_flip(e.io, "log/log-0000000000000001.qvl", 4096 + 60, 0));
+    assert_status(log_open_raw(&e, NULL, &log), QV_ECORRUPT);
+    assert_says("record 1 is damaged");
+    env_close(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(group_commit),
         cmocka_unit_test(rotation_under_load),
+        cmocka_unit_test(what_came_meanwhile_vouches),
     };
     return cmocka_run_group_tests_name("log under threads", tests, NULL, NULL);
 }

@@ -229,6 +229,33 @@ static void misdirected_blocks(void **state)
     env_close(&e);
 }
 
+/* The stored checksums are those of {file id, block number, bytes}, as the format says. */
+static void checksums_are_bound(void **state)
+{
+    (void)state;
+    struct env e;
+    uint64_t bytes, table;
+    struct qv__map_view v = {0};
+    env_open(&e);
+    make_dirs(&e);
+    struct qv__blobs *b = open_blobs(&e);
+    assert_ok(write_all(&e, b, "seg", &bytes));
+    assert_ok(b->ops->map(b, "seg", &v, ERR));
+    table = qv__load_u64(v.p + 48);
+    uint64_t n = (bytes - table) / 4;
+    assert_int_equal(n, (table - 4096 + BLOCK - 1) / BLOCK);
+    assert_true(n > 50);
+    for (uint64_t block = 0; block < n; block++) {
+        uint64_t bind[2] = {FILE_ID, block}, from = 4096 + block * BLOCK;
+        uint32_t crc = qv__crc32c(0, bind, sizeof bind);
+        crc = qv__crc32c(crc, v.p + from, QV_MIN(BLOCK, table - from));
+        assert_int_equal(qv__load_u32(v.p + table + block * 4), crc);
+    }
+    b->ops->unmap(b, &v);
+    b->ops->close(b);
+    env_close(&e);
+}
+
 /* A sound head of a newer build is another thing than damage. */
 static void newer_formats(void **state)
 {
@@ -381,15 +408,11 @@ static void every_memory_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_sections),
-        cmocka_unit_test(every_byte_flip),
-        cmocka_unit_test(damage_without_verify),
-        cmocka_unit_test(cut_files),
-        cmocka_unit_test(misdirected_blocks),
-        cmocka_unit_test(newer_formats),
-        cmocka_unit_test(misuse),
-        cmocka_unit_test(every_io_failure),
-        cmocka_unit_test(every_memory_failure),
+        cmocka_unit_test(many_sections),         cmocka_unit_test(every_byte_flip),
+        cmocka_unit_test(damage_without_verify), cmocka_unit_test(cut_files),
+        cmocka_unit_test(misdirected_blocks),    cmocka_unit_test(newer_formats),
+        cmocka_unit_test(checksums_are_bound),   cmocka_unit_test(misuse),
+        cmocka_unit_test(every_io_failure),      cmocka_unit_test(every_memory_failure),
     };
     return cmocka_run_group_tests_name("segment files", tests, NULL, NULL);
 }

@@ -81,6 +81,12 @@ static void damage(void **state)
     snprintf(from, sizeof from, "blobs/%s", other);
     assert_ok(qv__io_rename(e.io, from, path, ERR));
     assert_status(qv__tombstones_read(b, 7, 1, out, 1000, ERR), QV_ECORRUPT);
+    /* Another generation's, too. */
+    assert_ok(qv__tombstones_write(b, e.mem, 7, 2, in, 1000, ERR));
+    qv__tombstones_blob_name(7, 2, other);
+    snprintf(from, sizeof from, "blobs/%s", other);
+    assert_ok(qv__io_rename(e.io, from, path, ERR));
+    assert_status(qv__tombstones_read(b, 7, 1, out, 1000, ERR), QV_ECORRUPT);
     /* Every length but the right one. */
     struct qv__file *f;
     for (uint64_t n = 0; n < size; n++) {
