@@ -1,0 +1,87 @@
+/* dialect.h: what a dialect gives to request.c: a table of routes, and what runs them.
+ *
+ * What it is: the seam between carrying a request (lanes, limits, metrics: request.c) and meaning
+ * it (api/qdrant/ and its later siblings). A dialect finishes every request it is given exactly
+ * once. What it is not: known to carriers; those see request.h only. */
+#ifndef QV_API_DIALECT_H
+#define QV_API_DIALECT_H
+
+#include "api/request.h"
+
+#define QV__ROUTE_SEGMENTS_MAX 10u
+#define QV__ROUTE_PARAMS_MAX   4u
+
+struct qv__call; /* one request under way; the dialect's own */
+
+struct qv__route {
+    enum qv__method method;
+    enum qv__lane lane;
+    const char *pattern; /* "/collections/{collection_name}/points": literal or {param} segments */
+    uint32_t flags;      /* the dialect's */
+    qv_status (*run)(struct qv__call *c); /* for the dialect */
+};
+
+struct qv__dialect {
+    const struct qv__route *routes;
+    size_t n_routes;
+    /* On a pool worker. Finishes the request now or later with qv__api_finish. */
+    void (*run)(struct qv__request *r, const struct qv__route *route, const struct qv__str *params);
+    /* Write an error into r->response; the caller finishes the request. Needs no memory but the
+     * body's. */
+    void (*refuse)(struct qv__request *r, int http_status, const char *text);
+};
+
+extern const struct qv__dialect qv__qdrant_dialect;
+
+/* --- router
+ * ----------------------------------------------------------------------------------------- */
+
+enum qv__routed {
+    QV__ROUTED = 0,
+    QV__ROUTE_UNKNOWN,   /* no route has this path */
+    QV__ROUTE_METHOD,    /* one has, with other methods: see `allowed` */
+    QV__ROUTE_MALFORMED, /* the path cannot be decoded: see err */
+    QV__ROUTE_NO_MEMORY
+};
+struct qv__route_match {
+    const struct qv__route *route;
+    struct qv__str params[QV__ROUTE_PARAMS_MAX]; /* decoded UTF-8; may hold any character */
+    unsigned allowed; /* bit (1 << method) for each method the path has a route for */
+};
+/* Find the first route for method and path. Empty segments (double and trailing slashes) do not
+ * count;
+ * "." and ".." are segments like others, so a path never climbs. Segments are decoded one by one,
+ * so an encoded slash stays inside its segment. HEAD takes the route of GET. */
+enum qv__routed qv__route_find(const struct qv__route *routes, size_t n_routes,
+                               enum qv__method method, struct qv__str path, struct qv__arena *arena,
+                               struct qv__route_match *out, struct qv_err *err);
+const char *qv__method_name(enum qv__method m);
+
+/* --- finishing
+ * --------------------------------------------------------------------------------------- */
+
+/* Count the response and hand it to the carrier. The request, its arena and all that lives there
+ * are gone for the caller afterwards. */
+void qv__api_finish(struct qv__request *r);
+
+/* Held around a change of a collection's settings that depends on what they were. Outermost of all
+ * locks. */
+struct qv__mutex *qv__api_patch_lock(struct qv__api *api);
+
+/* --- numbers
+ * ----------------------------------------------------------------------------------------- */
+
+#define QV__API_BUCKETS 11u /* bounds of the histograms: see metrics.c */
+struct qv__api_figures {
+    const char *method;   /* "GET" */
+    const char *endpoint; /* pattern, or "unknown" */
+    int http_status;
+    uint64_t n, sum_ns, min_ns, max_ns, last_ms;
+    uint64_t bucket[QV__API_BUCKETS]; /* not cumulative */
+};
+/* Call back for every route and status that was met, in the table's order. */
+void qv__api_counts_each(struct qv__api *api,
+                         void (*cb)(void *arg, const struct qv__api_figures *f), void *arg);
+uint64_t qv__api_started_ms(const struct qv__api *api); /* wall clock */
+
+#endif

@@ -1,0 +1,193 @@
+/* metrics.c: how many requests ended how, and how long they took.
+ *
+ * One cell per route and status, made when that pair is first met and kept for the life of the api;
+ * all counting is relaxed atomics. Bucket bounds are those of the primary peer, so that its
+ * dashboards fit. When memory for a cell is refused the response is counted as lost, never delayed.
+ */
+#include "api/api.h"
+
+#include <stdio.h>
+
+static const uint64_t bounds_us[QV__API_BUCKETS] = {
+    1000, 5000, 10000, 20000, 50000, 100000, 500000, 1000000, 5000000, 10000000, 50000000};
+static const char *const bounds_text[QV__API_BUCKETS] = {
+    "0.001", "0.005", "0.01", "0.02", "0.05", "0.1", "0.5", "1", "5", "10", "50"};
+
+static struct qv__api_cell *cell_new(struct qv__api *api, int http_status)
+{
+    struct qv__api_cell *c = qv__zalloc(api->mem, sizeof *c);
+    if (c) {
+        c->http_status = http_status;
+        atomic_init(&c->min_ns, UINT64_MAX);
+    }
+    return c;
+}
+
+/* The cell of a status, or NULL when memory or the places are out. */
+static struct qv__api_cell *cell_of(struct qv__api *api, struct qv__api_counts *counts,
+                                    int http_status)
+{
+    for (unsigned i = 0; i < QV__API_CELLS; i++) {
+        struct qv__api_cell *c = atomic_load_explicit(&counts->cell[i], memory_order_acquire);
+        if (!c) {
+            struct qv__api_cell *fresh = cell_new(api, http_status);
+            if (!fresh) {
+                return NULL;
+            }
+            if (atomic_compare_exchange_strong_explicit(
+                    &counts->cell[i], &c, fresh, memory_order_acq_rel, memory_order_acquire)) {
+                return fresh;
+            }
+            qv__free(fresh); /* another thread took the place: c is what it put there */
+        }
+        if (c->http_status == http_status) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static void raise_to(_Atomic uint64_t *at, uint64_t v)
+{
+    uint64_t old = atomic_load_explicit(at, memory_order_relaxed);
+    while (old < v && !atomic_compare_exchange_weak_explicit(at, &old, v, memory_order_relaxed,
+                                                             memory_order_relaxed)) {
+    }
+}
+
+static void lower_to(_Atomic uint64_t *at, uint64_t v)
+{
+    uint64_t old = atomic_load_explicit(at, memory_order_relaxed);
+    while (old > v && !atomic_compare_exchange_weak_explicit(at, &old, v, memory_order_relaxed,
+                                                             memory_order_relaxed)) {
+    }
+}
+
+void qv__api_count(struct qv__api *api, const struct qv__route *route, int http_status, uint64_t ns)
+{
+    size_t at = route ? (size_t)(route - api->dialect->routes) : api->dialect->n_routes;
+    struct qv__api_cell *c = cell_of(api, &api->counts[at], http_status);
+    if (!c) {
+        qv__count(&api->lost, 1);
+        return;
+    }
+    atomic_fetch_add_explicit(&c->n, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->sum_ns, ns, memory_order_relaxed);
+    raise_to(&c->max_ns, ns);
+    lower_to(&c->min_ns, ns);
+    raise_to(&c->last_ms, qv__wall_ms(qv__db_clock(api->db)));
+    for (unsigned i = 0; i < QV__API_BUCKETS; i++) {
+        if (ns <= bounds_us[i] * 1000) {
+            atomic_fetch_add_explicit(&c->bucket[i], 1, memory_order_relaxed);
+            break;
+        }
+    }
+}
+
+void qv__api_counts_each(struct qv__api *api,
+                         void (*cb)(void *arg, const struct qv__api_figures *f), void *arg)
+{
+    const struct qv__dialect *d = api->dialect;
+    for (size_t r = 0; r <= d->n_routes; r++) {
+        for (unsigned i = 0; i < QV__API_CELLS; i++) {
+            struct qv__api_cell *c =
+                atomic_load_explicit(&api->counts[r].cell[i], memory_order_acquire);
+            if (!c) {
+                break;
+            }
+            struct qv__api_figures f = {
+                .method = r < d->n_routes ? qv__method_name(d->routes[r].method) : "ANY",
+                .endpoint = r < d->n_routes ? d->routes[r].pattern : "unknown",
+                .http_status = c->http_status,
+                .n = atomic_load_explicit(&c->n, memory_order_relaxed),
+                .sum_ns = atomic_load_explicit(&c->sum_ns, memory_order_relaxed),
+                .min_ns = atomic_load_explicit(&c->min_ns, memory_order_relaxed),
+                .max_ns = atomic_load_explicit(&c->max_ns, memory_order_relaxed),
+                .last_ms = atomic_load_explicit(&c->last_ms, memory_order_relaxed),
+            };
+            for (unsigned b = 0; b < QV__API_BUCKETS; b++) {
+                f.bucket[b] = atomic_load_explicit(&c->bucket[b], memory_order_relaxed);
+            }
+            if (f.n) {
+                cb(arg, &f);
+            }
+        }
+    }
+}
+
+/* --- Prometheus text
+ * --------------------------------------------------------------------------------- */
+
+enum family_kind { TOTAL, AVG, MIN, MAX, HISTOGRAM };
+struct family {
+    struct qv__buf *out;
+    enum family_kind what;
+};
+
+static void labels(struct qv__buf *out, const char *name, const struct qv__api_figures *f)
+{
+    qv__buf_printf(out, "%s{method=\"%s\",endpoint=\"%s\",status=\"%d\"", name, f->method,
+                   f->endpoint, f->http_status);
+}
+
+static void histogram(struct qv__buf *out, const struct qv__api_figures *f)
+{
+    uint64_t sum = 0;
+    for (unsigned b = 0; b < QV__API_BUCKETS; b++) {
+        sum += f->bucket[b];
+        labels(out, "rest_responses_duration_seconds_bucket", f);
+        qv__buf_printf(out, ",le=\"%s\"} %" PRIu64 "\n", bounds_text[b], sum);
+    }
+    labels(out, "rest_responses_duration_seconds_bucket", f);
+    qv__buf_printf(out, ",le=\"+Inf\"} %" PRIu64 "\n", f->n);
+    labels(out, "rest_responses_duration_seconds_sum", f);
+    qv__buf_printf(out, "} %.9f\n", (double)f->sum_ns / 1e9);
+    labels(out, "rest_responses_duration_seconds_count", f);
+    qv__buf_printf(out, "} %" PRIu64 "\n", f->n);
+}
+
+static void sample(void *arg, const struct qv__api_figures *f)
+{
+    static const char *const names[] = {[TOTAL] = "rest_responses_total",
+                                        [AVG] = "rest_responses_avg_duration_seconds",
+                                        [MIN] = "rest_responses_min_duration_seconds",
+                                        [MAX] = "rest_responses_max_duration_seconds"};
+    struct family *fam = arg;
+    if (fam->what == HISTOGRAM) {
+        histogram(fam->out, f);
+        return;
+    }
+    labels(fam->out, names[fam->what], f);
+    if (fam->what == TOTAL) {
+        qv__buf_printf(fam->out, "} %" PRIu64 "\n", f->n);
+        return;
+    }
+    uint64_t ns = fam->what == MIN ? f->min_ns : fam->what == MAX ? f->max_ns : f->sum_ns / f->n;
+    qv__buf_printf(fam->out, "} %.9f\n", (double)ns / 1e9);
+}
+
+void qv__api_metrics(struct qv__api *api, struct qv__buf *out)
+{
+    static const struct {
+        const char *name, *help, *type;
+    } families[] = {
+        [TOTAL] = {"rest_responses_total", "total number of responses", "counter"},
+        [AVG] = {"rest_responses_avg_duration_seconds", "average response duration", "gauge"},
+        [MIN] = {"rest_responses_min_duration_seconds", "minimum response duration", "gauge"},
+        [MAX] = {"rest_responses_max_duration_seconds", "maximum response duration", "gauge"},
+        [HISTOGRAM] = {"rest_responses_duration_seconds", "response duration histogram",
+                       "histogram"},
+    };
+    for (int i = TOTAL; i <= HISTOGRAM; i++) {
+        struct family fam = {.out = out, .what = (enum family_kind)i};
+        qv__buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", families[i].name, families[i].help,
+                       families[i].name, families[i].type);
+        qv__api_counts_each(api, sample, &fam);
+    }
+    qv__buf_printf(
+        out,
+        "# HELP quiver_responses_uncounted_total responses not counted above, for lack of memory\n"
+        "# TYPE quiver_responses_uncounted_total counter\nquiver_responses_uncounted_total %" PRIu64
+        "\n",
+        qv__counted(&api->lost));
+}

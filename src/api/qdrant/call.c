@@ -1,0 +1,153 @@
+/* call.c: one request from its worker to its answer: rights, path, body, parameters, then the
+ * handler.
+ *
+ * The order of checks is the peer's: who asks, the path, the body, the query string, and only then
+ * whether the collection exists. A handler's result goes straight into the response's buffer behind
+ * an opened envelope; an error empties the buffer and writes the other one. */
+#include "api/qdrant/qdrant.h"
+
+static qv_status rights(struct qv__call *c)
+{
+    const struct qv__principal *p = &c->request->principal;
+    if ((c->route->flags & QV__QD_WRITES) && p->read_only) {
+        return qv__fail(&c->err, QV_EFORBIDDEN, "these credentials allow reading only");
+    }
+    if ((c->route->flags & QV__QD_ADMIN) && p->forced_filter) {
+        return qv__fail(&c->err, QV_EFORBIDDEN, "these credentials allow access to points only");
+    }
+    return QV_OK;
+}
+
+/* One piece of text: the only chunk itself, or a copy of all. */
+static qv_status join_body(struct qv__call *c, struct qv__bytes *out)
+{
+    const struct qv__request *r = c->request;
+    size_t n = 0;
+    size_t last = 0;
+    for (size_t i = 0; i < r->n_body; i++) {
+        n += r->body[i].n; /* the sum was bounded when the request was submitted */
+        last = r->body[i].n ? i : last;
+    }
+    *out = (struct qv__bytes){NULL, 0};
+    if (n == 0) {
+        return QV_OK;
+    }
+    if (r->body[last].n == n) {
+        *out = r->body[last];
+        return QV_OK;
+    }
+    uint8_t *all = qv__arena_alloc(c->arena, n);
+    if (!all) {
+        return qv__qd_no_memory(c);
+    }
+    *out = (struct qv__bytes){all, n};
+    for (size_t i = 0; i < r->n_body; i++) {
+        if (r->body[i].n) {
+            memcpy(all, r->body[i].p, r->body[i].n);
+            all += r->body[i].n;
+        }
+    }
+    return QV_OK;
+}
+
+static qv_status parse_body(struct qv__call *c)
+{
+    struct qv__bytes text;
+    QV_TRY(join_body(c, &text));
+    if (text.n == 0) {
+        return c->route->flags & QV__QD_BODY
+                   ? qv__qd_fail(c, QV__QD_FORMAT, "EOF while parsing a value at line 1 column 0")
+                   : QV_OK;
+    }
+    struct qv__json_limits limits = {.depth_max = QV__QD_DEPTH_MAX};
+    qv_status st =
+        qv__json_parse(c->arena, (const char *)text.p, text.n, &limits, &c->body, &c->err);
+    if (st == QV_EINVAL || st == QV_ETOOBIG) {
+        c->kind = QV__QD_FORMAT;
+        return QV_EINVAL;
+    }
+    QV_TRY(st);
+    if (!qv__json_is(c->body, QV__JSON_OBJ)) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "expected an object, not %s",
+                           qv__qd_kind_name(c->body));
+    }
+    return QV_OK;
+}
+
+static void set_deadline(struct qv__call *c)
+{
+    const uint64_t second = 1000000000u, year_s = 366u * 24u * 3600u;
+    uint64_t deadline = c->request->deadline_ns;
+    if (c->query.timeout_s) {
+        uint64_t own = qv__mono_ns(c->ctx.clock) + QV_MIN(c->query.timeout_s, year_s) * second;
+        deadline = deadline ? QV_MIN(deadline, own) : own;
+    }
+    c->ctx.deadline_ns = deadline;
+}
+
+static qv_status prepare(struct qv__call *c)
+{
+    uint32_t flags = c->route->flags;
+    QV_TRY(rights(c));
+    if (flags & QV__QD_COLLECTION) {
+        QV_TRY(qv__qd_collection_name(c, c->params[0]));
+    }
+    if (flags & (QV__QD_BODY | QV__QD_BODY_OPTIONAL)) {
+        QV_TRY(parse_body(c));
+    }
+    QV_TRY(qv__qd_params(c));
+    set_deadline(c);
+    if (flags & QV__QD_PIN) {
+        QV_TRY(qv__db_collection(c->db, c->params[0], &c->collection, &c->err));
+    }
+    return QV_OK;
+}
+
+void qv__qd_respond(struct qv__call *c, qv_status st)
+{
+    struct qv__request *r = c->request;
+    if (st == QV_OK && !c->raw) {
+        qv__qd_ok_end(c);
+    }
+    if (st == QV_OK) {
+        st = qv__buf_status(&r->response.body, &c->err);
+        c->kind = QV__QD_BY_STATUS;
+    }
+    if (st != QV_OK) {
+        qv__qd_error(c, st);
+    }
+    qv__collection_release(c->collection);
+    qv__buf_free(&c->scratch);
+    qv__api_finish(r);
+}
+
+void qv__qd_run(struct qv__request *r, const struct qv__route *route, const struct qv__str *params)
+{
+    struct qv__call *c = qv__arena_zalloc(&r->arena, sizeof *c);
+    if (!c) {
+        qv__qd_refuse(r, qv_status_http(QV_ENOMEM), "Service unavailable: no memory for a request");
+        qv__api_finish(r);
+        return;
+    }
+    c->request = r;
+    c->route = route;
+    c->params = params;
+    c->db = qv__api_db(r->api);
+    c->arena = &r->arena;
+    c->ctx.clock = qv__db_clock(c->db);
+    c->ctx.cancel = &r->cancelled;
+    c->ctx.mem = r->arena.mem;
+    qv__buf_init(&c->scratch, r->arena.mem);
+    qv_status st = prepare(c);
+    if (st == QV_OK && !(route->flags & QV__QD_MUTATES)) {
+        qv__qd_ok_begin(c);
+    }
+    if (st == QV_OK) {
+        st = route->run(c);
+    }
+    if (st == QV_OK && (route->flags & QV__QD_MUTATES)) {
+        qv__qd_write_start(c);
+        return;
+    }
+    qv__qd_respond(c, st);
+}

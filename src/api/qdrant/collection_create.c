@@ -1,0 +1,265 @@
+/* collection_create.c: making a collection and changing its settings. */
+#include "api/qdrant/qdrant.h"
+
+#include <stdio.h>
+
+/* --- the vectors of a new collection
+ * --------------------------------------------------------------------- */
+
+static qv_status parse_metric(struct qv__call *c, const char *place, qv__json v,
+                              struct qv__vector_def *out)
+{
+    struct qv__str text;
+    enum qv__metric metric;
+    if (!v) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "missing field `%sdistance`", place);
+    }
+    if (!qv__json_str(v, &text)) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "%sdistance: expected a string, not %s", place,
+                           qv__qd_kind_name(v));
+    }
+    if (!qv__metric_parse(text, &metric) || metric > QV__L1) {
+        return qv__qd_fail(c, QV__QD_FORMAT,
+                           "%sdistance: unknown variant `%.*s`, expected one of `Cosine`, "
+                           "`Euclid`, `Dot`, `Manhattan`",
+                           place, (int)QV_MIN(text.n, (size_t)64), text.p);
+    }
+    out->metric = (uint8_t)metric;
+    return QV_OK;
+}
+
+static qv_status parse_size(struct qv__call *c, const char *place, qv__json v,
+                            struct qv__vector_def *out)
+{
+    uint64_t size = 0;
+    if (!v) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "missing field `%ssize`", place);
+    }
+    if (!qv__json_u64(v, &size) || size == 0) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "%ssize: expected an integer from 1 to %u, not %s",
+                           place, QV__DIM_MAX,
+                           v->kind == QV__JSON_I64 && v->i == 0 ? "0" : qv__qd_kind_name(v));
+    }
+    if (size > QV__DIM_MAX) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%ssize: value %" PRIu64 " invalid, must be from 1 to %u", place, size,
+                           QV__DIM_MAX);
+    }
+    out->dim = (uint32_t)size;
+    return QV_OK;
+}
+
+static qv_status check_kept(struct qv__call *c, const char *place, qv__json v, bool disable_allowed)
+{
+    qv__json quantization = qv__json_get(v, "quantization_config");
+    QV_TRY(qv__qd_group_check(c, &qv__qd_vector_kept, place, v));
+    return qv__qd_quantization_check(
+        c, place, quantization ? quantization : qv__json_get(v, "quantization"), disable_allowed);
+}
+
+static qv_status parse_vector(struct qv__call *c, const char *place, struct qv__str name,
+                              qv__json v, qv__json hnsw, struct qv__vector_def *out)
+{
+    qv__json datatype = qv__json_get(v, "datatype");
+    if (!qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "%.*s: expected an object, not %s",
+                           (int)strlen(place) - 1, place, qv__qd_kind_name(v));
+    }
+    out->name = name;
+    QV_TRY(parse_size(c, place, qv__json_get(v, "size"), out));
+    QV_TRY(parse_metric(c, place, qv__json_get(v, "distance"), out));
+    QV_TRY(check_kept(c, place, v, false));
+    if (qv__qd_given(qv__json_get(v, "multivector_config"))) {
+        return qv__qd_unsupported(c, "multivector_config");
+    }
+    if (qv__qd_given(datatype) && !qv__json_str_is(datatype, "float32")) {
+        return qv__qd_unsupported(c, "vector datatypes other than float32");
+    }
+    if (qv__json_str_is(qv__json_get(v, "memory"), "cold")) {
+        out->on_disk = true;
+    }
+    (void)qv__json_bool(qv__json_get(v, "on_disk"), &out->on_disk);
+    qv__qd_graph_params(hnsw, qv__json_get(v, "hnsw_config"), &out->index);
+    return QV_OK;
+}
+
+/* {"size": ..., "distance": ...}, or such objects by name. */
+static bool is_single(qv__json v)
+{
+    qv__json size = qv__json_get(v, "size"), distance = qv__json_get(v, "distance");
+    return (size && !qv__json_is(size, QV__JSON_OBJ)) ||
+           (distance && !qv__json_is(distance, QV__JSON_OBJ));
+}
+
+static qv_status parse_vectors(struct qv__call *c, qv__json v, struct qv__schema *schema,
+                               struct qv__qd_changes *ch)
+{
+    qv__json hnsw = ch->hnsw;
+    if (v && !qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "vectors", "an object", v);
+    }
+    ch->vectors = v;
+    ch->vectors_single = is_single(v);
+    ch->vectors_named = !ch->vectors_single;
+    uint32_t n = ch->vectors_single ? 1 : v ? v->len : 0;
+    QV_TRY(qv__qd_range(c, "vectors", n, 0, QV__VECTORS_MAX));
+    struct qv__vector_def *defs = qv__arena_calloc(c->arena, (size_t)n + 1, sizeof *defs);
+    if (!defs) {
+        return qv__qd_no_memory(c);
+    }
+    schema->vectors = defs;
+    if (ch->vectors_single) {
+        schema->n_vectors = 1;
+        return parse_vector(c, "vectors.", QV__STR(""), v, hnsw, defs);
+    }
+    qv__json key = qv__json_first(v);
+    for (uint32_t i = 0; i < n; i++, key = qv__json_next(key + 1)) {
+        char place[QV__VECTOR_NAME_MAX + 16];
+        if (qv__json_get_n(v, key->s, key->len) != key + 1) {
+            continue; /* of equal names the last counts */
+        }
+        (void)snprintf(place, sizeof place, "vectors.%.*s.",
+                       (int)QV_MIN(key->len, QV__VECTOR_NAME_MAX), key->s);
+        QV_TRY(parse_vector(c, place, (struct qv__str){key->s, key->len}, key + 1, hnsw,
+                            &defs[schema->n_vectors]));
+        schema->n_vectors++;
+    }
+    return QV_OK;
+}
+
+/* --- what creating and patching share
+ * -------------------------------------------------------------------------- */
+
+static qv__json either(qv__json obj, const char *a, const char *b)
+{
+    qv__json v = qv__json_get(obj, a);
+    v = v ? v : qv__json_get(obj, b);
+    return qv__qd_given(v) ? v : NULL;
+}
+
+/* The groups that both bodies have under the same names. */
+static qv_status parse_groups(struct qv__call *c, bool disable_allowed, struct qv__qd_changes *ch)
+{
+    ch->hnsw = either(c->body, "hnsw_config", "hnsw_config");
+    ch->optimizers = either(c->body, "optimizers_config", "optimizer_config");
+    ch->strict = either(c->body, "strict_mode_config", "strict_mode_config");
+    ch->quantization = either(c->body, "quantization_config", "quantization");
+    ch->metadata = either(c->body, "metadata", "metadata");
+    QV_TRY(qv__qd_group_check(c, &qv__qd_hnsw, "hnsw_config.", ch->hnsw));
+    QV_TRY(qv__qd_group_check(c, &qv__qd_optimizers, "optimizers_config.", ch->optimizers));
+    QV_TRY(qv__qd_group_check(c, &qv__qd_strict, "strict_mode_config.", ch->strict));
+    QV_TRY(qv__qd_quantization_check(c, "", ch->quantization, disable_allowed));
+    if (ch->metadata && !qv__json_is(ch->metadata, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "metadata", "an object", ch->metadata);
+    }
+    qv__json sparse = qv__json_get(c->body, "sparse_vectors");
+    if (qv__qd_given(sparse) && !qv__json_is(sparse, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "sparse_vectors", "an object", sparse);
+    }
+    return qv__qd_given(sparse) && sparse->len ? qv__qd_unsupported(c, "sparse_vectors") : QV_OK;
+}
+
+static qv_status parse_sharding(struct qv__call *c, struct qv__schema *schema)
+{
+    qv__json method = qv__json_get(c->body, "sharding_method");
+    uint64_t shards = 0;
+    bool given;
+    QV_TRY(qv__qd_u64(c, c->body, "shard_number", &given, &shards));
+    if (given && shards > UINT32_MAX) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "shard_number: expected an integer that fits 32 bits");
+    }
+    if (given) {
+        QV_TRY(qv__qd_range(c, "shard_number", shards, 1, shards ? QV__SHARDS_MAX : 0));
+    }
+    schema->shard_number = (uint32_t)shards;
+    if (qv__json_str_is(method, "custom")) {
+        return qv__qd_unsupported(c, "sharding_method custom");
+    }
+    if (qv__qd_given(method) && !qv__json_str_is(method, "auto")) {
+        return qv__qd_expected(c, "sharding_method", "`auto` or `custom`", method);
+    }
+    return QV_OK;
+}
+
+/* --- handlers
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+qv_status qv__qd_collection_create(struct qv__call *c)
+{
+    struct qv__schema schema;
+    struct qv__qd_changes ch = {.params = c->body};
+    qv__json kept = NULL;
+    memset(&schema, 0, sizeof schema);
+    QV_TRY(parse_groups(c, false, &ch));
+    ch.wal = either(c->body, "wal_config", "wal_config");
+    QV_TRY(qv__qd_group_check(c, &qv__qd_wal, "wal_config.", ch.wal));
+    QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "", c->body));
+    QV_TRY(parse_sharding(c, &schema));
+    QV_TRY(parse_vectors(c, qv__json_get(c->body, "vectors"), &schema, &ch));
+    QV_TRY(qv__qd_config_keep(c, &schema, NULL, &ch, &schema.config_json));
+    QV_TRY(qv__qd_config_read(c, &schema, &kept));
+    qv__qd_policy(kept, &schema, &schema.policy);
+    QV_TRY(qv__db_create_collection(c->db, c->params[0], &schema, &c->err));
+    qv__jw_bool(&c->w, true);
+    return QV_OK;
+}
+
+/* name -> settings of a vector that exists. */
+static qv_status check_vector_changes(struct qv__call *c, const struct qv__schema *s, qv__json v)
+{
+    qv__json key = qv__json_first(v);
+    if (qv__qd_given(v) && !qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "vectors", "an object", v);
+    }
+    for (uint32_t i = 0; key && i < v->len; i++, key = qv__json_next(key + 1)) {
+        char place[QV__VECTOR_NAME_MAX + 16];
+        struct qv__str name = {key->s, key->len};
+        if (qv__schema_vector(s, name) < 0) {
+            return qv__fail(&c->err, QV_EINVAL, "Not existing vector name error: %.*s",
+                            (int)QV_MIN(name.n, (size_t)64), name.p);
+        }
+        (void)snprintf(place, sizeof place, "vectors.%.*s.", (int)name.n, name.p);
+        if (!qv__json_is(key + 1, QV__JSON_OBJ)) {
+            return qv__qd_fail(c, QV__QD_FORMAT, "vectors.%.*s: expected an object, not %s",
+                               (int)name.n, name.p, qv__qd_kind_name(key + 1));
+        }
+        QV_TRY(check_kept(c, place, key + 1, true));
+    }
+    return QV_OK;
+}
+
+static qv_status patch(struct qv__call *c, const struct qv__schema *s)
+{
+    struct qv__qd_changes ch = {0};
+    struct qv__segment_policy policy = s->policy;
+    struct qv__schema changed;
+    qv__json old = NULL, kept = NULL;
+    memset(&changed, 0, sizeof changed);
+    QV_TRY(parse_groups(c, true, &ch));
+    ch.params = either(c->body, "params", "params");
+    ch.vectors = either(c->body, "vectors", "vectors");
+    QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "params.", ch.params));
+    QV_TRY(check_vector_changes(c, s, ch.vectors));
+    QV_TRY(qv__qd_config_read(c, s, &old));
+    QV_TRY(qv__qd_config_keep(c, s, old, &ch, &changed.config_json));
+    QV_TRY(qv__qd_config_read(c, &changed, &kept));
+    qv__qd_policy(kept, s, &policy);
+    return qv__db_update_config(c->db, qv__collection_name(c->collection), &policy,
+                                changed.config_json, &c->err);
+}
+
+/* What is kept is read, merged and written: one at a time, so that no change is lost to another. */
+qv_status qv__qd_collection_patch(struct qv__call *c)
+{
+    struct qv__mutex *one = qv__api_patch_lock(c->request->api);
+    qv__mutex_lock(one);
+    struct qv__schema *s = qv__collection_schema(c->collection);
+    qv_status st = patch(c, s);
+    qv__schema_release(s);
+    qv__mutex_unlock(one);
+    if (st == QV_OK) {
+        qv__jw_bool(&c->w, true);
+    }
+    return st;
+}

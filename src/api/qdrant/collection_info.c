@@ -1,0 +1,78 @@
+/* collection_info.c: GET /collections/{c}: status, numbers, configuration, payload schema. */
+#include "api/qdrant/qdrant.h"
+
+/* Payload indexes are recorded, not built: how many points an index would hold is counted while
+ * that is quick, and above it all points are given. */
+#define COUNT_ROWS_MAX 50000u
+
+static qv_status count_indexed(struct qv__call *c, struct qv__str key, uint64_t n_points,
+                               uint64_t *out)
+{
+    struct qv__cond is_empty = {.kind = QV__COND_IS_EMPTY, .key = key};
+    struct qv__filter f = {.must_not = {&is_empty, 1}};
+    *out = n_points;
+    if (n_points > COUNT_ROWS_MAX || qv__path_parse(key, &is_empty.path, NULL) != QV_OK) {
+        return QV_OK;
+    }
+    return qv__collection_count(c->collection, &f, &c->ctx, out, &c->err);
+}
+
+static qv_status write_payload_schema(struct qv__call *c, const struct qv__schema *s,
+                                      uint64_t n_points)
+{
+    qv__jw_obj(&c->w);
+    for (uint32_t i = 0; i < s->n_indexes; i++) {
+        const struct qv__payload_index_def *x = &s->indexes[i];
+        uint64_t n = 0;
+        QV_TRY(count_indexed(c, x->key, n_points, &n));
+        qv__jw_key_n(&c->w, x->key);
+        qv__jw_obj(&c->w);
+        qv__jw_key(&c->w, "data_type");
+        qv__jw_str_n(&c->w, x->type);
+        if (x->params_json.n) {
+            qv__jw_key(&c->w, "params");
+            qv__jw_raw(&c->w, x->params_json.p, x->params_json.n);
+        }
+        qv__jw_key(&c->w, "points");
+        qv__jw_u64(&c->w, n);
+        qv__jw_obj_end(&c->w);
+    }
+    qv__jw_obj_end(&c->w);
+    return QV_OK;
+}
+
+static qv_status write_info(struct qv__call *c, const struct qv__schema *s)
+{
+    struct qv__collection_info info;
+    qv__json kept = NULL;
+    struct qv__jw *w = &c->w;
+    QV_TRY(qv__collection_info(c->collection, &info, &c->err));
+    QV_TRY(qv__qd_config_read(c, s, &kept));
+    qv__jw_obj(w);
+    qv__jw_key(w, "status");
+    qv__jw_str(w, info.jobs_running || info.unindexed_rows ? "yellow" : "green");
+    qv__jw_key(w, "optimizer_status");
+    qv__jw_str(w, "ok");
+    qv__qd_config_warn(c, s, kept);
+    qv__qd_key_u64(w, "indexed_vectors_count", info.n_indexed);
+    qv__qd_key_u64(w, "points_count", info.n_points);
+    qv__qd_key_u64(w, "segments_count", info.n_segments);
+    qv__jw_key(w, "config");
+    qv__qd_config_show(w, s, kept);
+    qv__jw_key(w, "payload_schema");
+    QV_TRY(write_payload_schema(c, s, info.n_points));
+    qv__jw_key(w, "update_queue");
+    qv__jw_obj(w);
+    qv__qd_key_u64(w, "length", 0); /* a write is applied before it is acknowledged */
+    qv__jw_obj_end(w);
+    qv__jw_obj_end(w);
+    return QV_OK;
+}
+
+qv_status qv__qd_collection_info(struct qv__call *c)
+{
+    struct qv__schema *s = qv__collection_schema(c->collection);
+    qv_status st = write_info(c, s);
+    qv__schema_release(s);
+    return st;
+}

@@ -1,0 +1,357 @@
+/* config_kept.c: the configuration a collection keeps in its schema: written, read, shown.
+ *
+ * One JSON object per collection, in schema->config_json: "params", "hnsw_config",
+ * "optimizers_config", "wal_config", "quantization_config", "strict_mode_config", "metadata",
+ * "vectors" (name -> settings) and "named" (the vectors were given by name). Only what a client
+ * gave is in it, so that a default may change with a version. A collection made through another
+ * interface keeps none. */
+#include "api/qdrant/qdrant.h"
+
+#define METADATA_MAX 4096u /* members; merging compares each with each */
+
+/* --- keeping
+ * --------------------------------------------------------------------------------------------- */
+
+static void keep_group(struct qv__jw *w, const struct qv__qd_group *g, qv__json old, qv__json fresh)
+{
+    qv__jw_key(w, g->name);
+    qv__jw_obj(w);
+    qv__qd_group_merge(w, g, qv__json_get(old, g->name), fresh);
+    qv__jw_obj_end(w);
+}
+
+/* Replaced as a whole; "Disabled" removes it. */
+static void keep_quantization(struct qv__jw *w, qv__json old, qv__json fresh)
+{
+    qv__json v = qv__qd_given(fresh) ? fresh : qv__json_get(old, "quantization_config");
+    if (qv__json_is(v, QV__JSON_OBJ)) {
+        qv__jw_key(w, "quantization_config");
+        qv__jw_value(w, v);
+    }
+}
+
+static void keep_vector(struct qv__jw *w, qv__json old, qv__json fresh)
+{
+    const struct qv__qd_setting *list = qv__qd_vector_kept.settings;
+    qv__jw_obj(w);
+    for (size_t i = 0; i < qv__qd_vector_kept.n; i++) {
+        const struct qv__qd_setting *s = &list[i];
+        qv__json was = qv__qd_setting_of(s, old), now = qv__qd_setting_of(s, fresh);
+        if (s->type == QV__QD_ANY) {
+            keep_quantization(w, old, now);
+        } else if (s->type == QV__QD_OBJECT && (was || now)) {
+            bool is_unset = now && now->len == 0; /* an empty object takes it back */
+            qv__jw_key(w, s->name);
+            qv__jw_obj(w);
+            qv__qd_group_merge(w, s->group, is_unset ? NULL : was, now);
+            qv__jw_obj_end(w);
+        } else if (was || now) {
+            qv__jw_key(w, s->name);
+            qv__jw_value(w, now ? now : was);
+        }
+    }
+    qv__jw_obj_end(w);
+}
+
+static void keep_metadata(struct qv__jw *w, qv__json old, qv__json fresh)
+{
+    qv__json sides[2] = {old, fresh};
+    if (!qv__qd_given(old) && !qv__qd_given(fresh)) {
+        return;
+    }
+    qv__jw_key(w, "metadata");
+    qv__jw_obj(w);
+    for (unsigned side = 0; side < 2; side++) {
+        qv__json k = qv__json_is(sides[side], QV__JSON_OBJ) ? qv__json_first(sides[side]) : NULL;
+        for (uint32_t i = 0; k && i < sides[side]->len; i++, k = qv__json_next(k + 1)) {
+            bool is_replaced = side == 0 && qv__json_get_n(fresh, k->s, k->len);
+            bool is_removed = side == 1 && !qv__qd_given(k + 1);
+            bool is_last = qv__json_get_n(sides[side], k->s, k->len) == k + 1;
+            if (!is_replaced && !is_removed && is_last) {
+                qv__jw_key_n(w, (struct qv__str){k->s, k->len});
+                qv__jw_value(w, k + 1);
+            }
+        }
+    }
+    qv__jw_obj_end(w);
+}
+
+static void keep_vectors(struct qv__jw *w, const struct qv__schema *s, qv__json old,
+                         const struct qv__qd_changes *ch)
+{
+    qv__json kept = qv__json_get(old, "vectors");
+    qv__jw_key(w, "vectors");
+    qv__jw_obj(w);
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        struct qv__str name = s->vectors[i].name;
+        qv__json fresh =
+            ch->vectors_single ? ch->vectors : qv__json_get_n(ch->vectors, name.p, name.n);
+        qv__jw_key_n(w, name);
+        keep_vector(w, qv__json_get_n(kept, name.p, name.n), fresh);
+    }
+    qv__jw_obj_end(w);
+}
+
+qv_status qv__qd_config_keep(struct qv__call *c, const struct qv__schema *s, qv__json old,
+                             const struct qv__qd_changes *ch, struct qv__str *out)
+{
+    struct qv__jw w;
+    bool named = ch->vectors_named;
+    if (ch->metadata && ch->metadata->len > METADATA_MAX) {
+        return qv__qd_fail(c, QV__QD_INVALID, "metadata: %u members invalid, must be at most %u",
+                           ch->metadata->len, METADATA_MAX);
+    }
+    (void)qv__json_bool(qv__json_get(old, "named"), &named);
+    qv__buf_reset(&c->scratch);
+    qv__jw_init(&w, &c->scratch);
+    qv__jw_obj(&w);
+    qv__jw_key(&w, "named");
+    qv__jw_bool(&w, named);
+    keep_vectors(&w, s, old, ch);
+    keep_group(&w, &qv__qd_collection_params, old, ch->params);
+    keep_group(&w, &qv__qd_hnsw, old, ch->hnsw);
+    keep_group(&w, &qv__qd_optimizers, old, ch->optimizers);
+    keep_group(&w, &qv__qd_wal, old, ch->wal);
+    keep_group(&w, &qv__qd_strict, old, ch->strict);
+    keep_quantization(&w, old, ch->quantization);
+    keep_metadata(&w, qv__json_get(old, "metadata"), ch->metadata);
+    qv__jw_obj_end(&w);
+    QV_TRY(qv__buf_status(&c->scratch, &c->err));
+    if (c->scratch.n > QV__QD_CONFIG_MAX) {
+        return qv__fail(&c->err, QV_ETOOBIG, "the configuration of a collection may have %zu bytes",
+                        QV__QD_CONFIG_MAX);
+    }
+    char *copy = qv__arena_strndup(c->arena, (const char *)c->scratch.p, c->scratch.n);
+    if (!copy) {
+        return qv__qd_no_memory(c);
+    }
+    *out = (struct qv__str){copy, c->scratch.n};
+    return QV_OK;
+}
+
+/* Made through another interface: only its graphs' numbers are not the defaults of this one. */
+static qv_status describe(struct qv__call *c, const struct qv__schema *s, struct qv__str *out)
+{
+    struct qv__jw w;
+    qv__buf_reset(&c->scratch);
+    qv__jw_init(&w, &c->scratch);
+    qv__jw_obj(&w);
+    qv__jw_key(&w, "named");
+    qv__jw_bool(&w, !(s->n_vectors == 1 && s->vectors[0].name.n == 0));
+    qv__jw_key(&w, "vectors");
+    qv__jw_obj(&w);
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        const struct qv__index_params *x = &s->vectors[i].index;
+        qv__jw_key_n(&w, s->vectors[i].name);
+        qv__jw_obj(&w);
+        qv__jw_key(&w, "hnsw_config");
+        qv__jw_obj(&w);
+        qv__qd_key_u64(&w, "m", x->kind == QV__INDEX_GRAPH ? x->m : 0);
+        qv__qd_key_u64(&w, "ef_construct", x->ef_construct);
+        qv__jw_obj_end(&w);
+        qv__jw_obj_end(&w);
+    }
+    qv__jw_obj_end(&w);
+    qv__jw_obj_end(&w);
+    QV_TRY(qv__buf_status(&c->scratch, &c->err));
+    char *copy = qv__arena_strndup(c->arena, (const char *)c->scratch.p, c->scratch.n);
+    if (!copy) {
+        return qv__qd_no_memory(c);
+    }
+    *out = (struct qv__str){copy, c->scratch.n};
+    return QV_OK;
+}
+
+qv_status qv__qd_config_read(struct qv__call *c, const struct qv__schema *s, qv__json *out)
+{
+    struct qv__json_limits limits = {.depth_max = 128};
+    struct qv__str text = s->config_json;
+    if (text.n == 0) {
+        QV_TRY(describe(c, s, &text));
+    }
+    qv_status st = qv__json_parse(c->arena, text.p, text.n, &limits, out, &c->err);
+    return st == QV_OK || st == QV_ENOMEM ? st
+                                          : qv__wrap(&c->err, QV_ECORRUPT, "kept configuration");
+}
+
+/* --- acting
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t graph_number(qv__json own, qv__json all, const char *key, uint32_t fallback)
+{
+    uint64_t v = fallback;
+    if (!qv__json_u64(qv__json_get(own, key), &v)) {
+        (void)qv__json_u64(qv__json_get(all, key), &v);
+    }
+    return (uint32_t)QV_MIN(v, (uint64_t)UINT32_MAX); /* its bounds are the engine's to check */
+}
+
+void qv__qd_graph_params(qv__json all, qv__json own, struct qv__index_params *out)
+{
+    out->m = graph_number(own, all, "m", 16);
+    out->ef_construct = graph_number(own, all, "ef_construct", 100);
+    out->kind = out->m ? QV__INDEX_GRAPH : QV__INDEX_FLAT; /* m = 0: no graph */
+    out->m = out->m ? out->m : 16;
+}
+
+void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)
+{
+    uint64_t threshold_kb = 0;
+    uint32_t dim = 1;
+    if (!qv__json_u64(qv__json_get(qv__json_get(kept, "optimizers_config"), "indexing_threshold"),
+                      &threshold_kb)) {
+        return;
+    }
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        dim = QV_MAX(dim, s->vectors[i].dim);
+    }
+    /* 0 switches indexing of fresh rows off, for bulk loads; else it is the size below which rows
+     * are scanned. */
+    out->index_at_seal_only = threshold_kb == 0;
+    uint64_t rows =
+        QV_MIN(threshold_kb, (uint64_t)UINT32_MAX) * 1024u / ((uint64_t)dim * sizeof(float));
+    out->index_rows =
+        threshold_kb ? (uint32_t)QV_MIN(QV_MAX(rows, (uint64_t)1), (uint64_t)1 << 28) : 0;
+}
+
+/* --- showing
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void show_vector(struct qv__jw *w, const struct qv__vector_def *v, qv__json kept)
+{
+    qv__json hnsw = qv__json_get(kept, "hnsw_config");
+    qv__jw_obj(w);
+    qv__jw_key(w, "size");
+    qv__jw_u64(w, v->dim);
+    qv__jw_key(w, "distance");
+    qv__jw_str(w, qv__metric_name((enum qv__metric)v->metric));
+    if (hnsw && hnsw->len) {
+        qv__jw_key(w, "hnsw_config");
+        qv__jw_value(w, hnsw);
+    }
+    for (size_t i = 1; i < qv__qd_vector_kept.n; i++) { /* after hnsw_config */
+        qv__json setting = qv__qd_setting_of(&qv__qd_vector_kept.settings[i], kept);
+        if (setting) {
+            qv__jw_key(w, qv__qd_vector_kept.settings[i].name);
+            qv__jw_value(w, setting);
+        }
+    }
+    qv__jw_obj_end(w);
+}
+
+static void show_params(struct qv__jw *w, const struct qv__schema *s, qv__json kept)
+{
+    qv__json vectors = qv__json_get(kept, "vectors");
+    bool named = true;
+    (void)qv__json_bool(qv__json_get(kept, "named"), &named);
+    qv__jw_obj(w);
+    qv__jw_key(w, "vectors");
+    if (named) {
+        qv__jw_obj(w);
+    }
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        struct qv__str name = s->vectors[i].name;
+        if (named) {
+            qv__jw_key_n(w, name);
+        }
+        show_vector(w, &s->vectors[i], qv__json_get_n(vectors, name.p, name.n));
+    }
+    if (named) {
+        qv__jw_obj_end(w);
+    }
+    qv__jw_key(w, "shard_number");
+    qv__jw_u64(w, s->shard_number);
+    qv__qd_group_show(w, &qv__qd_collection_params, qv__json_get(kept, "params"));
+    qv__jw_obj_end(w);
+}
+
+static void show_group(struct qv__jw *w, const char *key, const struct qv__qd_group *g,
+                       qv__json kept)
+{
+    qv__jw_key(w, key);
+    qv__jw_obj(w);
+    qv__qd_group_show(w, g, qv__json_get(kept, g->name));
+    qv__jw_obj_end(w);
+}
+
+void qv__qd_config_show(struct qv__jw *w, const struct qv__schema *s, qv__json kept)
+{
+    qv__json quantization = qv__json_get(kept, "quantization_config");
+    qv__json strict = qv__json_get(kept, "strict_mode_config"),
+             metadata = qv__json_get(kept, "metadata");
+    qv__jw_obj(w);
+    qv__jw_key(w, "params");
+    show_params(w, s, kept);
+    show_group(w, "hnsw_config", &qv__qd_hnsw, kept);
+    show_group(w, "optimizer_config", &qv__qd_optimizers, kept);
+    show_group(w, "wal_config", &qv__qd_wal, kept);
+    qv__jw_key(w, "quantization_config");
+    if (quantization) {
+        qv__jw_value(w, quantization);
+    } else {
+        qv__jw_null(w);
+    }
+    if (strict && strict->len) {
+        qv__jw_key(w, "strict_mode_config");
+        qv__jw_value(w, strict);
+    }
+    if (metadata) {
+        qv__jw_key(w, "metadata");
+        qv__jw_value(w, metadata);
+    }
+    qv__jw_obj_end(w);
+}
+
+/* --- warnings
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void warn(struct qv__call *c, unsigned *n, const char *text)
+{
+    if ((*n)++ == 0) {
+        qv__jw_key(&c->w, "warnings");
+        qv__jw_arr(&c->w);
+    }
+    qv__jw_obj(&c->w);
+    qv__jw_key(&c->w, "message");
+    qv__jw_str(&c->w, text);
+    qv__jw_obj_end(&c->w);
+}
+
+void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json kept)
+{
+    unsigned n = 0;
+    bool strict = false;
+    bool quantized = qv__json_get(kept, "quantization_config") != NULL;
+    bool changed = false;
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        struct qv__str name = s->vectors[i].name;
+        qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), name.p, name.n);
+        struct qv__index_params wanted = s->vectors[i].index;
+        qv__qd_graph_params(qv__json_get(kept, "hnsw_config"), qv__json_get(own, "hnsw_config"),
+                            &wanted);
+        quantized = quantized || qv__json_get(own, "quantization_config");
+        changed = changed || wanted.m != s->vectors[i].index.m ||
+                  wanted.kind != s->vectors[i].index.kind ||
+                  wanted.ef_construct != s->vectors[i].index.ef_construct;
+    }
+    if (quantized) {
+        warn(c, &n,
+             "quantization_config is kept without effect: this version searches vectors in full "
+             "precision");
+    }
+    if (qv__json_bool(qv__json_get(qv__json_get(kept, "strict_mode_config"), "enabled"), &strict) &&
+        strict) {
+        warn(c, &n, "strict_mode_config is kept without effect: this version does not enforce it");
+    }
+    if (changed) {
+        warn(c, &n,
+             "m and ef_construct were changed after the collection was made: its graphs keep those "
+             "of its making");
+    }
+    if (n) {
+        qv__jw_arr_end(&c->w);
+    }
+}

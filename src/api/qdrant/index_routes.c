@@ -1,0 +1,143 @@
+/* index_routes.c: payload indexes: recorded in the schema and shown there.
+ *
+ * Filters do not need an index to be right here, and this version builds none: what is recorded
+ * serves clients that read it back, and a later version that builds them. */
+#include "api/qdrant/qdrant.h"
+
+#include <stdio.h>
+
+static const char *const memories[] = {"cold", "cached", "pinned", NULL};
+static const char *const tokenizers[] = {"prefix", "whitespace", "word", "multilingual", NULL};
+
+#define COMMON                                                                                     \
+    {.name = "on_disk", .type = QV__QD_BOOL},                                                      \
+        {.name = "memory", .type = QV__QD_ENUM, .words = memories},                                \
+    {                                                                                              \
+        .name = "enable_hnsw", .type = QV__QD_BOOL                                                 \
+    }
+
+static const struct qv__qd_setting keyword[] = {
+    {.name = "is_tenant", .type = QV__QD_BOOL}, {.name = "prefix", .type = QV__QD_BOOL}, COMMON};
+static const struct qv__qd_setting integer[] = {{.name = "lookup", .type = QV__QD_BOOL},
+                                                {.name = "range", .type = QV__QD_BOOL},
+                                                {.name = "is_principal", .type = QV__QD_BOOL},
+                                                COMMON};
+static const struct qv__qd_setting principal[] = {{.name = "is_principal", .type = QV__QD_BOOL},
+                                                  COMMON};
+static const struct qv__qd_setting tenant[] = {{.name = "is_tenant", .type = QV__QD_BOOL}, COMMON};
+static const struct qv__qd_setting plain[] = {COMMON};
+static const struct qv__qd_setting text[] = {
+    {.name = "tokenizer", .type = QV__QD_ENUM, .words = tokenizers, .fallback = "\"word\""},
+    {.name = "min_token_len", .type = QV__QD_UINT},
+    {.name = "max_token_len", .type = QV__QD_UINT},
+    {.name = "lowercase", .type = QV__QD_BOOL},
+    {.name = "ascii_folding", .type = QV__QD_BOOL},
+    {.name = "phrase_matching", .type = QV__QD_BOOL},
+    {.name = "stopwords", .type = QV__QD_ANY},
+    {.name = "stemmer", .type = QV__QD_OBJECT},
+    COMMON};
+
+static const struct qv__qd_group types[] = {
+    {"keyword", keyword, QV_ARRAY_LEN(keyword)},
+    {"integer", integer, QV_ARRAY_LEN(integer)},
+    {"float", principal, QV_ARRAY_LEN(principal)},
+    {"geo", plain, QV_ARRAY_LEN(plain)},
+    {"text", text, QV_ARRAY_LEN(text)},
+    {"bool", plain, QV_ARRAY_LEN(plain)},
+    {"datetime", principal, QV_ARRAY_LEN(principal)},
+    {"uuid", tenant, QV_ARRAY_LEN(tenant)},
+};
+
+static const struct qv__qd_group *type_of(qv__json name)
+{
+    for (size_t i = 0; i < QV_ARRAY_LEN(types); i++) {
+        if (qv__json_str_is(name, types[i].name)) {
+            return &types[i];
+        }
+    }
+    return NULL;
+}
+
+/* {"type": ..., settings}: checked and written again without what the table does not know. */
+static qv_status parse_object(struct qv__call *c, qv__json v, struct qv__payload_index_def *out)
+{
+    const struct qv__qd_group *type = type_of(qv__json_get(v, "type"));
+    struct qv__jw w;
+    bool lookup = true, range = true;
+    if (!type) {
+        return qv__qd_fail(
+            c, QV__QD_FORMAT,
+            "field_schema: data did not match any variant of untagged enum PayloadFieldSchema");
+    }
+    QV_TRY(qv__qd_group_check(c, type, "field_schema.", v));
+    if (qv__json_bool(qv__json_get(v, "lookup"), &lookup) &&
+        qv__json_bool(qv__json_get(v, "range"), &range) && !lookup && !range &&
+        type->settings == integer) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "field_schema.lookup: Validation error: the 'lookup' and 'range' "
+                           "capabilities can't be both "
+                           "disabled [{}]");
+    }
+    qv__buf_reset(&c->scratch);
+    qv__jw_init(&w, &c->scratch);
+    qv__jw_obj(&w);
+    qv__jw_key(&w, "type");
+    qv__jw_str(&w, type->name);
+    qv__qd_group_show(&w, type, v);
+    qv__jw_obj_end(&w);
+    QV_TRY(qv__buf_status(&c->scratch, &c->err));
+    char *copy = qv__arena_strndup(c->arena, (const char *)c->scratch.p, c->scratch.n);
+    if (!copy) {
+        return qv__qd_no_memory(c);
+    }
+    out->type = qv__str_z(type->name);
+    out->params_json = (struct qv__str){copy, c->scratch.n};
+    return QV_OK;
+}
+
+static qv_status parse_schema(struct qv__call *c, struct qv__payload_index_def *out)
+{
+    qv__json v = qv__json_get(c->body, "field_schema");
+    v = v ? v : qv__json_get(c->body, "field_type");
+    if (!qv__qd_given(v)) {
+        return qv__qd_fail(
+            c, QV__QD_BAD_REQUEST,
+            "Can't auto-detect field type, please specify `field_schema` in the request");
+    }
+    if (qv__json_is(v, QV__JSON_OBJ)) {
+        return parse_object(c, v, out);
+    }
+    const struct qv__qd_group *type = type_of(v);
+    if (!type) {
+        return qv__qd_fail(
+            c, QV__QD_FORMAT,
+            "field_schema: data did not match any variant of untagged enum PayloadFieldSchema");
+    }
+    out->type = qv__str_z(type->name);
+    return QV_OK;
+}
+
+qv_status qv__qd_index_put(struct qv__call *c)
+{
+    struct qv__payload_index_def def = {{"", 0}, {"", 0}, {"", 0}};
+    struct qv__path path;
+    qv__json name = NULL;
+    uint64_t operation_id = 0;
+    QV_TRY(qv__qd_need(c, c->body, "field_name", QV__JSON_STR, &name));
+    QV_TRY(qv__qd_path(c, name, "field_name", &path));
+    (void)qv__json_str(name, &def.key);
+    QV_TRY(parse_schema(c, &def));
+    QV_TRY(qv__db_put_payload_index(c->db, qv__collection_name(c->collection), &def, &operation_id,
+                                    &c->err));
+    qv__qd_update_result(&c->w, operation_id, c->query.wait);
+    return QV_OK;
+}
+
+qv_status qv__qd_index_delete(struct qv__call *c)
+{
+    uint64_t operation_id = 0;
+    QV_TRY(qv__db_drop_payload_index(c->db, qv__collection_name(c->collection), c->params[1],
+                                     &operation_id, &c->err));
+    qv__qd_update_result(&c->w, operation_id, c->query.wait);
+    return QV_OK;
+}

@@ -1,0 +1,147 @@
+/* points_out.c: points in answers, written straight into the response's buffer. */
+#include "api/qdrant/qdrant.h"
+
+/* --- what is asked for
+ * -------------------------------------------------------------------------------- */
+
+static qv_status parse_with_payload(struct qv__call *c, qv__json v, bool fallback,
+                                    struct qv__payload_selector *out)
+{
+    static const char field[] = "with_payload";
+    bool yes = fallback;
+    out->kind = QV__SELECT_NONE;
+    if (!qv__qd_given(v) || qv__json_bool(v, &yes)) {
+        out->kind = yes ? QV__SELECT_ALL : QV__SELECT_NONE;
+        return QV_OK;
+    }
+    if (qv__json_is(v, QV__JSON_ARR)) {
+        out->kind = QV__SELECT_INCLUDE;
+        return qv__qd_paths(c, v, field, &out->paths, &out->n_paths);
+    }
+    qv__json include = qv__json_get(v, "include"), exclude = qv__json_get(v, "exclude");
+    if (!qv__json_is(v, QV__JSON_OBJ) || v->len != 1 || (!include && !exclude)) {
+        return qv__qd_expected(
+            c, field, "a boolean, an array of strings, or an object with an include/exclude field",
+            v);
+    }
+    out->kind = include ? QV__SELECT_INCLUDE : QV__SELECT_EXCLUDE;
+    return qv__qd_paths(c, include ? include : exclude, field, &out->paths, &out->n_paths);
+}
+
+static qv_status parse_with_vector(struct qv__call *c, qv__json v, struct qv__fetch *out)
+{
+    static const char field[] = "with_vector";
+    bool yes = false;
+    out->vectors = QV__VECTORS_NONE;
+    if (!qv__qd_given(v) || qv__json_bool(v, &yes)) {
+        out->vectors = yes ? QV__VECTORS_ALL : QV__VECTORS_NONE;
+        return QV_OK;
+    }
+    if (!qv__json_is(v, QV__JSON_ARR)) {
+        return qv__qd_expected(c, field, "a boolean, or an array of strings", v);
+    }
+    struct qv__str *names = qv__arena_calloc(c->arena, (size_t)v->len + 1, sizeof *names);
+    if (!names) {
+        return qv__qd_no_memory(c);
+    }
+    qv__json e = qv__json_first(v);
+    for (uint32_t i = 0; i < v->len; i++, e = qv__json_next(e)) {
+        if (!qv__json_str(e, &names[i])) {
+            return qv__qd_expected(c, field, "a boolean, or an array of strings", e);
+        }
+    }
+    out->vectors = QV__VECTORS_NAMED;
+    out->vector_names = names;
+    out->n_vector_names = v->len;
+    return QV_OK;
+}
+
+qv_status qv__qd_fetch(struct qv__call *c, qv__json obj, bool payload_default,
+                       struct qv__fetch *out)
+{
+    qv__json one = qv__json_get(obj, "with_vector"), other = qv__json_get(obj, "with_vectors");
+    memset(out, 0, sizeof *out);
+    if (one && other) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "duplicate field `%swith_vector`", c->place);
+    }
+    QV_TRY(
+        parse_with_payload(c, qv__json_get(obj, "with_payload"), payload_default, &out->payload));
+    return parse_with_vector(c, one ? one : other, out);
+}
+
+/* --- what is written
+ * ------------------------------------------------------------------------------------ */
+
+static bool wanted(const struct qv__fetch *f, struct qv__str name)
+{
+    for (size_t i = 0; f->vectors == QV__VECTORS_NAMED && i < f->n_vector_names; i++) {
+        if (qv__str_eq(f->vector_names[i], name)) {
+            return true;
+        }
+    }
+    return f->vectors == QV__VECTORS_ALL;
+}
+
+/* The default vector alone is an array; anything else a map by name, {} when the point has none. */
+static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
+                          const struct qv__result_point *p, const struct qv__fetch *f)
+{
+    uint32_t n = 0, last = 0;
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        if (p->vectors && p->vectors[i] && wanted(f, s->vectors[i].name)) {
+            n++;
+            last = i;
+        }
+    }
+    qv__jw_key(w, "vector");
+    if (n == 1 && s->vectors[last].name.n == 0) {
+        qv__jw_floats(w, p->vectors[last], s->vectors[last].dim);
+        return;
+    }
+    qv__jw_obj(w);
+    for (uint32_t i = 0; n && i < s->n_vectors; i++) {
+        if (p->vectors[i] && wanted(f, s->vectors[i].name)) {
+            qv__jw_key_n(w, s->vectors[i].name);
+            qv__jw_floats(w, p->vectors[i], s->vectors[i].dim);
+        }
+    }
+    qv__jw_obj_end(w);
+}
+
+void qv__qd_point_write(struct qv__jw *w, const struct qv__result_set *rs, size_t i,
+                        const struct qv__fetch *f, enum qv__qd_shape shape)
+{
+    const struct qv__result_point *p = &rs->points[i];
+    qv__jw_obj(w);
+    qv__jw_key(w, "id");
+    qv__qd_id_write(w, &p->id);
+    if (shape == QV__QD_SCORED) {
+        qv__jw_key(w, "version");
+        qv__jw_u64(w, p->version);
+        qv__jw_key(w, "score");
+        qv__jw_f32(w, p->score + 0.0f); /* a distance of nothing is 0, not -0 */
+    }
+    if (f->payload.kind != QV__SELECT_NONE) {
+        qv__jw_key(w, "payload");
+        if (p->payload.n) {
+            qv__payload_select_json(w, p->payload, &f->payload);
+        } else {
+            qv__jw_obj(w);
+            qv__jw_obj_end(w);
+        }
+    }
+    if (f->vectors != QV__VECTORS_NONE) {
+        write_vectors(w, rs->schema, p, f);
+    }
+    qv__jw_obj_end(w);
+}
+
+void qv__qd_points_write(struct qv__jw *w, const struct qv__result_set *rs,
+                         const struct qv__fetch *f, enum qv__qd_shape shape)
+{
+    qv__jw_arr(w);
+    for (size_t i = 0; i < rs->n; i++) {
+        qv__qd_point_write(w, rs, i, f, shape);
+    }
+    qv__jw_arr_end(w);
+}

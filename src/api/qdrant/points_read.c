@@ -1,0 +1,88 @@
+/* points_read.c: points by id, in id order, and counts. */
+#include "api/qdrant/qdrant.h"
+
+qv_status qv__qd_point_get(struct qv__call *c)
+{
+    struct qv__id id;
+    struct qv__result_set rs = {0};
+    struct qv__fetch f = {.payload = {.kind = QV__SELECT_ALL}, .vectors = QV__VECTORS_ALL};
+    char text[64];
+    QV_TRY(qv__qd_id_text(c, c->params[1], &id));
+    QV_TRY(qv__qd_get(c, c->collection, &id, 1, &f, &rs));
+    if (rs.n) {
+        qv__qd_point_write(&c->w, &rs, 0, &f, QV__QD_RECORD);
+        qv__result_free(&rs);
+        return QV_OK;
+    }
+    qv__result_free(&rs);
+    return qv__fail(&c->err, QV_ENOTFOUND, "Point with id %s does not exists!",
+                    qv__id_text(&id, text, sizeof text));
+}
+
+qv_status qv__qd_points_get(struct qv__call *c)
+{
+    struct qv__result_set rs = {0};
+    struct qv__fetch f;
+    struct qv__id *ids = NULL;
+    size_t n = 0;
+    QV_TRY(qv__qd_no_shard_key(c, c->body));
+    QV_TRY(qv__qd_fetch(c, c->body, true, &f));
+    QV_TRY(qv__qd_ids(c, qv__json_get(c->body, "ids"), "ids", &ids, &n));
+    QV_TRY(qv__qd_get(c, c->collection, ids, n, &f, &rs));
+    qv__qd_points_write(&c->w, &rs, &f, QV__QD_RECORD);
+    qv__result_free(&rs);
+    return QV_OK;
+}
+
+qv_status qv__qd_points_scroll(struct qv__call *c)
+{
+    struct qv__result_set rs = {0};
+    struct qv__fetch f;
+    const struct qv__filter *filter = NULL;
+    struct qv__id from;
+    uint64_t limit = 10;
+    bool given;
+    qv__json offset = qv__json_get(c->body, "offset");
+    QV_TRY(qv__qd_no_shard_key(c, c->body));
+    if (qv__qd_given(qv__json_get(c->body, "order_by"))) {
+        return qv__qd_unsupported(c, "order_by");
+    }
+    QV_TRY(qv__qd_u64(c, c->body, "limit", &given, &limit));
+    QV_TRY(qv__qd_range(c, "scroll_request.limit", limit, 1, limit ? QV__LIMIT_MAX : 0));
+    QV_TRY(qv__qd_fetch(c, c->body, true, &f));
+    QV_TRY(qv__qd_filter(c, qv__json_get(c->body, "filter"), &filter));
+    if (qv__qd_given(offset)) {
+        QV_TRY(qv__qd_id(c, offset, "offset", &from));
+    }
+    QV_TRY(qv__collection_scroll(c->collection, qv__qd_given(offset) ? &from : NULL, limit, filter,
+                                 &f, &c->ctx, &rs, &c->err));
+    qv__jw_obj(&c->w);
+    qv__jw_key(&c->w, "points");
+    qv__qd_points_write(&c->w, &rs, &f, QV__QD_RECORD);
+    qv__jw_key(&c->w, "next_page_offset");
+    if (rs.has_next) {
+        qv__qd_id_write(&c->w, &rs.next_offset);
+    } else {
+        qv__jw_null(&c->w);
+    }
+    qv__jw_obj_end(&c->w);
+    qv__result_free(&rs);
+    return QV_OK;
+}
+
+/* Counts are always exact; `exact` is checked and otherwise without effect. */
+qv_status qv__qd_points_count(struct qv__call *c)
+{
+    const struct qv__filter *filter = NULL;
+    uint64_t n = 0;
+    bool given, exact;
+    QV_TRY(qv__qd_no_shard_key(c, c->body));
+    QV_TRY(qv__qd_bool(c, c->body, "exact", &given, &exact));
+    QV_TRY(qv__qd_filter(c, qv__json_get(c->body, "filter"), &filter));
+    QV_TRY(qv__collection_count(c->collection, filter, &c->ctx, &n, &c->err));
+    qv__jw_obj(&c->w);
+    qv__jw_key(&c->w, "count");
+    qv__jw_u64(&c->w, n);
+    qv__jw_obj_end(&c->w);
+    return QV_OK;
+}

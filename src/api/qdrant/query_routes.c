@@ -1,0 +1,159 @@
+/* query_routes.c: queries, single and in batches, universal and legacy, executed and written out.
+ */
+#include "api/qdrant/qdrant.h"
+
+#include <stdio.h>
+
+typedef qv_status (*parse_fn)(struct qv__call *c, qv__json obj, struct qv__qd_query *out);
+
+/* --- examples by id
+ * ---------------------------------------------------------------------------------------- */
+
+static qv_status lookup_open(struct qv__call *c, const struct qv__query *q,
+                             struct qv__collection **out)
+{
+    qv_status st = qv__db_collection(c->db, q->lookup_collection, out, &c->err);
+    if (st == QV_ENOTFOUND) {
+        (void)qv__fail(&c->err, st, "Collection %.*s not found",
+                       (int)QV_MIN(q->lookup_collection.n, (size_t)255), q->lookup_collection.p);
+    }
+    return st;
+}
+
+/* A principal with a forced filter may use only points it may see as examples. */
+static qv_status inputs_visible(struct qv__call *c, struct qv__collection *from,
+                                const struct qv__vector_input *in, size_t n)
+{
+    struct qv__fetch none = {.payload = {.kind = QV__SELECT_NONE}};
+    char text[64];
+    for (size_t i = 0; i < n; i++) {
+        struct qv__result_set rs = {0};
+        if (!in[i].by_id) {
+            continue;
+        }
+        QV_TRY(qv__qd_get(c, from, &in[i].id, 1, &none, &rs));
+        bool found = rs.n > 0;
+        qv__result_free(&rs);
+        if (!found) {
+            return qv__fail(&c->err, QV_ENOTFOUND, "No point with id %s found",
+                            qv__id_text(&in[i].id, text, sizeof text));
+        }
+    }
+    return QV_OK;
+}
+
+static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
+{
+    struct qv__collection *lookup = NULL;
+    qv_status st = QV_OK;
+    if (q->lookup_collection.n) {
+        QV_TRY(lookup_open(c, q, &lookup)); /* the peer's text when there is none */
+    }
+    if (c->request->principal.forced_filter) {
+        struct qv__collection *from = lookup ? lookup : c->collection;
+        st = q->kind == QV__QUERY_NEAREST ? inputs_visible(c, from, &q->target, 1) : QV_OK;
+        if (st == QV_OK) {
+            st = inputs_visible(c, from, q->positive, q->n_positive);
+        }
+        if (st == QV_OK) {
+            st = inputs_visible(c, from, q->negative, q->n_negative);
+        }
+    }
+    qv__collection_release(lookup);
+    return st;
+}
+
+/* --- execution
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static qv_status execute(struct qv__call *c, const struct qv__qd_query *q, bool legacy)
+{
+    struct qv__result_set rs = {0};
+    QV_TRY(check_examples(c, &q->query));
+    QV_TRY(qv__collection_query(c->collection, &q->query, &q->fetch, &c->ctx, &rs, &c->err));
+    if (q->query.kind == QV__QUERY_IDS) {
+        for (size_t i = 0; i < rs.n; i++) {
+            rs.points[i].score = 1.0f; /* as the peer scores what it did not score */
+        }
+    }
+    if (!legacy) {
+        qv__jw_obj(&c->w);
+        qv__jw_key(&c->w, "points");
+    }
+    qv__qd_points_write(&c->w, &rs, &q->fetch, QV__QD_SCORED);
+    if (!legacy) {
+        qv__jw_obj_end(&c->w);
+    }
+    qv__result_free(&rs);
+    return QV_OK;
+}
+
+static qv_status one(struct qv__call *c, parse_fn parse, const char *place, bool legacy)
+{
+    struct qv__qd_query q;
+    (void)snprintf(c->place, sizeof c->place, "%s", place);
+    QV_TRY(parse(c, c->body, &q));
+    return execute(c, &q, legacy);
+}
+
+/* All are parsed before the first runs: a batch with a mistake costs no search. */
+static qv_status batch(struct qv__call *c, parse_fn parse, const char *place, bool legacy)
+{
+    qv__json list = NULL;
+    QV_TRY(qv__qd_need(c, c->body, "searches", QV__JSON_ARR, &list));
+    if (list->len > QV__QD_BATCH_MAX) {
+        return qv__qd_fail(c, QV__QD_INVALID, "searches: %u searches invalid, must be at most %u",
+                           list->len, QV__QD_BATCH_MAX);
+    }
+    struct qv__qd_query *queries =
+        qv__arena_calloc(c->arena, (size_t)list->len + 1, sizeof *queries);
+    if (!queries) {
+        return qv__qd_no_memory(c);
+    }
+    qv__json v = qv__json_first(list);
+    for (uint32_t i = 0; i < list->len; i++, v = qv__json_next(v)) {
+        (void)snprintf(c->place, sizeof c->place, "searches[%u].%s", i, place);
+        if (!qv__json_is(v, QV__JSON_OBJ)) {
+            return qv__qd_fail(c, QV__QD_FORMAT, "searches[%u]: expected an object, not %s", i,
+                               qv__qd_kind_name(v));
+        }
+        QV_TRY(parse(c, v, &queries[i]));
+    }
+    qv__jw_arr(&c->w);
+    for (uint32_t i = 0; i < list->len; i++) {
+        QV_TRY(execute(c, &queries[i], legacy));
+    }
+    qv__jw_arr_end(&c->w);
+    return QV_OK;
+}
+
+qv_status qv__qd_points_query(struct qv__call *c)
+{
+    return one(c, qv__qd_query, "internal.", false);
+}
+
+qv_status qv__qd_points_query_batch(struct qv__call *c)
+{
+    return batch(c, qv__qd_query, "internal.", false);
+}
+
+qv_status qv__qd_points_search(struct qv__call *c)
+{
+    return one(c, qv__qd_search, "search_request.", true);
+}
+
+qv_status qv__qd_points_search_batch(struct qv__call *c)
+{
+    return batch(c, qv__qd_search, "search_request.", true);
+}
+
+qv_status qv__qd_points_recommend(struct qv__call *c)
+{
+    return one(c, qv__qd_recommend, "recommend_request.", true);
+}
+
+qv_status qv__qd_points_recommend_batch(struct qv__call *c)
+{
+    return batch(c, qv__qd_recommend, "recommend_request.", true);
+}

@@ -1,0 +1,131 @@
+/* routes.c: every route of the dialect, literal ones before those with parameters.
+ *
+ * Lanes: searches and lookups on the read lane, writes and catalog changes on the write lane (they
+ * wait for one sync at most), what takes as long as the data is large in the background. Routes of
+ * the peer that are not built answer by name, so that a client learns it from the text and not from
+ * a 404. Patterns are the peer's own: its clients match them in telemetry. */
+#include "api/qdrant/qdrant.h"
+
+#define READ       QV__LANE_READ
+#define WRITE      QV__LANE_WRITE
+#define SLOW       QV__LANE_BACKGROUND
+
+#define COLLECTION "/collections/{collection_name}"
+#define POINTS     COLLECTION "/points"
+#define SHARD      COLLECTION "/shards/{shard_id}"
+
+#define PIN        (QV__QD_COLLECTION | QV__QD_PIN)
+#define READS      (PIN | QV__QD_READ)
+#define QUERIES    (READS | QV__QD_BODY)
+#define MUTATES    (PIN | QV__QD_UPDATE | QV__QD_BODY | QV__QD_WRITES | QV__QD_MUTATES)
+#define ADMIN      (QV__QD_WRITES | QV__QD_ADMIN)
+
+static const struct qv__route routes[] = {
+    /* service */
+    {QV__GET, READ, "/", 0, qv__qd_root},
+    {QV__GET, READ, "/healthz", 0, qv__qd_healthz},
+    {QV__GET, READ, "/livez", 0, qv__qd_healthz},
+    {QV__GET, READ, "/readyz", 0, qv__qd_readyz},
+    {QV__GET, READ, "/metrics", QV__QD_TIMEOUT, qv__qd_metrics},
+    {QV__GET, READ, "/telemetry", QV__QD_TIMEOUT, qv__qd_telemetry},
+    {QV__GET, READ, "/issues", 0, qv__qd_issues},
+    {QV__DELETE, READ, "/issues", ADMIN, qv__qd_issues_clear},
+    {QV__GET, READ, "/cluster", 0, qv__qd_cluster},
+    {QV__GET, READ, "/cluster/telemetry", 0, qv__qd_standalone},
+    {QV__POST, READ, "/cluster/recover", ADMIN, qv__qd_standalone},
+    {QV__DELETE, READ, "/cluster/peer/{peer_id}", ADMIN, qv__qd_standalone},
+    {QV__GET, READ, "/quotas", 0, qv__qd_not_supported},
+    {QV__PUT, READ, "/quotas", ADMIN, qv__qd_not_supported},
+
+    /* collections */
+    {QV__GET, READ, "/collections", 0, qv__qd_collections_list},
+    {QV__GET, READ, "/aliases", 0, qv__qd_aliases_list},
+    {QV__POST, WRITE, "/collections/aliases", QV__QD_BODY | QV__QD_TIMEOUT | ADMIN,
+     qv__qd_aliases_update},
+    {QV__GET, READ, COLLECTION, PIN, qv__qd_collection_info},
+    {QV__PUT, WRITE, COLLECTION,
+     QV__QD_COLLECTION | QV__QD_STRICT_NAME | QV__QD_BODY | QV__QD_TIMEOUT | ADMIN,
+     qv__qd_collection_create},
+    {QV__PATCH, WRITE, COLLECTION, PIN | QV__QD_BODY | QV__QD_TIMEOUT | ADMIN,
+     qv__qd_collection_patch},
+    {QV__DELETE, WRITE, COLLECTION, QV__QD_COLLECTION | QV__QD_TIMEOUT | ADMIN,
+     qv__qd_collection_drop},
+    {QV__GET, READ, COLLECTION "/exists", QV__QD_COLLECTION, qv__qd_collection_exists},
+    {QV__GET, READ, COLLECTION "/aliases", PIN, qv__qd_collection_aliases},
+    {QV__GET, READ, COLLECTION "/cluster", PIN, qv__qd_collection_cluster},
+    {QV__POST, READ, COLLECTION "/cluster", PIN | QV__QD_TIMEOUT | ADMIN, qv__qd_standalone},
+    {QV__GET, READ, COLLECTION "/optimizations", PIN, qv__qd_not_supported},
+    {QV__PUT, WRITE, COLLECTION "/index", PIN | QV__QD_BODY | QV__QD_UPDATE | ADMIN,
+     qv__qd_index_put},
+    {QV__DELETE, WRITE, COLLECTION "/index/{field_name}", PIN | QV__QD_UPDATE | ADMIN,
+     qv__qd_index_delete},
+    {QV__PUT, READ, COLLECTION "/vectors/{vector_name}", PIN | ADMIN, qv__qd_not_supported},
+    {QV__DELETE, READ, COLLECTION "/vectors/{vector_name}", PIN | ADMIN, qv__qd_not_supported},
+    {QV__GET, READ, COLLECTION "/shards", PIN, qv__qd_not_supported},
+    {QV__PUT, READ, COLLECTION "/shards", PIN | ADMIN, qv__qd_standalone},
+    {QV__POST, READ, COLLECTION "/shards/delete", PIN | ADMIN, qv__qd_standalone},
+
+    /* ours */
+    {QV__POST, SLOW, COLLECTION "/optimize", PIN | QV__QD_BODY_OPTIONAL | ADMIN,
+     qv__qd_collection_optimize},
+    {QV__GET, READ, COLLECTION "/segments", PIN, qv__qd_collection_segments},
+
+    /* writing points */
+    {QV__PUT, WRITE, POINTS, MUTATES, qv__qd_points_upsert},
+    {QV__POST, WRITE, POINTS "/delete", MUTATES, qv__qd_points_delete},
+    {QV__PUT, WRITE, POINTS "/vectors", MUTATES, qv__qd_points_update_vectors},
+    {QV__POST, WRITE, POINTS "/vectors/delete", MUTATES, qv__qd_points_delete_vectors},
+    {QV__POST, WRITE, POINTS "/payload", MUTATES, qv__qd_points_set_payload},
+    {QV__PUT, WRITE, POINTS "/payload", MUTATES, qv__qd_points_overwrite_payload},
+    {QV__POST, WRITE, POINTS "/payload/delete", MUTATES, qv__qd_points_delete_payload},
+    {QV__POST, WRITE, POINTS "/payload/clear", MUTATES, qv__qd_points_clear_payload},
+    {QV__POST, WRITE, POINTS "/batch", MUTATES, qv__qd_points_batch},
+
+    /* reading points */
+    {QV__POST, READ, POINTS, QUERIES, qv__qd_points_get},
+    {QV__POST, READ, POINTS "/scroll", QUERIES, qv__qd_points_scroll},
+    {QV__POST, READ, POINTS "/count", QUERIES, qv__qd_points_count},
+    {QV__POST, READ, POINTS "/query", QUERIES, qv__qd_points_query},
+    {QV__POST, READ, POINTS "/query/batch", QUERIES, qv__qd_points_query_batch},
+    {QV__POST, READ, POINTS "/query/groups", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, POINTS "/search", QUERIES, qv__qd_points_search},
+    {QV__POST, READ, POINTS "/search/batch", QUERIES, qv__qd_points_search_batch},
+    {QV__POST, READ, POINTS "/search/groups", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, POINTS "/search/matrix/pairs", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, POINTS "/search/matrix/offsets", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, POINTS "/recommend", QUERIES, qv__qd_points_recommend},
+    {QV__POST, READ, POINTS "/recommend/batch", QUERIES, qv__qd_points_recommend_batch},
+    {QV__POST, READ, POINTS "/recommend/groups", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, POINTS "/discover", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, POINTS "/discover/batch", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, COLLECTION "/facet", QUERIES, qv__qd_not_supported},
+    {QV__GET, READ, POINTS "/{id}", READS, qv__qd_point_get},
+
+    /* snapshots: by `quiver backup` for now */
+    {QV__GET, READ, "/snapshots", 0, qv__qd_not_supported},
+    {QV__POST, READ, "/snapshots", ADMIN, qv__qd_not_supported},
+    {QV__GET, READ, "/snapshots/{snapshot_name}", 0, qv__qd_not_supported},
+    {QV__DELETE, READ, "/snapshots/{snapshot_name}", ADMIN, qv__qd_not_supported},
+    {QV__GET, READ, COLLECTION "/snapshots", PIN, qv__qd_not_supported},
+    {QV__POST, READ, COLLECTION "/snapshots", PIN | ADMIN, qv__qd_not_supported},
+    {QV__POST, READ, COLLECTION "/snapshots/upload", QV__QD_COLLECTION | ADMIN,
+     qv__qd_not_supported},
+    {QV__PUT, READ, COLLECTION "/snapshots/recover", QV__QD_COLLECTION | ADMIN,
+     qv__qd_not_supported},
+    {QV__GET, READ, COLLECTION "/snapshots/{snapshot_name}", PIN, qv__qd_not_supported},
+    {QV__DELETE, READ, COLLECTION "/snapshots/{snapshot_name}", PIN | ADMIN, qv__qd_not_supported},
+    {QV__GET, READ, SHARD "/snapshot", PIN, qv__qd_not_supported},
+    {QV__GET, READ, SHARD "/snapshots", PIN, qv__qd_not_supported},
+    {QV__POST, READ, SHARD "/snapshots", PIN | ADMIN, qv__qd_not_supported},
+    {QV__POST, READ, SHARD "/snapshots/upload", QV__QD_COLLECTION | ADMIN, qv__qd_not_supported},
+    {QV__PUT, READ, SHARD "/snapshots/recover", QV__QD_COLLECTION | ADMIN, qv__qd_not_supported},
+    {QV__GET, READ, SHARD "/snapshots/{snapshot_name}", PIN, qv__qd_not_supported},
+    {QV__DELETE, READ, SHARD "/snapshots/{snapshot_name}", PIN | ADMIN, qv__qd_not_supported},
+};
+
+const struct qv__dialect qv__qdrant_dialect = {
+    .routes = routes,
+    .n_routes = QV_ARRAY_LEN(routes),
+    .run = qv__qd_run,
+    .refuse = qv__qd_refuse,
+};

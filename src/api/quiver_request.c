@@ -1,0 +1,120 @@
+/* quiver_request.c: one request of the REST interface without a socket: a carrier of its own.
+ *
+ * The request lives on the caller's stack and the caller sleeps until a worker has called `done`,
+ * which touches nothing after it has given the lock back. The body's buffer becomes the caller's as
+ * it is. */
+#include "api/handle.h"
+
+struct waiter {
+    struct qv__mutex lock;
+    struct qv__condvar cond;
+    bool is_done; /* guarded by: lock */
+};
+
+static void wake(struct qv__request *r)
+{
+    struct waiter *w = r->carrier;
+    qv__mutex_lock(&w->lock);
+    w->is_done = true;
+    qv__cond_signal(&w->cond);
+    qv__mutex_unlock(&w->lock);
+}
+
+static bool parse_method(const char *text, enum qv__method *out)
+{
+    static const char *const names[] = {
+        [QV__GET] = "GET",     [QV__POST] = "POST",     [QV__PUT] = "PUT",
+        [QV__PATCH] = "PATCH", [QV__DELETE] = "DELETE", [QV__HEAD] = "HEAD"};
+    for (size_t i = 0; i < QV_ARRAY_LEN(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum qv__method)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void submit_and_wait(struct qv__request *r)
+{
+    struct waiter w = {.is_done = false};
+    qv__mutex_init(&w.lock, QV__RANK_LEAF);
+    qv__cond_init(&w.cond);
+    r->carrier = &w;
+    r->done = wake;
+    qv__api_submit(r);
+    qv__mutex_lock(&w.lock);
+    while (!w.is_done) {
+        qv__cond_wait(&w.cond, &w.lock);
+    }
+    qv__mutex_unlock(&w.lock);
+    qv__cond_destroy(&w.cond);
+    qv__mutex_destroy(&w.lock);
+}
+
+/* The body with a NUL behind it; an empty one as well. */
+static qv_status take_response(struct qv__request *r, struct qv_response *out, struct qv_err *err)
+{
+    struct qv__buf *b = &r->response.body;
+    qv__buf_putc(b, '\0');
+    if (b->failed) {
+        qv__buf_free(b);
+        return qv__fail(err, QV_ENOMEM, "no memory for a response");
+    }
+    out->status = r->response.http_status;
+    out->body = (char *)b->p;
+    out->length = b->n - 1;
+    out->content_type = r->response.content_type ? r->response.content_type : "application/json";
+    return QV_OK;
+}
+
+qv_status qv_request(qv_db *db, const char *method, const char *path, const void *body,
+                     size_t length, struct qv_response *response, struct qv_err *err)
+{
+    struct qv__request r;
+    if (!db || !method || !path || !response || (length && !body)) {
+        return qv__handle_missing(err, !db         ? "db"
+                                       : !method   ? "method"
+                                       : !path     ? "path"
+                                       : !response ? "response"
+                                                   : "body");
+    }
+    memset(response, 0, sizeof *response);
+    memset(&r, 0, sizeof r);
+    if (!parse_method(method, &r.method)) {
+        return qv__fail(err, QV_EINVAL,
+                        "method: \"%.16s\" is none of GET, PUT, POST, PATCH, DELETE, HEAD", method);
+    }
+    if (path[0] != '/') {
+        return qv__fail(err, QV_EINVAL, "path: must begin with /");
+    }
+    const char *mark = strchr(path, '?');
+    struct qv__bytes chunk = {body, length};
+    struct qv__mem *mem = qv__db_mem(db->db);
+    r.api = db->api;
+    r.path = (struct qv__str){path, mark ? (size_t)(mark - path) : strlen(path)};
+    r.query = mark ? qv__str_z(mark + 1) : QV__STR("");
+    r.body = &chunk;
+    r.n_body = length ? 1 : 0;
+    r.started_ns = qv__mono_ns(qv__db_clock(db->db));
+    qv__arena_init(&r.arena, mem);
+    qv__buf_init(&r.response.body, mem);
+    submit_and_wait(&r);
+    qv_status st = QV_OK;
+    if (r.response.file_name) {
+        qv__buf_free(&r.response.body);
+        st = qv__fail(err, QV_EUNSUPPORTED,
+                      "path: the answer is a file, which only the server sends");
+    } else {
+        st = take_response(&r, response, err);
+    }
+    qv__arena_free(&r.arena);
+    return st;
+}
+
+void qv_response_free(struct qv_response *response)
+{
+    if (response) {
+        qv__free(response->body);
+        memset(response, 0, sizeof *response);
+    }
+}

@@ -1,0 +1,186 @@
+/* request.c: from a carrier's request to a dialect's handler on a worker, and back.
+ *
+ * Submitting routes the request (no lock, no parsing of the body), refuses at once what no handler
+ * could answer, and queues the rest on the lane of its route: reads, writes, or background for
+ * calls that take as long as the data is large. The worker drops what was cancelled or is overdue
+ * by then, so a backlog costs little. The dialect finishes the request; qv__api_finish counts it
+ * and calls the carrier's `done`, after which nothing here touches the request. Memory: the
+ * request's arena. Locks: none. */
+#include "api/api.h"
+
+#include <stdio.h>
+
+#define BODY_BYTES_MAX  ((size_t)32 << 20)
+#define QUERY_BYTES_MAX ((size_t)64 << 10)
+
+/* What submitting leaves for the worker; in the request's arena. */
+struct running {
+    const struct qv__route *route;
+    struct qv__str params[QV__ROUTE_PARAMS_MAX];
+};
+
+qv_status qv__api_create(struct qv__db *db, const struct qv__api_options *o, struct qv__api **out,
+                         struct qv_err *err)
+{
+    struct qv__mem *mem = qv__mem_child(qv__db_mem(db), "api", 0);
+    struct qv__api *api = mem ? qv__zalloc(mem, sizeof *api) : NULL;
+    const struct qv__dialect *dialect = &qv__qdrant_dialect;
+    struct qv__api_counts *counts =
+        api ? qv__calloc(mem, dialect->n_routes + 1, sizeof *counts) : NULL;
+    if (!counts) {
+        qv__free(api);
+        qv__mem_close(mem);
+        return qv__fail(err, QV_ENOMEM, "no memory for the request interface");
+    }
+    api->db = db;
+    api->mem = mem;
+    api->dialect = dialect;
+    api->counts = counts;
+    api->options.body_bytes_max = o && o->body_bytes_max ? o->body_bytes_max : BODY_BYTES_MAX;
+    qv__mutex_init(&api->patch, QV__RANK_API);
+    api->started_ms = qv__wall_ms(qv__db_clock(db));
+    *out = api;
+    return QV_OK;
+}
+
+void qv__api_free(struct qv__api *api)
+{
+    if (!api) {
+        return;
+    }
+    for (size_t r = 0; r <= api->dialect->n_routes; r++) {
+        for (unsigned i = 0; i < QV__API_CELLS; i++) {
+            qv__free(atomic_load_explicit(&api->counts[r].cell[i], memory_order_relaxed));
+        }
+    }
+    struct qv__mem *mem = api->mem;
+    qv__mutex_destroy(&api->patch);
+    qv__free(api->counts);
+    qv__free(api);
+    qv__mem_close(mem);
+}
+
+struct qv__db *qv__api_db(struct qv__api *api)
+{
+    return api->db;
+}
+
+struct qv__mutex *qv__api_patch_lock(struct qv__api *api)
+{
+    return &api->patch;
+}
+
+uint64_t qv__api_started_ms(const struct qv__api *api)
+{
+    return api->started_ms;
+}
+
+void qv__api_finish(struct qv__request *r)
+{
+    const struct running *run = r->handler_state;
+    uint64_t now = qv__mono_ns(qv__db_clock(r->api->db));
+    uint64_t ns = now > r->started_ns ? now - r->started_ns : 0;
+    qv__api_count(r->api, run ? run->route : NULL, r->response.http_status, ns);
+    r->done(r);
+}
+
+static void refuse(struct qv__request *r, int http_status, const char *text)
+{
+    r->api->dialect->refuse(r, http_status, text);
+    qv__api_finish(r);
+}
+
+static void run_task(struct qv__task *task)
+{
+    struct qv__request *r = QV_CONTAINER_OF(task, struct qv__request, task);
+    const struct running *run = r->handler_state;
+    if (atomic_load_explicit(&r->cancelled, memory_order_relaxed)) {
+        refuse(r, qv_status_http(QV_ECANCELLED), "Operation cancelled: the client is gone");
+        return;
+    }
+    if (r->deadline_ns && qv__mono_ns(qv__db_clock(r->api->db)) > r->deadline_ns) {
+        refuse(r, qv_status_http(QV_ETIMEOUT), "Timeout: the request waited too long for a worker");
+        return;
+    }
+    r->api->dialect->run(r, run->route, run->params);
+}
+
+static void refuse_method(struct qv__request *r, unsigned allowed)
+{
+    static const char *const texts[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    char list[64] = "";
+    size_t n = 0;
+    for (unsigned m = 0; m < QV_ARRAY_LEN(texts); m++) {
+        if (allowed & (1u << m)) {
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", texts[m]);
+        }
+    }
+    char *kept = qv__arena_strndup(&r->arena, list, n);
+    if (kept && r->response.n_extra < QV_ARRAY_LEN(r->response.extra)) {
+        r->response.extra[r->response.n_extra++] = (struct qv__header){QV__STR("allow"), {kept, n}};
+    }
+    char text[128];
+    (void)snprintf(text, sizeof text, "Method not allowed: %s; this path takes %s",
+                   qv__method_name(r->method), list);
+    refuse(r, 405, text);
+}
+
+static bool body_fits(const struct qv__request *r)
+{
+    size_t left = r->api->options.body_bytes_max;
+    for (size_t i = 0; i < r->n_body; i++) {
+        if (r->body[i].n > left) {
+            return false;
+        }
+        left -= r->body[i].n;
+    }
+    return true;
+}
+
+void qv__api_submit(struct qv__request *r)
+{
+    struct qv__api *api = r->api;
+    struct qv__route_match match;
+    struct qv_err err = {.code = QV_OK};
+    char text[640];
+    r->handler_state = NULL;
+    switch (qv__route_find(api->dialect->routes, api->dialect->n_routes, r->method, r->path,
+                           &r->arena, &match, &err)) {
+    case QV__ROUTED:
+        break;
+    case QV__ROUTE_METHOD:
+        refuse_method(r, match.allowed);
+        return;
+    case QV__ROUTE_MALFORMED:
+        (void)snprintf(text, sizeof text, "Deserialize error in path parameters: %s", err.message);
+        refuse(r, 400, text);
+        return;
+    case QV__ROUTE_NO_MEMORY:
+        refuse(r, qv_status_http(QV_ENOMEM), "Service unavailable: no memory for a request");
+        return;
+    case QV__ROUTE_UNKNOWN:
+    default:
+        refuse(r, 404, "Not found: there is nothing at this path");
+        return;
+    }
+    struct running *run = qv__arena_alloc(&r->arena, sizeof *run);
+    if (!run) {
+        refuse(r, qv_status_http(QV_ENOMEM), "Service unavailable: no memory for a request");
+        return;
+    }
+    run->route = match.route;
+    memcpy(run->params, match.params, sizeof run->params);
+    r->handler_state = run;
+    if (!body_fits(r)) {
+        (void)snprintf(text, sizeof text, "Payload too large: a request body may have %zu bytes",
+                       api->options.body_bytes_max);
+        refuse(r, 413, text);
+        return;
+    }
+    if (r->query.n > QUERY_BYTES_MAX) {
+        refuse(r, 414, "Deserialize error in query parameters: the query string is too long");
+        return;
+    }
+    r->task.fn = run_task;
+    qv__pool_submit(qv__db_pool(api->db), match.route->lane, &r->task);
+}

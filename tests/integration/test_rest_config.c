@@ -1,0 +1,225 @@
+/* test_rest_config.c: settings of collections: what is shown, kept, changed, warned of; payload
+ * indexes. */
+#include "test_rest.h"
+
+#define HNSW                                                                                       \
+    "\"hnsw_config\":{\"m\":16,\"ef_construct\":100,\"full_scan_threshold\":10000,\"max_indexing_" \
+    "threads\":0,\"on_disk\":false}"
+#define OPTIMIZER                                                                                  \
+    "\"optimizer_config\":{\"deleted_threshold\":0.2,\"vacuum_min_vector_number\":1000,\"default_" \
+    "segment_number\":0,"                                                                          \
+    "\"max_segment_size\":null,\"memmap_threshold\":null,\"indexing_threshold\":10000,\"flush_"    \
+    "interval_sec\":5,"                                                                            \
+    "\"max_optimization_threads\":null}"
+#define WAL                                                                                        \
+    "\"wal_config\":{\"wal_capacity_mb\":32,\"wal_segments_ahead\":0,\"wal_retain_closed\":1}"
+#define PARAMS                                                                                     \
+    "\"shard_number\":1,\"replication_factor\":1,\"write_consistency_factor\":1,\"on_disk_"        \
+    "payload\":true"
+#define NUMBERS(points, segments)                                                                  \
+    "\"indexed_vectors_count\":0,\"points_count\":" points ",\"segments_count\":" segments
+#define OK_STATUS "\"status\":\"green\",\"optimizer_status\":\"ok\""
+
+static void test_defaults(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":4,\"distance\":\"Cosine\"}}", "true");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"config\":{\"params\":{\"vectors\":{\"size\":4,\"distance\":\"Cosine\"}," PARAMS "}," HNSW
+        "," OPTIMIZER "," WAL ",\"quantization_config\":null},\"payload_schema\":{},\"update_"
+                              "queue\":{\"length\":0}},\"status\":\"ok\",");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "{\"result\":{" OK_STATUS
+        ",\"indexed_vectors_count\":0,\"points_count\":0,\"segments_count\":");
+    good(t, "PUT", "/collections/none", "{}", "true");
+    has(t, "GET", "/collections/none", NULL, 200, "{\"params\":{\"vectors\":{}," PARAMS "}");
+    good(t, "PUT", "/collections/named",
+         "{\"vectors\":{\"b\":{\"size\":1,\"distance\":\"Dot\"},\"a\":{\"size\":2,\"distance\":"
+         "\"Euclid\"}}}",
+         "true");
+    has(t, "GET", "/collections/named", NULL, 200,
+        "\"vectors\":{\"b\":{\"size\":1,\"distance\":\"Dot\"},\"a\":{\"size\":2,\"distance\":"
+        "\"Euclid\"}},");
+    good(t, "PUT", "/collections/empty-name",
+         "{\"vectors\":{\"\":{\"size\":1,\"distance\":\"Dot\"}}}", "true");
+    has(t, "GET", "/collections/empty-name", NULL, 200,
+        "\"vectors\":{\"\":{\"size\":1,\"distance\":\"Dot\"}},");
+}
+
+#define FULL                                                                                       \
+    "{\"vectors\":{\"size\":4,\"distance\":\"Manhattan\",\"on_disk\":true,\"memory\":\"cold\","    \
+    "\"datatype\":\"float32\","                                                                    \
+    "\"hnsw_config\":{\"m\":24},\"quantization_config\":{\"scalar\":{\"type\":\"int8\",\"always_"  \
+    "ram\":true}}},"                                                                               \
+    "\"shard_number\":2,\"replication_factor\":2,\"write_consistency_factor\":1,\"on_disk_"        \
+    "payload\":false,"                                                                             \
+    "\"payload\":{\"memory\":\"cached\"},\"hnsw_config\":{\"m\":32,\"ef_construct\":200,"          \
+    "\"payload_m\":8,\"unknown\":1},"                                                              \
+    "\"optimizers_config\":{\"indexing_threshold_kb\":20000,\"max_optimization_threads\":"         \
+    "\"auto\",\"deleted_threshold\":0.5},"                                                         \
+    "\"wal_config\":{\"wal_capacity_mb\":1},\"quantization_config\":{\"binary\":{\"encoding\":"    \
+    "\"two_bits\"}},"                                                                              \
+    "\"strict_mode_config\":{\"enabled\":true,\"max_query_limit\":10},\"metadata\":{\"owner\":"    \
+    "\"me\",\"deep\":{\"n\":[1,null]}},"                                                           \
+    "\"sparse_vectors\":{},\"anything\":[1,2,3]}"
+
+#define FULL_SHOWN                                                                                 \
+    "\"config\":{\"params\":{\"vectors\":{\"size\":4,\"distance\":\"Manhattan\",\"hnsw_config\":{" \
+    "\"m\":24},"                                                                                   \
+    "\"quantization_config\":{\"scalar\":{\"type\":\"int8\",\"always_ram\":true}},\"on_disk\":"    \
+    "true,\"memory\":\"cold\","                                                                    \
+    "\"datatype\":\"float32\"},\"shard_number\":2,\"replication_factor\":2,\"write_consistency_"   \
+    "factor\":1,"                                                                                  \
+    "\"on_disk_payload\":false,\"payload\":{\"memory\":\"cached\"}},"                              \
+    "\"hnsw_config\":{\"m\":32,\"ef_construct\":200,\"full_scan_threshold\":10000,\"max_indexing_" \
+    "threads\":0,"                                                                                 \
+    "\"on_disk\":false,\"payload_m\":8},"                                                          \
+    "\"optimizer_config\":{\"deleted_threshold\":0.5,\"vacuum_min_vector_number\":1000,\"default_" \
+    "segment_number\":0,"                                                                          \
+    "\"max_segment_size\":null,\"memmap_threshold\":null,\"indexing_threshold\":20000,\"flush_"    \
+    "interval_sec\":5,"                                                                            \
+    "\"max_optimization_threads\":null},"                                                          \
+    "\"wal_config\":{\"wal_capacity_mb\":1,\"wal_segments_ahead\":0,\"wal_retain_closed\":1},"     \
+    "\"quantization_config\":{\"binary\":{\"encoding\":\"two_bits\"}},"                            \
+    "\"strict_mode_config\":{\"enabled\":true,\"max_query_limit\":10},"                            \
+    "\"metadata\":{\"owner\":\"me\",\"deep\":{\"n\":[1,null]}}}"
+
+static void test_everything_given(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", FULL, "true");
+    has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"warnings\":[{\"message\":\"quantization_config is kept without effect: this version "
+        "searches vectors in full precision\"},"
+        "{\"message\":\"strict_mode_config is kept without effect: this version does not enforce "
+        "it\"}],");
+    rest_reopen(t);
+    has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);
+}
+
+static void test_patch(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", FULL, "true");
+    good(t, "PATCH", "/collections/c", "{}", "true");
+    has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);
+    good(t, "PATCH", "/collections/c?timeout=3",
+         "{\"vectors\":{\"\":{\"hnsw_config\":{\"ef_construct\":77},\"quantization_config\":"
+         "\"Disabled\",\"on_disk\":false}},"
+         "\"optimizers_config\":{\"indexing_threshold\":0,\"max_optimization_threads\":3},"
+         "\"params\":{\"replication_factor\":5,\"read_fan_out_factor\":2},"
+         "\"hnsw_config\":{\"m\":8},\"quantization_config\":\"Disabled\",\"strict_mode_config\":{"
+         "\"enabled\":false},"
+         "\"metadata\":{\"owner\":null,\"new\":1}}",
+         "true");
+    static const char shown[] =
+        "\"config\":{\"params\":{\"vectors\":{\"size\":4,\"distance\":\"Manhattan\",\"hnsw_"
+        "config\":{\"m\":24,\"ef_construct\":77},"
+        "\"on_disk\":false,\"memory\":\"cold\",\"datatype\":\"float32\"},\"shard_number\":2,"
+        "\"replication_factor\":5,\"write_consistency_factor\":1,"
+        "\"read_fan_out_factor\":2,\"on_disk_payload\":false,\"payload\":{\"memory\":\"cached\"}},"
+        "\"hnsw_config\":{\"m\":8,\"ef_construct\":200,\"full_scan_threshold\":10000,\"max_"
+        "indexing_threads\":0,\"on_disk\":false,\"payload_m\":8},"
+        "\"optimizer_config\":{\"deleted_threshold\":0.5,\"vacuum_min_vector_number\":1000,"
+        "\"default_segment_number\":0,\"max_segment_size\":null,"
+        "\"memmap_threshold\":null,\"indexing_threshold\":0,\"flush_interval_sec\":5,\"max_"
+        "optimization_threads\":3},"
+        "\"wal_config\":{\"wal_capacity_mb\":1,\"wal_segments_ahead\":0,\"wal_retain_closed\":1},"
+        "\"quantization_config\":null,"
+        "\"strict_mode_config\":{\"enabled\":false,\"max_query_limit\":10},\"metadata\":{\"deep\":{"
+        "\"n\":[1,null]},\"new\":1}}";
+    has(t, "GET", "/collections/c", NULL, 200, shown);
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"warnings\":[{\"message\":\"m and ef_construct were changed after the collection was "
+        "made: its graphs keep those of its making\"}],");
+    rest_reopen(t);
+    has(t, "GET", "/collections/c", NULL, 200, shown);
+    /* an empty object takes a vector's own settings back */
+    good(t, "PATCH", "/collections/c",
+         "{\"vectors\":{\"\":{\"hnsw_config\":{}}},\"hnsw_config\":{\"m\":24}}", "true");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "{\"size\":4,\"distance\":\"Manhattan\",\"on_disk\":false,");
+    assert_null(strstr(t->r.body, "warnings"));
+}
+
+/* A collection of the typed interface has no kept configuration: it is shown as it is, and can be
+ * patched. */
+static void test_foreign(void **state)
+{
+    struct rest *t = *state;
+    struct qv_err err;
+    const struct qv_vector_config v = {.size = 3, .metric = QV_EUCLID, .m = 20};
+    const struct qv_collection_config config = {.vectors = &v, .n_vectors = 1};
+    assert_int_equal(qv_create_collection(t->db, "c", &config, &err), QV_OK);
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"vectors\":{\"size\":3,\"distance\":\"Euclid\",\"hnsw_config\":{\"m\":20,\"ef_"
+        "construct\":128}}," PARAMS "}," HNSW);
+    assert_null(strstr(t->r.body, "warnings"));
+    good(t, "PATCH", "/collections/c", "{\"metadata\":{\"a\":1}}", "true");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"vectors\":{\"size\":3,\"distance\":\"Euclid\",\"hnsw_config\":{\"m\":20,\"ef_"
+        "construct\":128}}," PARAMS "}," HNSW);
+    assert_null(strstr(t->r.body, "warnings"));
+    assert_non_null(strstr(t->r.body, "\"metadata\":{\"a\":1}"));
+}
+
+static void test_no_graph(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"},\"hnsw_config\":{\"m\":0}}", "true");
+    has(t, "PUT", "/collections/c/points?wait=true",
+        "{\"points\":[{\"id\":1,\"vector\":[1,2]},{\"id\":2,\"vector\":[2,1]}]}", 200, "completed");
+    has(t, "POST", "/collections/c/optimize", NULL, 200, "completed");
+    has(t, "GET", "/collections/c/segments", NULL, 200, "\"index\":\"flat\"");
+    has(t, "POST", "/collections/c/points/query", "{\"query\":[0,1],\"limit\":1}", 200, "\"id\":1");
+}
+
+static void test_payload_indexes(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", "{}", "true");
+    has(t, "PUT", "/collections/c/points?wait=true",
+        "{\"points\":[{\"id\":1,\"vector\":{},\"payload\":{\"city\":\"Oslo\",\"deep\":[{\"n\":1},{"
+        "\"n\":2}]}},"
+        "{\"id\":2,\"vector\":{},\"payload\":{\"city\":null}},{\"id\":3,\"vector\":{},\"payload\":{"
+        "\"city\":[\"a\"],\"deep\":[]}}]}",
+        200, "completed");
+    has(t, "PUT", "/collections/c/index?wait=true",
+        "{\"field_name\":\"city\",\"field_schema\":\"keyword\"}", 200, "\"status\":\"completed\"}");
+    has(t, "PUT", "/collections/c/index",
+        "{\"field_name\":\"deep[].n\",\"field_schema\":{\"type\":\"integer\",\"lookup\":true,"
+        "\"range\":false,\"other\":1}}",
+        200, "\"status\":\"acknowledged\"}");
+    has(t, "PUT", "/collections/c/index",
+        "{\"field_name\":\"text\",\"field_type\":{\"type\":\"text\",\"min_token_len\":2,"
+        "\"stopwords\":\"english\"}}",
+        200, "operation_id");
+    static const char shown[] =
+        "\"payload_schema\":{\"city\":{\"data_type\":\"keyword\",\"points\":2},"
+        "\"deep[].n\":{\"data_type\":\"integer\",\"params\":{\"type\":\"integer\",\"lookup\":true,"
+        "\"range\":false},\"points\":1},"
+        "\"text\":{\"data_type\":\"text\",\"params\":{\"type\":\"text\",\"tokenizer\":\"word\","
+        "\"min_token_len\":2,\"stopwords\":\"english\"},\"points\":0}}";
+    has(t, "GET", "/collections/c", NULL, 200, shown);
+    rest_reopen(t);
+    has(t, "GET", "/collections/c", NULL, 200, shown);
+    has(t, "PUT", "/collections/c/index", "{\"field_name\":\"city\",\"field_schema\":\"text\"}",
+        200, "operation_id");
+    has(t, "DELETE", "/collections/c/index/deep%5B%5D.n?wait=true", NULL, 200, "completed");
+    has(t, "DELETE", "/collections/c/index/nothing", NULL, 200, "acknowledged");
+    has(t, "DELETE", "/collections/c/index/text", NULL, 200, "operation_id");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"payload_schema\":{\"city\":{\"data_type\":\"text\",\"points\":2}}");
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_defaults), T(test_everything_given), T(test_patch),
+        T(test_foreign),  T(test_no_graph),         T(test_payload_indexes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
