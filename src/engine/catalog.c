@@ -47,7 +47,7 @@ qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
 {
     QV_TRY(qv__catalog_writable(db, err));
     QV_TRY(qv__collection_name_check(name, err));
-    struct qv__schema from = *schema;
+    struct qv__schema from = qv__schema_parts(schema);
     const struct qv__segment_policy *d = &db->options.policy;
     struct qv__segment_policy *p = &from.policy;
     p->seal_rows = p->seal_rows ? p->seal_rows : d->seal_rows;
@@ -143,7 +143,7 @@ qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
     QV_TRY(qv__db_collection(db, name, &c, err));
     qv__mutex_lock(&db->ddl);
     struct qv__schema *old = qv__collection_schema(c), *changed = NULL;
-    struct qv__schema from = *old;
+    struct qv__schema from = qv__schema_parts(old);
     if (policy) {
         from.policy = *policy;
     }
@@ -168,7 +168,7 @@ static qv_status change_index(struct qv__db *db, struct qv__str name,
     QV_TRY(qv__db_collection(db, name, &c, err));
     qv__mutex_lock(&db->ddl);
     struct qv__schema *old = qv__collection_schema(c), *changed = NULL;
-    struct qv__schema from = *old;
+    struct qv__schema from = qv__schema_parts(old);
     qv_status st = QV_OK;
     struct qv__payload_index_def *list =
         qv__calloc(db->mem_catalog, old->n_indexes + 1u, sizeof *list);

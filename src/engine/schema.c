@@ -162,6 +162,13 @@ static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
                         "merge_fanin: value %" PRIu32 " invalid, must be from 2 to 64",
                         s->policy.merge_fanin);
     }
+    for (uint32_t i = 0; i < s->n_indexes; i++) {
+        size_t n = s->indexes[i].key.n;
+        if (n == 0 || n > QV__INDEX_KEY_MAX) {
+            return qv__fail(err, QV_EVALIDATION, "field_name: %zu bytes, must be from 1 to %u", n,
+                            QV__INDEX_KEY_MAX);
+        }
+    }
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         QV_TRY(vector_check(s, i, err));
     }

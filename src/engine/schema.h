@@ -18,6 +18,7 @@
 #define QV__VECTORS_MAX         16u  /* named vectors per collection */
 #define QV__SHARDS_MAX          256u
 #define QV__PAYLOAD_INDEXES_MAX 256u
+#define QV__INDEX_KEY_MAX       1024u /* bytes of a payload index's path */
 
 struct qv__vector_def {
     struct qv__str name; /* "" = the default vector */
@@ -63,6 +64,17 @@ struct qv__schema {
  * limit; QV_EUNSUPPORTED for kinds and datatypes the engine does not hold yet. */
 qv_status qv__schema_create(struct qv__mem *mem, const struct qv__schema *from,
                             struct qv__schema **out, struct qv_err *err) QV_MUST_USE;
+/* What a changed copy starts from: all of `s` but its arena and count, borrowed. */
+static inline struct qv__schema qv__schema_parts(const struct qv__schema *s)
+{
+    return (struct qv__schema){.vectors = s->vectors,
+                               .n_vectors = s->n_vectors,
+                               .indexes = s->indexes,
+                               .n_indexes = s->n_indexes,
+                               .shard_number = s->shard_number,
+                               .policy = s->policy,
+                               .config_json = s->config_json};
+}
 struct qv__schema *qv__schema_retain(struct qv__schema *s);
 void qv__schema_release(struct qv__schema *s); /* NULL-safe */
 /* Column number of a vector name, or -1. */
