@@ -1,0 +1,48 @@
+/* common.h: what the files of this folder share: the kinds' tables, and the kernels of a metric.
+ *
+ * What it is: the only place of this layer that knows which kernel serves a metric and which
+ * metrics are similarities. What it is not: for other folders; those see index.h. Threads: any. */
+#ifndef QV_INDEX_COMMON_H
+#define QV_INDEX_COMMON_H
+
+#include "index/index.h"
+
+extern const struct qv__index_ops qv__flat_ops;
+extern const struct qv__index_ops qv__graph_ops;
+
+struct qv__kernels {
+    qv__dist_fn one;
+    qv__dist_many_fn many;
+    qv__dist_gather_fn gather;
+    bool is_similarity; /* larger raw values are nearer */
+};
+
+/* `metric` is one that qv__index_vectors_check let pass. */
+static inline struct qv__kernels qv__kernels_of(const struct qv__simd *simd, uint8_t metric)
+{
+    switch (metric) {
+    case QV__L2:
+        return (struct qv__kernels){simd->l2, simd->l2_many, simd->l2_gather, false};
+    case QV__L1:
+        return (struct qv__kernels){simd->l1, simd->l1_many, simd->l1_gather, false};
+    case QV__COSINE:
+    case QV__DOT:
+    default:
+        return (struct qv__kernels){simd->ip, simd->ip_many, simd->ip_gather, true};
+    }
+}
+
+/* Subtracting from +0 rather than negating leaves no -0, so equal distances have equal bits. A NaN
+ * (damaged vectors only: the engine stores finite ones) becomes the worst distance, so that every
+ * order in this layer stays total. */
+static inline float qv__kernels_dist(bool is_similarity, float raw)
+{
+    float d = is_similarity ? 0.0f - raw : raw;
+    return d == d ? d : __builtin_inff();
+}
+
+/* QV_EUNSUPPORTED naming the datatype or metric that no index of this layer serves yet; QV_EINVAL
+ * for a run that cannot be one. */
+qv_status qv__index_vectors_check(const struct qv__vectors *v, struct qv_err *err) QV_MUST_USE;
+
+#endif

@@ -1,0 +1,135 @@
+/* graph_build.c: a complete graph over a known number of vectors.
+ *
+ * Points are linked batch by batch (graph_link.c) in an order shuffled by the seed, so that data
+ * sorted by cluster or by time gives as good a graph as any other. The first of that order is the
+ * root. All rows are one block with the saved form's header in front, so saving the base copies
+ * nothing; the spanning tree is dropped at the end, since a built graph takes no more nodes.
+ *
+ * Merging builds over the union in the same way, ordinals being those of the new run; the sources'
+ * links are not used yet. */
+#include "index/graph_link.h"
+
+#include "base/rng.h"
+
+#define HUGE_BYTES ((size_t)2 << 20)
+
+/* The base in one block: header, then n empty records. */
+static bool base_alloc(struct qv__graph *g, uint32_t n)
+{
+    uint32_t stride = qv__graph_base_stride(g->m);
+    size_t n_bytes = QV__GRAPH_PART_HEADER_BYTES + (size_t)n * stride;
+    if (!qv__rows_init(g, &g->base, 1, 31, n, stride)) {
+        return false;
+    }
+    g->base_block =
+        qv__graph_mem(g, n_bytes >= 2 * HUGE_BYTES ? HUGE_BYTES : QV__GRAPH_ALIGN, n_bytes);
+    if (!g->base_block) {
+        return false;
+    }
+    memset(g->base_block, 0xff, n_bytes);
+    g->base.chunks[0] = g->base_block + QV__GRAPH_PART_HEADER_BYTES;
+    g->base.n_chunks = 1;
+    return true;
+}
+
+/* All layers the drawn levels need, at their exact size, with ord as the root of each. */
+static bool layers_alloc(struct qv__graph *g, uint32_t n, uint32_t root)
+{
+    uint32_t n_at[QV__GRAPH_LAYERS_MAX] = {0};
+    for (uint32_t ord = 0; ord < n; ord++) {
+        n_at[ord == root ? 0 : qv__graph_level(g, ord)]++;
+    }
+    for (uint32_t layer = QV__GRAPH_LAYERS_MAX - 1; layer > 1; layer--) {
+        n_at[layer - 1] += n_at[layer];
+    }
+    for (uint32_t layer = 1; layer < QV__GRAPH_LAYERS_MAX && n_at[layer]; layer++) {
+        if (!qv__graph_layer_add(g, layer, n_at[layer] + 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void shuffle(uint32_t *order, uint32_t n, uint64_t seed)
+{
+    struct qv__rng rng;
+    qv__rng_seed(&rng, seed);
+    for (uint32_t i = 0; i < n; i++) {
+        order[i] = i;
+    }
+    for (uint32_t i = n; i > 1; i--) {
+        uint32_t j = (uint32_t)qv__rng_below(&rng, i);
+        uint32_t swap = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = swap;
+    }
+}
+
+/* Small at first, then a share of what is linked: large batches keep many threads busy. */
+static uint32_t batch_size(uint32_t n_linked, uint32_t n_left)
+{
+    uint32_t n = QV_MAX(n_linked / QV__GRAPH_BATCH_SHARE, (uint32_t)QV__GRAPH_CLIQUE);
+    return QV_MIN(QV_MIN(n, (uint32_t)QV__GRAPH_BATCH_MAX), n_left);
+}
+
+static qv_status link_all(struct qv__graph *g, const struct qv__index_env *env,
+                          const uint32_t *order, uint32_t n, struct qv_err *err)
+{
+    struct qv__graph_batch batch;
+    QV_TRY(qv__batch_open(&batch, g, env, batch_size(n, n), err));
+    /* The root alone first: the layers hang on it. */
+    qv_status st = qv__batch_run(&batch, order, 1, n, err);
+    if (st == QV_OK && !layers_alloc(g, n, g->root)) {
+        st = qv__fail(err, QV_ENOMEM, "graph: no memory for the upper layers");
+    }
+    for (uint32_t done = 1; st == QV_OK && done < n;) {
+        uint32_t n_batch = batch_size(done, n - done);
+        st = qv__env_cancelled(env) ? qv__fail(err, QV_ECANCELLED, "graph: build cancelled")
+                                    : qv__batch_run(&batch, order + done, n_batch, n, err);
+        done += n_batch;
+        if (st == QV_OK && env->progress) {
+            env->progress(env->progress_ctx, done, n);
+        }
+    }
+    qv__batch_close(&batch);
+    return st;
+}
+
+qv_status qv__graph_build(const struct qv__index_params *params, const struct qv__index_env *env,
+                          const struct qv__vectors *vectors, uint32_t n, struct qv__index **out,
+                          struct qv_err *err)
+{
+    struct qv__graph *g;
+    QV_TRY(qv__graph_alloc(params, env, vectors, n, &g, err));
+    uint32_t *order = NULL;
+    qv_status st = QV_OK;
+    if (!base_alloc(g, n) || !qv__rows_init(g, &g->tree, 1, 31, n, sizeof(struct qv__graph_tree)) ||
+        !(order = qv__calloc(env->mem, n, sizeof *order))) {
+        st = qv__fail(err, QV_ENOMEM, "graph: no memory to build over %" PRIu32 " vectors", n);
+    } else if (n) {
+        shuffle(order, n, params->seed);
+        st = link_all(g, env, order, n, err);
+    }
+    qv__free(order);
+    if (st != QV_OK) {
+        qv__graph_free(&g->index);
+        return st;
+    }
+    qv__rows_free(g, &g->tree);
+    qv__scratch_drop(g);
+    qv__graph_base_header(g, g->base_block, n);
+    atomic_store_explicit(&g->index.n_indexed, n, memory_order_release);
+    *out = &g->index;
+    return QV_OK;
+}
+
+qv_status qv__graph_merge(const struct qv__index_params *params, const struct qv__index_env *env,
+                          const struct qv__vectors *vectors, uint32_t n,
+                          struct qv__index *const *sources, const uint32_t *const *remaps,
+                          size_t n_sources, struct qv__index **out, struct qv_err *err)
+{
+    (void)sources;
+    (void)remaps;
+    (void)n_sources;
+    return qv__graph_build(params, env, vectors, n, out, err);
+}

@@ -1,0 +1,279 @@
+/* graph_file.c: the saved form of a graph, and opening it in place.
+ *
+ * Three parts, laid out in docs/internals/GRAPH.md: META (parameters and counts), BASE (64-byte
+ * header, then the base records exactly as in memory), UPPER (header, then the records of layer 1,
+ * 2, ...). All integers are little endian. A built graph's base is handed to the sink as it is; a
+ * growing one's chunks and all upper layers are copied together first.
+ *
+ * Opening believes nothing: sizes are computed from the counts in 64 bits and compared with the
+ * parts, then graph_check.c reads every link. Checksums are the store's. An opened graph borrows
+ * the parts, allocates only tables, and refuses inserts by having no room. Save and insert exclude
+ * each other. */
+#include "index/graph.h"
+
+#define META_MAGIC  UINT32_C(0x4d475651) /* "QVGM" */
+#define BASE_MAGIC  UINT32_C(0x42475651) /* "QVGB" */
+#define UPPER_MAGIC UINT32_C(0x55475651) /* "QVGU" */
+
+enum { VERSION = 1, META_BYTES = 64, HEADER_BYTES = QV__GRAPH_PART_HEADER_BYTES };
+
+/* ---- save ---- */
+
+static void header_fill(uint8_t *header, uint32_t magic, uint32_t n_rows, uint32_t stride_bytes)
+{
+    memset(header, 0, HEADER_BYTES);
+    qv__store_u32(header, magic);
+    qv__store_u32(header + 4, VERSION);
+    qv__store_u32(header + 8, n_rows);
+    qv__store_u32(header + 12, stride_bytes);
+}
+
+void qv__graph_base_header(const struct qv__graph *g, uint8_t *header, uint32_t n)
+{
+    header_fill(header, BASE_MAGIC, n, g->base.stride_bytes);
+}
+
+static uint32_t upper_layers(const struct qv__graph *g)
+{
+    uint32_t n_layers = qv__graph_layers(g);
+    return n_layers ? n_layers - 1 : 0;
+}
+
+static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__index_sink *sink,
+                           struct qv_err *err)
+{
+    uint8_t meta[META_BYTES + 4 * (QV__GRAPH_LAYERS_MAX - 1)] = {0};
+    const struct qv__index *x = &g->index;
+    uint32_t n_upper = upper_layers(g);
+    qv__store_u32(meta, META_MAGIC);
+    qv__store_u32(meta + 4, VERSION);
+    qv__store_u32(meta + 8, n);
+    qv__store_u32(meta + 12, x->vectors.dim);
+    meta[16] = x->vectors.datatype;
+    meta[17] = x->vectors.metric;
+    qv__store_u32(meta + 20, g->m);
+    qv__store_u32(meta + 24, x->params.ef_construct);
+    qv__store_u32(meta + 28, n ? g->root : 0);
+    qv__store_u64(meta + 32, x->params.seed);
+    qv__store_u64(meta + 40, atomic_load_explicit(&((struct qv__graph *)(uintptr_t)g)->n_links,
+                                                  memory_order_relaxed));
+    qv__store_u32(meta + 48, n_upper);
+    for (uint32_t i = 0; i < n_upper; i++) {
+        qv__store_u32(meta + META_BYTES + 4 * i, g->upper[i].n);
+    }
+    return sink->part(sink, QV__GRAPH_PART_META, meta, META_BYTES + 4 * n_upper, err);
+}
+
+/* Copy rows [0, n) chunk by chunk. */
+static uint8_t *rows_copy(uint8_t *to, const struct qv__rows *r, uint32_t n)
+{
+    for (uint32_t i = 0; i < n;) {
+        uint32_t run = QV_MIN(n - i, r->n_chunk_rows);
+        memcpy(to, qv__rows_at(r, i), (size_t)run * r->stride_bytes);
+        to += (size_t)run * r->stride_bytes;
+        i += run;
+    }
+    return to;
+}
+
+static qv_status save_base(const struct qv__graph *g, uint32_t n, struct qv__index_sink *sink,
+                           struct qv_err *err)
+{
+    size_t n_bytes = HEADER_BYTES + (size_t)n * g->base.stride_bytes;
+    if (g->base_block) {
+        return sink->part(sink, QV__GRAPH_PART_BASE, g->base_block, n_bytes, err);
+    }
+    uint8_t *copy = qv__alloc(g->index.mem, n_bytes);
+    if (!copy) {
+        return qv__fail(err, QV_ENOMEM, "graph: no memory to save %zu bytes of links", n_bytes);
+    }
+    qv__graph_base_header(g, copy, n);
+    rows_copy(copy + HEADER_BYTES, &g->base, n);
+    qv_status st = sink->part(sink, QV__GRAPH_PART_BASE, copy, n_bytes, err);
+    qv__free(copy);
+    return st;
+}
+
+static qv_status save_upper(const struct qv__graph *g, struct qv__index_sink *sink,
+                            struct qv_err *err)
+{
+    uint32_t n_upper = upper_layers(g);
+    uint32_t stride = qv__graph_upper_stride(g->m);
+    uint64_t n_rows = 0;
+    for (uint32_t i = 0; i < n_upper; i++) {
+        n_rows += g->upper[i].n;
+    }
+    size_t n_bytes = HEADER_BYTES + (size_t)n_rows * stride;
+    uint8_t *copy = n_rows <= UINT32_MAX ? qv__alloc(g->index.mem, n_bytes) : NULL;
+    if (!copy) {
+        return qv__fail(err, QV_ENOMEM, "graph: no memory to save %zu bytes of links", n_bytes);
+    }
+    header_fill(copy, UPPER_MAGIC, (uint32_t)n_rows, stride);
+    uint8_t *to = copy + HEADER_BYTES;
+    for (uint32_t i = 0; i < n_upper; i++) {
+        to = rows_copy(to, &g->upper[i].rows, g->upper[i].n);
+    }
+    qv_status st = sink->part(sink, QV__GRAPH_PART_UPPER, copy, n_bytes, err);
+    qv__free(copy);
+    return st;
+}
+
+qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink, struct qv_err *err)
+{
+    const struct qv__graph *g = qv__graph_of_const(x);
+    uint32_t n = qv__index_count(x);
+    QV_TRY(save_meta(g, n, sink, err));
+    QV_TRY(save_base(g, n, sink, err));
+    return save_upper(g, sink, err);
+}
+
+/* ---- open ---- */
+
+struct meta {
+    uint32_t n, dim, m, ef_construct, root, n_upper;
+    uint8_t datatype, metric;
+    uint64_t seed, n_links;
+    uint32_t n_slots[QV__GRAPH_LAYERS_MAX - 1];
+};
+
+static qv_status damaged(struct qv_err *err, const char *what)
+{
+    return qv__fail(err, QV_ECORRUPT, "saved graph: %s", what);
+}
+
+static qv_status meta_read(struct qv__bytes part, struct meta *m, struct qv_err *err)
+{
+    if (part.n < META_BYTES || qv__load_u32(part.p) != META_MAGIC) {
+        return damaged(err, "no meta part");
+    }
+    if (qv__load_u32(part.p + 4) != VERSION) {
+        return qv__fail(err, QV_EVERSION, "saved graph: format %" PRIu32 ", this is %d",
+                        qv__load_u32(part.p + 4), VERSION);
+    }
+    m->n = qv__load_u32(part.p + 8);
+    m->dim = qv__load_u32(part.p + 12);
+    m->datatype = part.p[16];
+    m->metric = part.p[17];
+    m->m = qv__load_u32(part.p + 20);
+    m->ef_construct = qv__load_u32(part.p + 24);
+    m->root = qv__load_u32(part.p + 28);
+    m->seed = qv__load_u64(part.p + 32);
+    m->n_links = qv__load_u64(part.p + 40);
+    m->n_upper = qv__load_u32(part.p + 48);
+    if (part.p[18] || part.p[19] || qv__load_u32(part.p + 52) || qv__load_u64(part.p + 56)) {
+        return damaged(err, "reserved bytes are set");
+    }
+    if (m->n_upper >= QV__GRAPH_LAYERS_MAX || part.n != META_BYTES + 4 * (size_t)m->n_upper ||
+        (m->n == 0 && m->n_upper != 0)) {
+        return damaged(err, "impossible number of layers");
+    }
+    for (uint32_t i = 0; i < m->n_upper; i++) {
+        m->n_slots[i] = qv__load_u32(part.p + META_BYTES + 4 * i);
+        if (m->n_slots[i] == 0 || m->n_slots[i] > m->n) {
+            return damaged(err, "impossible size of a layer");
+        }
+    }
+    return QV_OK;
+}
+
+/* A header of `magic` followed by exactly n_rows rows, aligned for its words. */
+static qv_status part_check(struct qv__bytes part, uint32_t magic, uint64_t n_rows,
+                            uint32_t stride_bytes, struct qv_err *err)
+{
+    if ((uintptr_t)part.p % alignof(uint32_t) != 0) {
+        return qv__fail(err, QV_EINVAL, "saved graph: a part is not aligned to 4 bytes");
+    }
+    if (part.n < HEADER_BYTES || qv__load_u32(part.p) != magic ||
+        qv__load_u32(part.p + 4) != VERSION || qv__load_u32(part.p + 8) != n_rows ||
+        qv__load_u32(part.p + 12) != stride_bytes ||
+        part.n - HEADER_BYTES != n_rows * stride_bytes) {
+        return damaged(err, "a part's header or size does not fit");
+    }
+    for (size_t i = 16; i < HEADER_BYTES; i++) {
+        if (part.p[i]) {
+            return damaged(err, "reserved bytes are set");
+        }
+    }
+    return QV_OK;
+}
+
+/* One borrowed chunk of n rows. */
+static bool rows_borrow(struct qv__graph *g, struct qv__rows *r, const uint8_t *bytes, uint32_t n,
+                        uint32_t stride_bytes)
+{
+    if (!qv__rows_init(g, r, 1, 31, n, stride_bytes)) {
+        return false;
+    }
+    r->chunks[0] = (uint8_t *)(uintptr_t)bytes; /* never written: a view has no room to insert */
+    r->n_chunks = 1;
+    return true;
+}
+
+static qv_status view_fill(struct qv__graph *g, const struct meta *m,
+                           const struct qv__index_parts *parts, struct qv_err *err)
+{
+    const struct qv__bytes *base = &parts->part[QV__GRAPH_PART_BASE];
+    const struct qv__bytes *upper = &parts->part[QV__GRAPH_PART_UPPER];
+    uint32_t stride = qv__graph_upper_stride(m->m);
+    uint64_t n_rows = 0;
+    for (uint32_t i = 0; i < m->n_upper; i++) {
+        n_rows += m->n_slots[i];
+    }
+    QV_TRY(part_check(*base, BASE_MAGIC, m->n, qv__graph_base_stride(m->m), err));
+    QV_TRY(part_check(*upper, UPPER_MAGIC, n_rows, stride, err));
+    bool is_ok =
+        rows_borrow(g, &g->base, base->p + HEADER_BYTES, m->n, qv__graph_base_stride(m->m));
+    const uint8_t *at = upper->p + HEADER_BYTES;
+    for (uint32_t i = 0; is_ok && i < m->n_upper; i++) {
+        is_ok = rows_borrow(g, &g->upper[i].rows, at, m->n_slots[i], stride);
+        g->upper[i].n = m->n_slots[i];
+        at += (size_t)m->n_slots[i] * stride;
+    }
+    if (!is_ok) {
+        return qv__fail(err, QV_ENOMEM, "saved graph: out of memory");
+    }
+    g->root = m->root;
+    g->mapped_bytes = parts->part[QV__GRAPH_PART_META].n + base->n + upper->n;
+    atomic_store_explicit(&g->n_layers, m->n ? m->n_upper + 1 : 0, memory_order_release);
+    uint64_t n_links;
+    QV_TRY(qv__graph_check_links(g, m->n, &n_links, err));
+    if (n_links != m->n_links) {
+        return damaged(err, "the number of links does not fit");
+    }
+    atomic_store_explicit(&g->n_links, n_links, memory_order_relaxed);
+    return QV_OK;
+}
+
+qv_status qv__graph_open(const struct qv__index_params *params, const struct qv__index_env *env,
+                         const struct qv__vectors *vectors, uint32_t n,
+                         const struct qv__index_parts *parts, struct qv__index **out,
+                         struct qv_err *err)
+{
+    struct meta m = {0};
+    QV_TRY(meta_read(parts->part[QV__GRAPH_PART_META], &m, err));
+    if (m.n != n || m.dim != vectors->dim || m.datatype != vectors->datatype ||
+        m.metric != vectors->metric) {
+        return qv__fail(err, QV_ECORRUPT,
+                        "saved graph: made for %" PRIu32 " vectors of %" PRIu32
+                        " dimensions or another type or metric; found %" PRIu32 " of %" PRIu32,
+                        m.n, m.dim, n, vectors->dim);
+    }
+    /* The file's own parameters count: a collection's may have changed since. */
+    struct qv__index_params saved = {
+        .kind = QV__INDEX_GRAPH, .m = m.m, .ef_construct = m.ef_construct, .seed = m.seed};
+    (void)params;
+    if (qv__index_params_check(&saved, NULL) != QV_OK) {
+        return damaged(err, "parameters outside their limits");
+    }
+    struct qv__graph *g;
+    QV_TRY(qv__graph_alloc(&saved, env, vectors, n, &g, err));
+    g->is_view = true;
+    qv_status st = view_fill(g, &m, parts, err);
+    if (st != QV_OK) {
+        qv__graph_free(&g->index);
+        return st;
+    }
+    atomic_store_explicit(&g->index.n_indexed, n, memory_order_release);
+    *out = &g->index;
+    return QV_OK;
+}

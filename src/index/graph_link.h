@@ -1,0 +1,94 @@
+/* graph_link.h: linking a batch of new nodes into a graph; what build and insert are made of.
+ *
+ * What it is: graph_link.c (one batch, in phases) and graph_prune.c (which links a node keeps).
+ * What it is not: aware of where the order of insertion comes from.
+ * Threads: one batch at a time per graph; searches may run beside it. */
+#ifndef QV_INDEX_GRAPH_LINK_H
+#define QV_INDEX_GRAPH_LINK_H
+
+#include "index/graph_walk.h"
+
+enum {
+    /* Points of a batch that are compared with each other, since a search does not find them. 128
+     * distances out of nearby memory are a few per cent of a point's search. */
+    QV__GRAPH_CLIQUE = 128,
+    /* Points per batch. More than a clique is for points in random order, and while a batch is a
+     * small share of the graph: what it misses of itself is then no more than 1 /
+     * QV__GRAPH_BATCH_SHARE. */
+    QV__GRAPH_BATCH_MAX = 4096,
+    QV__GRAPH_BATCH_SHARE = 64,
+};
+
+/* One node to link on one layer. */
+struct qv__graph_item {
+    uint32_t point; /* index in the batch */
+    uint32_t layer;
+    uint32_t node;
+    uint32_t n_picked; /* neighbours picked, in the batch's `picked` */
+};
+
+/* Memory of one thread. */
+struct qv__graph_worker {
+    struct qv__graph_scratch *scratch;
+    uint64_t *keys;     /* candidates of a target's selection: 2m and the batch */
+    uint64_t *sources;  /* new links of one target */
+    uint64_t *kept;     /* room for 2m */
+    uint64_t *pruned;   /* room for 2m */
+    const float **rows; /* vectors of `kept` */
+};
+
+struct qv__graph_batch {
+    struct qv__graph *g;
+    const struct qv__index_env *env;
+    unsigned threads;
+    uint32_t n_nodes; /* ordinals of this and earlier batches are below */
+
+    uint32_t n; /* points */
+    uint32_t *ords;
+    const float **rows;
+    uint32_t *first_upper; /* items of a point above the base: [p, p + 1) */
+
+    struct qv__graph_item *items; /* one per point on the base, then those above */
+    uint32_t n_items, cap_items;
+    uint32_t n_pending[QV__GRAPH_LAYERS_MAX]; /* new slots per layer */
+    uint64_t *picked;                         /* m per item, nearest first */
+
+    uint64_t *edges, *edges_sorted; /* layer, target, index of the source: see graph_link.c */
+    uint64_t *sources;              /* key of the source as seen from the target */
+    uint32_t n_edges, cap_edges;
+    uint32_t *groups; /* first edge of each target, and the end */
+    uint32_t n_groups;
+
+    _Atomic int status; /* of the parallel phase */
+    struct qv__graph_worker *workers;
+};
+
+/* Memory for batches of up to n_points_max. On failure nothing is held. `env` is borrowed until
+ * close. */
+qv_status qv__batch_open(struct qv__graph_batch *b, struct qv__graph *g,
+                         const struct qv__index_env *env, uint32_t n_points_max,
+                         struct qv_err *err) QV_MUST_USE;
+void qv__batch_close(struct qv__graph_batch *b);
+/* Link ords[0..n): all of them, or none and an error (QV_ENOMEM, QV_ECANCELLED). The first ordinal
+ * ever becomes the root. n <= n_points_max; every ordinal so far is below n_nodes. */
+qv_status qv__batch_run(struct qv__graph_batch *b, const uint32_t *ords, uint32_t n,
+                        uint32_t n_nodes, struct qv_err *err) QV_MUST_USE;
+/* True once the caller of the build or insert wants to stop. */
+static inline bool qv__env_cancelled(const struct qv__index_env *env)
+{
+    return env->cancel && atomic_load_explicit(env->cancel, memory_order_relaxed);
+}
+
+/* graph_prune.c */
+
+/* Pick at most m neighbours for a new node out of w->scratch's sorted beam; into out, nearest
+ * first. */
+uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                       uint64_t *out);
+/* Add links target -> source for n sources (keys as seen from the target) and prune to what the
+ * record holds. Returns the change in the number of links. Never fails: w->keys has room for the
+ * record and the sources. */
+int64_t qv__prune_target(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                         uint32_t target, const uint64_t *sources, uint32_t n);
+
+#endif

@@ -1,0 +1,225 @@
+/* graph_prune.c: which neighbours a node keeps.
+ *
+ * The heuristic of HNSW (algorithm 4 of Malkov and Yashunin): candidates from near to far; one is
+ * dropped when a neighbour kept before is nearer to it than the node itself is, since the walk gets
+ * there through that neighbour. What is ours:
+ * (1) A candidate equal to a kept neighbour, element by element, is dropped too. The published rule
+ * keeps it (nothing is strictly nearer), so points that occur often link to nothing but their twins
+ * and become an island. (2) A new node that kept less than half its m takes the nearest dropped
+ * ones up to that. (3) Links of the spanning tree (graph_link.c) are kept whatever the heuristic
+ * says. (4) A node that gets several new links at once is pruned once. (5) Links that stay keep
+ * their place in the record, so that a search that reads it meanwhile misses none of them. */
+#include "index/graph_link.h"
+
+enum { CHECK_ROWS = 4 }; /* kept neighbours compared at a time before looking for an early end */
+
+/* A selection under way. */
+struct selection {
+    const struct qv__graph *g;
+    struct qv__graph_worker *w;
+    uint32_t layer;
+    uint32_t n_kept, n_pruned;
+};
+
+static const float *key_vector(const struct selection *s, uint64_t key)
+{
+    return qv__graph_vector(s->g, qv__graph_ord(s->g, s->layer, qv__key_node(key)));
+}
+
+static bool is_redundant(const struct selection *s, uint64_t key, const float *row)
+{
+    const struct qv__graph *g = s->g;
+    uint32_t dim = g->index.vectors.dim;
+    float dist = qv__key_dist(key);
+    /* Equal vectors have equal distances to the node, so they are next to each other. */
+    for (uint32_t i = s->n_kept; i > 0 && s->w->kept[i - 1] >> 32 == key >> 32; i--) {
+        if (memcmp(row, s->w->rows[i - 1], dim * sizeof *row) == 0) {
+            return true;
+        }
+    }
+    float raw[CHECK_ROWS];
+    for (uint32_t i = 0; i < s->n_kept; i += CHECK_ROWS) {
+        uint32_t n = QV_MIN(s->n_kept - i, (uint32_t)CHECK_ROWS);
+        g->kernels.gather(row, s->w->rows + i, n, dim, raw);
+        for (uint32_t j = 0; j < n; j++) {
+            if (qv__kernels_dist(g->kernels.is_similarity, raw[j]) < dist) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void keep(struct selection *s, uint64_t key, const float *row)
+{
+    s->w->rows[s->n_kept] = row;
+    s->w->kept[s->n_kept++] = key;
+}
+
+uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                       uint64_t *out)
+{
+    struct selection s = {.g = g, .w = w, .layer = layer};
+    uint32_t n_fill = QV_MAX(g->m / 2, 1u);
+    for (uint32_t i = 0; i < w->scratch->n_best && s.n_kept < g->m; i++) {
+        uint64_t key = w->scratch->best[i] & ~UINT64_C(1);
+        const float *row = key_vector(&s, key);
+        if (!is_redundant(&s, key, row)) {
+            keep(&s, key, row);
+        } else if (s.n_pruned < n_fill) {
+            w->pruned[s.n_pruned++] = key;
+        }
+    }
+    for (uint32_t i = 0; i < s.n_pruned && s.n_kept < n_fill; i++) {
+        w->kept[s.n_kept++] = w->pruned[i];
+    }
+    memcpy(out, w->kept, s.n_kept * sizeof *out);
+    return s.n_kept;
+}
+
+static void sort_keys(uint64_t *keys, uint32_t n)
+{
+    if (n > 64) {
+        for (uint32_t i = 1; i < n;) {
+            qv__heap_push(keys, &i, keys[i]);
+        }
+        while (n > 1) {
+            uint64_t largest = keys[0];
+            qv__heap_pop(keys, &n);
+            keys[n] = largest;
+        }
+        return;
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        uint64_t key = keys[i];
+        uint32_t at = i;
+        for (; at > 0 && keys[at - 1] > key; at--) {
+            keys[at] = keys[at - 1];
+        }
+        keys[at] = key;
+    }
+}
+
+static bool is_tree_link(const struct qv__graph *g, uint32_t layer, uint32_t from, uint32_t to)
+{
+    return layer == 0 && qv__graph_tree_at(g, to)->parent == from;
+}
+
+/* Reduce w->keys[0..n), sorted, to at most cap in w->kept. */
+static uint32_t prune_full(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                           uint32_t target, uint32_t n, uint32_t cap)
+{
+    struct selection s = {.g = g, .w = w, .layer = layer};
+    uint32_t n_free = cap;
+    for (uint32_t i = 0; i < n; i++) {
+        n_free -= is_tree_link(g, layer, target, qv__key_node(w->keys[i]));
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t key = w->keys[i];
+        const float *row = key_vector(&s, key);
+        if (is_tree_link(g, layer, target, qv__key_node(key))) {
+            keep(&s, key, row);
+        } else if (n_free && !is_redundant(&s, key, row)) {
+            keep(&s, key, row);
+            n_free--;
+        }
+    }
+    return s.n_kept;
+}
+
+/* Distances from the target to its present links, as keys. */
+static void measure_links(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                          uint32_t target, const uint32_t *links, uint32_t n)
+{
+    const float *rows[QV__GRAPH_BLOCK];
+    float raw[QV__GRAPH_BLOCK];
+    const float *query = qv__graph_vector(g, qv__graph_ord(g, layer, target));
+    for (uint32_t i = 0; i < n; i += QV__GRAPH_BLOCK) {
+        uint32_t n_block = QV_MIN(n - i, (uint32_t)QV__GRAPH_BLOCK);
+        for (uint32_t j = 0; j < n_block; j++) {
+            rows[j] = qv__graph_vector(g, qv__graph_ord(g, layer, links[i + j]));
+        }
+        g->kernels.gather(query, rows, n_block, g->index.vectors.dim, raw);
+        for (uint32_t j = 0; j < n_block; j++) {
+            float dist = qv__kernels_dist(g->kernels.is_similarity, raw[j]);
+            w->keys[i + j] = qv__key(dist, links[i + j]);
+        }
+    }
+}
+
+/* Write kept[0..n) over the record's n_old links; those in both stay where they are. */
+static void rewrite(struct qv__graph_worker *w, uint32_t *links, uint32_t n_old, uint32_t n)
+{
+    struct qv__graph_scratch *s = w->scratch;
+    qv__scratch_epoch(s);
+    for (uint32_t i = 0; i < n; i++) {
+        s->stamps[qv__key_node(w->kept[i])] = s->epoch;
+    }
+    for (uint32_t i = 0; i < n_old; i++) { /* unmark what is there already */
+        uint16_t *stamp = &s->stamps[links[i]];
+        bool stays = *stamp == s->epoch;
+        *stamp = 0;
+        w->pruned[i] = stays;
+    }
+    uint32_t next = 0;
+    uint32_t n_links = n_old;
+    for (uint32_t i = 0; i < n_links;) {
+        if (w->pruned[i]) {
+            i++;
+            continue;
+        }
+        while (next < n && s->stamps[qv__key_node(w->kept[next])] != s->epoch) {
+            next++;
+        }
+        if (next < n) {
+            qv__graph_link_store(links + i, qv__key_node(w->kept[next++]));
+            i++;
+        } else { /* nothing new left: the last link moves into the hole */
+            n_links--;
+            if (i < n_links) {
+                qv__graph_link_store(links + i, links[n_links]);
+                w->pruned[i] = w->pruned[n_links];
+            }
+            qv__graph_link_store(links + n_links, QV__GRAPH_EMPTY);
+        }
+    }
+    for (; next < n; next++) {
+        if (s->stamps[qv__key_node(w->kept[next])] == s->epoch) {
+            qv__graph_link_store(links + n_links++, qv__key_node(w->kept[next]));
+        }
+    }
+}
+
+int64_t qv__prune_target(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                         uint32_t target, const uint64_t *sources, uint32_t n)
+{
+    uint32_t cap = qv__graph_cap(g, layer);
+    uint32_t *links = qv__graph_links(g, layer, target);
+    uint32_t n_old = 0;
+    while (n_old < cap && links[n_old] != QV__GRAPH_EMPTY) {
+        n_old++;
+    }
+    /* Two nodes of one batch may have picked each other. */
+    uint32_t n_new = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t node = qv__key_node(sources[i]);
+        uint32_t at = 0;
+        while (at < n_old && links[at] != node) {
+            at++;
+        }
+        if (at == n_old) {
+            w->keys[n_old + n_new++] = sources[i];
+        }
+    }
+    if (n_old + n_new <= cap) {
+        for (uint32_t i = 0; i < n_new; i++) {
+            qv__graph_link_store(links + n_old + i, qv__key_node(w->keys[n_old + i]));
+        }
+        return n_new;
+    }
+    measure_links(g, w, layer, target, links, n_old);
+    sort_keys(w->keys, n_old + n_new);
+    uint32_t n_kept = prune_full(g, w, layer, target, n_old + n_new, cap);
+    rewrite(w, links, n_old, n_kept);
+    return (int64_t)n_kept - (int64_t)n_old;
+}

@@ -1,0 +1,159 @@
+/* graph_scratch.c: memory of one walk, and the beam's two forms.
+ *
+ * Scratches hang off the graph in a list under a leaf lock that is held for two pointer moves, so
+ * there is no thread-local or global state and an idle index keeps only as many as ever ran at
+ * once. They only grow: a walk at full speed allocates nothing.
+ *
+ * Visited nodes are stamped with a 16-bit epoch: starting a walk costs an increment, and only every
+ * 65,535th walk clears the array. */
+#include "index/graph_walk.h"
+
+struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
+{
+    qv__mutex_lock(&g->lock);
+    struct qv__graph_scratch *s = g->scratch;
+    if (s) {
+        g->scratch = s->next;
+    }
+    qv__mutex_unlock(&g->lock);
+    if (!s && (s = qv__graph_mem(g, 0, sizeof *s))) {
+        *s = (struct qv__graph_scratch){0};
+    }
+    return s;
+}
+
+void qv__scratch_give(struct qv__graph *g, struct qv__graph_scratch *s)
+{
+    if (!s) {
+        return;
+    }
+    qv__mutex_lock(&g->lock);
+    s->next = g->scratch;
+    g->scratch = s;
+    qv__mutex_unlock(&g->lock);
+}
+
+void qv__scratch_drop(struct qv__graph *g)
+{
+    struct qv__graph_scratch *s;
+    while ((s = g->scratch)) {
+        g->scratch = s->next;
+        qv__graph_mem_free(g, s->stamps, s->n_stamps * sizeof *s->stamps);
+        qv__graph_mem_free(g, s->best, s->cap_best * sizeof *s->best);
+        qv__graph_mem_free(g, s->cand, s->cap_cand * sizeof *s->cand);
+        qv__graph_mem_free(g, s, sizeof *s);
+    }
+}
+
+/* Grow an array of keys to at least `n`, by half at least. The contents are kept. */
+static bool keys_reserve(struct qv__graph *g, uint64_t **keys, uint32_t n_used, uint32_t *cap,
+                         uint32_t n)
+{
+    if (n <= *cap) {
+        return true;
+    }
+    uint32_t grown = QV_MAX(QV_MAX(n, *cap + *cap / 2), 256u);
+    uint64_t *fresh = qv__graph_mem(g, QV__GRAPH_ALIGN, grown * sizeof *fresh);
+    if (!fresh) {
+        return false;
+    }
+    if (n_used) {
+        memcpy(fresh, *keys, n_used * sizeof *fresh);
+    }
+    qv__graph_mem_free(g, *keys, *cap * sizeof *fresh);
+    *keys = fresh;
+    *cap = grown;
+    return true;
+}
+
+/* A growing graph asks for a little more each time: grow by half, up to what it can ever hold. */
+static bool stamps_reserve(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n)
+{
+    if (n <= s->n_stamps) {
+        return true;
+    }
+    uint32_t grown = QV_MIN(QV_MAX(n, s->n_stamps + s->n_stamps / 2), QV_MAX(n, g->n_max));
+    uint16_t *fresh = qv__graph_mem(g, QV__GRAPH_ALIGN, grown * sizeof *fresh);
+    if (!fresh) {
+        return false;
+    }
+    memset(fresh, 0, grown * sizeof *fresh);
+    qv__graph_mem_free(g, s->stamps, s->n_stamps * sizeof *s->stamps);
+    s->stamps = fresh;
+    s->n_stamps = grown;
+    s->epoch = 0;
+    return true;
+}
+
+void qv__scratch_epoch(struct qv__graph_scratch *s)
+{
+    if (++s->epoch == 0) {
+        memset(s->stamps, 0, s->n_stamps * sizeof *s->stamps);
+        s->epoch = 1;
+    }
+}
+
+bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes,
+                       uint32_t ef, bool is_linear)
+{
+    if (!stamps_reserve(g, s, n_nodes) || !keys_reserve(g, &s->best, 0, &s->cap_best, ef) ||
+        (!is_linear && !keys_reserve(g, &s->cand, 0, &s->cap_cand, ef))) {
+        return false;
+    }
+    qv__scratch_epoch(s);
+    s->is_linear = is_linear;
+    s->ef = ef;
+    s->n_best = 0;
+    s->n_cand = 0;
+    s->next_open = 0;
+    return true;
+}
+
+bool qv__scratch_room(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n)
+{
+    return keys_reserve(g, &s->cand, s->n_cand, &s->cap_cand, s->n_cand + n);
+}
+
+void qv__heap_push(uint64_t *heap, uint32_t *n, uint64_t key)
+{
+    uint32_t at = (*n)++;
+    while (at > 0 && heap[(at - 1) / 2] < key) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap[at] = key;
+}
+
+void qv__heap_replace(uint64_t *heap, uint32_t n, uint64_t key)
+{
+    uint32_t at = 0;
+    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+        child += child + 1 < n && heap[child + 1] > heap[child];
+        if (heap[child] <= key) {
+            break;
+        }
+        heap[at] = heap[child];
+    }
+    heap[at] = key;
+}
+
+void qv__heap_pop(uint64_t *heap, uint32_t *n)
+{
+    uint64_t last = heap[--*n];
+    if (*n) {
+        qv__heap_replace(heap, *n, last);
+    }
+}
+
+void qv__beam_sort(struct qv__graph_scratch *s)
+{
+    if (s->is_linear) {
+        return;
+    }
+    uint32_t n = s->n_best;
+    while (n > 1) {
+        uint64_t worst = s->best[0];
+        qv__heap_pop(s->best, &n);
+        s->best[n] = worst;
+    }
+}

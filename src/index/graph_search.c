@@ -1,0 +1,106 @@
+/* graph_search.c: one query: choose between a walk and an exact scan, run it, hand out the hits.
+ *
+ * Costs are counted in distances of a scan. A walk with beam ef expands about ef nodes, and each
+ * expansion meets about half of a node's links for the first time (measured: 0.3 to 0.6 of them,
+ * the less the wider the beam), so it takes ef * degree / 2 distances of QV__WALK_COST each; an
+ * exact scan costs one per candidate. When the scan is not dearer than a walk that met no filter at
+ * all, it is taken at once, being exact. Otherwise a filtered walk starts, and stops in favour of
+ * the scan when its own measurements say so (graph_walk.c). There is no selectivity threshold.
+ *
+ * Completeness: a walk that ends with fewer hits than there are (a reader that skips newer nodes
+ * may meet a gap; a filter may hide what a small beam needs) is followed by the scan, so that a
+ * search always returns min(k, allowed) hits. */
+#include "index/graph_walk.h"
+
+static qv_status scan(const struct qv__graph *g, const struct qv__index_query *q,
+                      struct qv__qctx *ctx, struct qv__index_hit *hits, uint32_t *n_hits,
+                      struct qv_err *err)
+{
+    return qv__scan(g->index.simd, &g->index.vectors, 0, q, ctx, hits, n_hits, err);
+}
+
+static void tell_plan(struct qv__qctx *ctx, const char *detail, double estimate, uint64_t before)
+{
+    if (ctx->plan) {
+        ctx->plan->event(ctx->plan, "graph", detail, estimate,
+                         (double)(ctx->stats.distances - before));
+    }
+}
+
+/* Down the upper layers to a good base node, then the beam. */
+static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
+{
+    uint32_t layer = qv__graph_layers(g) - 1;
+    uint32_t node = layer ? 0 : g->root;
+    for (; layer > 0; layer--) {
+        node = qv__walk_greedy(g, w->query, layer, node, w->n, &w->distances);
+    }
+    w->entry = node;
+    qv_status st = qv__walk_beam(g, s, w);
+    w->ctx->stats.distances += w->distances;
+    w->ctx->stats.hops += w->hops;
+    return st;
+}
+
+static uint32_t take_hits(struct qv__graph_scratch *s, uint32_t k, struct qv__index_hit *hits)
+{
+    qv__beam_sort(s);
+    uint32_t n = QV_MIN(k, s->n_best);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t key = s->best[i];
+        hits[i] = (struct qv__index_hit){qv__key_node(key), qv__key_dist(key), 0.0f};
+    }
+    return n;
+}
+
+qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_query *q,
+                           struct qv__qctx *ctx, struct qv__index_hit *hits, uint32_t *n_hits,
+                           struct qv_err *err)
+{
+    /* Searching changes the list of idle scratches only, under its lock. */
+    struct qv__graph *g = (struct qv__graph *)(uintptr_t)x;
+    *n_hits = 0;
+    struct qv__index_query now = *q;
+    now.n = QV_MIN(q->n, qv__index_count(x));
+    uint32_t n_targets = q->allow ? (uint32_t)QV_MIN(q->allow_count, (uint64_t)now.n) : now.n;
+    if (n_targets == 0 || q->k == 0) {
+        return QV_OK;
+    }
+    qv_status st = qv__qctx_check(ctx);
+    if (st != QV_OK) {
+        return qv__fail(err, st, "graph search: %s", qv_status_text(st));
+    }
+    uint64_t before = ctx->stats.distances;
+    uint32_t ef = QV_MIN(QV_MAX(q->ef ? q->ef : x->params.ef_construct, q->k), now.n);
+    double per_hop = (double)atomic_load_explicit(&g->n_links, memory_order_relaxed) /
+                     (double)qv__index_count(x) / 2.0;
+    double estimate = QV__WALK_COST * (double)ef * per_hop;
+    if (estimate >= (double)n_targets) {
+        st = scan(g, &now, ctx, hits, n_hits, err);
+        tell_plan(ctx, "exact scan", (double)n_targets, before);
+        return st;
+    }
+    struct qv__graph_walk w = {.query = q->vector,
+                               .ef = ef,
+                               .n = now.n,
+                               .allow = q->allow,
+                               .scan_cost = n_targets,
+                               .ctx = ctx};
+    struct qv__graph_scratch *s = qv__scratch_take(g);
+    st = s ? walk(g, s, &w) : QV_ENOMEM;
+    if (st == QV_OK && !w.gave_up) {
+        *n_hits = take_hits(s, q->k, hits);
+    }
+    qv__scratch_give(g, s);
+    if (st != QV_OK) {
+        return qv__fail(err, st, "graph search: %s after %" PRIu64 " distances", qv_status_text(st),
+                        w.distances);
+    }
+    if (*n_hits < QV_MIN(q->k, n_targets)) {
+        st = scan(g, &now, ctx, hits, n_hits, err);
+        tell_plan(ctx, "walk, then exact scan", estimate, before);
+        return st;
+    }
+    tell_plan(ctx, q->allow ? "filtered walk" : "walk", estimate, before);
+    return QV_OK;
+}

@@ -1,0 +1,274 @@
+/* graph_walk.c: greedy and best-first walks over one layer (algorithms 2 and 5 of Malkov and
+ * Yashunin, 2016, "Efficient and robust approximate nearest neighbor search using HNSW").
+ *
+ * What is ours:
+ * (1) Neighbours are first reduced to those not visited yet, without a branch that depends on it;
+ *     then their vectors are asked for; then one call computes all distances. So cache misses
+ *     overlap each other, not arithmetic and bookkeeping in turns.
+ * (2) The record of the node that will probably be expanded next is asked for as soon as that node
+ *     enters the front of the beam.
+ * (3) A filtered walk keeps the allowed nodes apart from those it only passes through, watches how
+ *     many of the nodes near the query are allowed, and gives up as soon as an exact scan of the
+ *     allowed ones is the cheaper way to finish (see `should_scan`).
+ *
+ * A reader may run beside one writer: see graph.h. No locks, no allocation once the scratch fits.
+ */
+#include "index/graph_walk.h"
+
+#include "bitmap/bitset.h"
+#include "simd/prefetch.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    /* Distances between two looks at the deadline; with a block more it stays under 256. */
+    CHECK_EVERY = 256 - QV__GRAPH_BLOCK,
+    /* Rows asked for before the kernel runs; it fetches ahead itself from then on. */
+    FETCH_ROWS = 4,
+    FETCH_BYTES = 256,
+};
+
+/* Neighbours under comparison. */
+struct block {
+    uint32_t n;
+    bool is_last; /* the record ended here */
+    uint32_t nodes[QV__GRAPH_BLOCK];
+    const float *rows[QV__GRAPH_BLOCK];
+    float raw[QV__GRAPH_BLOCK];
+};
+
+INLINE uint32_t visit(struct qv__graph_scratch *s, uint32_t node)
+{
+    uint32_t is_new = s->stamps[node] != s->epoch;
+    s->stamps[node] = s->epoch;
+    return is_new;
+}
+
+/* Load up to a block of links into nodes[]; those at or past n are left out. */
+INLINE void block_load(const struct qv__graph *g, const uint32_t *links, uint32_t n_links,
+                       uint32_t layer, uint32_t n, struct qv__graph_scratch *s, struct block *b)
+{
+    uint32_t fill = 0;
+    b->is_last = false;
+    for (uint32_t i = 0; i < n_links; i++) {
+        uint32_t node = layer ? qv__graph_link_acquire(links + i) : qv__graph_link_load(links + i);
+        if (QV_UNLIKELY(node == QV__GRAPH_EMPTY)) {
+            b->is_last = true;
+            break;
+        }
+        if (QV_UNLIKELY((layer ? qv__graph_upper_at(g, layer, node)->ord : node) >= n)) {
+            continue;
+        }
+        b->nodes[fill] = node;
+        fill += s ? visit(s, node) : 1;
+    }
+    b->n = fill;
+}
+
+/* Distances of the block's nodes to the query, as keys' raw material in raw[]. */
+INLINE void block_compute(const struct qv__graph *g, const float *query, uint32_t layer,
+                          struct block *b)
+{
+    size_t head = QV_MIN((size_t)g->index.vectors.stride_bytes, (size_t)FETCH_BYTES);
+    for (uint32_t i = 0; i < b->n; i++) {
+        b->rows[i] = qv__graph_vector(g, qv__graph_ord(g, layer, b->nodes[i]));
+        if (i < FETCH_ROWS) {
+            qv__prefetch_span(b->rows[i], head);
+        }
+    }
+    g->kernels.gather(query, b->rows, b->n, g->index.vectors.dim, b->raw);
+}
+
+INLINE uint64_t block_key(const struct qv__graph *g, const struct block *b, uint32_t i)
+{
+    return qv__key(qv__kernels_dist(g->kernels.is_similarity, b->raw[i]), b->nodes[i]);
+}
+
+static uint64_t entry_key(const struct qv__graph *g, const float *query, uint32_t layer,
+                          uint32_t node)
+{
+    const float *row = qv__graph_vector(g, qv__graph_ord(g, layer, node));
+    float raw = g->kernels.one(query, row, g->index.vectors.dim);
+    return qv__key(qv__kernels_dist(g->kernels.is_similarity, raw), node);
+}
+
+uint32_t qv__walk_greedy(const struct qv__graph *g, const float *query, uint32_t layer,
+                         uint32_t node, uint32_t n, uint64_t *distances)
+{
+    struct block b;
+    uint64_t at = entry_key(g, query, layer, node);
+    uint64_t done = 1;
+    for (bool moved = true; moved;) {
+        moved = false;
+        const uint32_t *links = qv__graph_upper_at(g, layer, qv__key_node(at))->links;
+        b.is_last = false;
+        for (uint32_t i = 0; i < g->m && !b.is_last; i += QV__GRAPH_BLOCK) {
+            block_load(g, links + i, QV_MIN(g->m - i, (uint32_t)QV__GRAPH_BLOCK), layer, n, NULL,
+                       &b);
+            block_compute(g, query, layer, &b);
+            done += b.n;
+            for (uint32_t j = 0; j < b.n; j++) {
+                uint64_t key = block_key(g, &b, j);
+                if (key < at) {
+                    at = key;
+                    moved = true;
+                }
+            }
+        }
+    }
+    *distances += done;
+    return qv__graph_upper_at(g, layer, qv__key_node(at))->down;
+}
+
+INLINE void fetch_links(const struct qv__graph *g, uint32_t layer, uint32_t node)
+{
+    const uint8_t *record = layer ? (const uint8_t *)qv__graph_upper_at(g, layer, node)
+                                  : (const uint8_t *)qv__graph_base_links(g, node);
+    qv__prefetch(record);
+    qv__prefetch(record + QV__GRAPH_ALIGN);
+}
+
+/* The sorted-array walk. `layer` is a constant 0 in the copy that matters. */
+INLINE qv_status walk_linear(const struct qv__graph *g, struct qv__graph_scratch *s,
+                             struct qv__graph_walk *w, uint32_t layer)
+{
+    struct block b;
+    uint32_t cap = qv__graph_cap(g, layer);
+    uint32_t since_check = 0;
+    while (s->next_open < s->n_best) {
+        uint32_t node = qv__key_node(s->best[s->next_open]);
+        s->best[s->next_open] |= 1;
+        while (++s->next_open < s->n_best && s->best[s->next_open] & 1) {
+        }
+        if (s->next_open < s->n_best) {
+            fetch_links(g, layer, qv__key_node(s->best[s->next_open]));
+        }
+        w->hops++;
+        const uint32_t *links = qv__graph_links(g, layer, node);
+        b.is_last = false;
+        for (uint32_t i = 0; i < cap && !b.is_last; i += QV__GRAPH_BLOCK) {
+            block_load(g, links + i, QV_MIN(cap - i, (uint32_t)QV__GRAPH_BLOCK), layer, w->n, s,
+                       &b);
+            block_compute(g, w->query, layer, &b);
+            w->distances += b.n;
+            for (uint32_t j = 0; j < b.n; j++) {
+                uint64_t key = block_key(g, &b, j);
+                if (key < qv__beam_bound(s)) {
+                    qv__beam_offer_linear(s, key);
+                    if (qv__key_node(s->best[s->next_open]) == b.nodes[j]) {
+                        fetch_links(g, layer, b.nodes[j]);
+                    }
+                }
+            }
+            since_check += b.n;
+            if (w->ctx && since_check >= CHECK_EVERY) {
+                since_check = 0;
+                QV_TRY(qv__qctx_check(w->ctx));
+            }
+        }
+    }
+    return QV_OK;
+}
+
+/* How a filtered walk decides to go on. */
+struct progress {
+    uint64_t allowed;    /* of the nodes compared so far */
+    uint64_t next_check; /* cost at which to look again */
+};
+
+/* A walk ends when ef allowed nodes are known and everything nearer is expanded, that is after
+ * about ef / p expansions when a share p of the nodes around the query is allowed. p is taken from
+ * this very walk, so a filter that is correlated with the query, either way, is judged by what it
+ * lets pass here and not by its selectivity. The more is visited, the less is new in an expansion:
+ * distances grow with the 3/4 power of the hops (measured on text embeddings: 0.73 over 22 to 2,048
+ * hops). Going on is worth it while what remains is cheaper than the scan. The first look comes
+ * when the walk has cost 1/16 of the scan, so a wrong start costs 6 %, and later ones at each
+ * doubling. A walk that has compared as many vectors as the scan would always gives up, which
+ * bounds a filtered search whatever the estimates. */
+static bool should_scan(const struct qv__graph_walk *w, struct progress *p)
+{
+    if (w->distances >= w->scan_cost) {
+        return true;
+    }
+    uint64_t spent = QV__WALK_COST * w->distances;
+    if (spent < p->next_check) {
+        return false;
+    }
+    p->next_check = 2 * spent;
+    double share = ((double)p->allowed + 1.0) / ((double)w->distances + 1.0);
+    double growth = QV_MAX((double)w->ef / share / (double)w->hops, 1.0); /* of the hops */
+    double total = (double)spent * __builtin_sqrt(growth * __builtin_sqrt(growth));
+    return total - (double)spent > (double)w->scan_cost;
+}
+
+/* The two-heap walk: filtered, or a beam too wide for the sorted array. */
+static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
+                            struct qv__graph_walk *w, uint32_t layer)
+{
+    struct block b;
+    struct progress p = {.allowed = 0, .next_check = w->scan_cost / 16};
+    uint32_t cap = qv__graph_cap(g, layer);
+    uint32_t since_check = 0;
+    while (s->n_cand) {
+        uint64_t key = ~s->cand[0];
+        if (key > qv__beam_bound(s)) {
+            break;
+        }
+        qv__heap_pop(s->cand, &s->n_cand);
+        if (s->n_cand) {
+            fetch_links(g, layer, qv__key_node(~s->cand[0]));
+        }
+        w->hops++;
+        const uint32_t *links = qv__graph_links(g, layer, qv__key_node(key));
+        b.is_last = false;
+        for (uint32_t i = 0; i < cap && !b.is_last; i += QV__GRAPH_BLOCK) {
+            block_load(g, links + i, QV_MIN(cap - i, (uint32_t)QV__GRAPH_BLOCK), layer, w->n, s,
+                       &b);
+            block_compute(g, w->query, layer, &b);
+            w->distances += b.n;
+            if (!qv__scratch_room(g, s, b.n)) {
+                return QV_ENOMEM;
+            }
+            for (uint32_t j = 0; j < b.n; j++) {
+                bool is_result = !w->allow || qv__bit_test(w->allow, b.nodes[j]);
+                p.allowed += is_result;
+                key = block_key(g, &b, j);
+                if (key < qv__beam_bound(s)) {
+                    qv__heap_push(s->cand, &s->n_cand, ~key);
+                    if (is_result) {
+                        qv__beam_offer(s, key);
+                    }
+                }
+            }
+            since_check += b.n;
+            if (w->ctx && since_check >= CHECK_EVERY) {
+                since_check = 0;
+                QV_TRY(qv__qctx_check(w->ctx));
+            }
+        }
+        if (w->allow && should_scan(w, &p)) {
+            w->gave_up = true;
+            break;
+        }
+    }
+    return QV_OK;
+}
+
+qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
+{
+    bool is_linear = !w->allow && w->ef <= QV__BEAM_LINEAR_MAX;
+    if (!qv__scratch_begin(g, s, w->n, w->ef, is_linear)) {
+        return QV_ENOMEM;
+    }
+    uint64_t key = entry_key(g, w->query, w->layer, w->entry);
+    visit(s, w->entry);
+    w->distances++;
+    if (!w->allow || qv__bit_test(w->allow, w->entry)) {
+        qv__beam_offer(s, key);
+    }
+    if (is_linear) {
+        return w->layer ? walk_linear(g, s, w, w->layer) : walk_linear(g, s, w, 0);
+    }
+    qv__heap_push(s->cand, &s->n_cand, ~key);
+    return walk_heaps(g, s, w, w->layer);
+}

@@ -1,0 +1,147 @@
+/* graph_walk.h: one walk over one layer: its scratch memory, its beam, and the walks themselves.
+ *
+ * What it is: used by search (graph_search.c) and by the phase of a build that looks for neighbours
+ * (graph_link.c). What it is not: aware of what the results are for.
+ *
+ * Keys. A candidate is one 64-bit word: the distance as an unsigned number that sorts like the
+ * float (32 bits), the node (31 bits), and a flag "expanded" (lowest bit). Comparing two words
+ * orders by (distance, node), so every beam has one total order and equal inputs give equal walks.
+ *
+ * Beams. Up to QV__BEAM_LINEAR_MAX the beam is a sorted array: a binary search and a short memmove
+ * cost less than a heap's unpredictable branches, and the next node to expand is just the first
+ * without the flag. Wider beams, and filtered ones (whose candidates are not their results), use
+ * two heaps: `best` (worst on top) and `cand` (nearest on top). */
+#ifndef QV_INDEX_GRAPH_WALK_H
+#define QV_INDEX_GRAPH_WALK_H
+
+#include "index/graph.h"
+
+enum { QV__BEAM_LINEAR_MAX = 512 }; /* measured: from there on heaps are faster */
+
+/* What a distance of a walk costs in distances of a scan: its vector comes from anywhere instead of
+ * in order, and the beam wants its share. Measured: 1.6 at 512 dimensions, 4 at 128. */
+enum { QV__WALK_COST = 2 };
+
+struct qv__graph_scratch {
+    struct qv__graph_scratch *next; /* guarded by: the graph's lock, while idle */
+    uint16_t *stamps;               /* a node is visited when its stamp is the epoch */
+    uint32_t n_stamps;
+    uint16_t epoch;
+    bool is_linear;
+    uint64_t *best; /* linear: ascending; else a heap with the largest on top */
+    uint32_t n_best, cap_best;
+    uint32_t ef;        /* the beam's width */
+    uint32_t next_open; /* linear: first entry not expanded */
+    uint64_t *cand;     /* a heap of complements: the smallest key is on top */
+    uint32_t n_cand, cap_cand;
+};
+
+struct qv__graph_walk {
+    const float *query;
+    uint32_t layer;
+    uint32_t entry;        /* node of that layer */
+    uint32_t ef;           /* >= 1 */
+    uint32_t n;            /* ordinals from here on are not there */
+    const uint64_t *allow; /* NULL = every node is a result */
+    uint64_t scan_cost;    /* with allow: what an exact scan of the allowed would cost */
+    struct qv__qctx *ctx;  /* NULL = no limits */
+    /* out */
+    uint64_t distances, hops;
+    bool gave_up; /* the scan is the cheaper way from here; the beam is incomplete */
+};
+
+static inline uint64_t qv__key(float dist, uint32_t node)
+{
+    uint32_t bits;
+    memcpy(&bits, &dist, sizeof bits);
+    bits = bits & UINT32_C(0x80000000) ? ~bits : bits | UINT32_C(0x80000000);
+    return (uint64_t)bits << 32 | (uint64_t)node << 1;
+}
+static inline uint32_t qv__key_node(uint64_t key)
+{
+    return (uint32_t)key >> 1;
+}
+static inline float qv__key_dist(uint64_t key)
+{
+    uint32_t bits = (uint32_t)(key >> 32);
+    bits = bits & UINT32_C(0x80000000) ? bits & UINT32_C(0x7fffffff) : ~bits;
+    float dist;
+    memcpy(&dist, &bits, sizeof dist);
+    return dist;
+}
+
+/* graph_scratch.c */
+
+/* An idle scratch of this graph or a new one; NULL when memory is out. Threads: any. */
+struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g);
+/* NULL-safe. Threads: any. */
+void qv__scratch_give(struct qv__graph *g, struct qv__graph_scratch *s);
+/* Free all idle ones. */
+void qv__scratch_drop(struct qv__graph *g);
+/* Ready for a walk over nodes < n_nodes with a beam of ef. False when memory is out. */
+bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes,
+                       uint32_t ef, bool is_linear);
+/* No node is visited any more. */
+void qv__scratch_epoch(struct qv__graph_scratch *s);
+/* Room for n more candidates. False when memory is out. */
+bool qv__scratch_room(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n);
+
+/* A max-heap of keys. */
+void qv__heap_push(uint64_t *heap, uint32_t *n, uint64_t key);
+void qv__heap_pop(uint64_t *heap, uint32_t *n);
+void qv__heap_replace(uint64_t *heap, uint32_t n, uint64_t key); /* the top by key */
+
+/* The key a candidate must be below. */
+static inline uint64_t qv__beam_bound(const struct qv__graph_scratch *s)
+{
+    if (s->n_best < s->ef) {
+        return UINT64_MAX;
+    }
+    return s->is_linear ? s->best[s->n_best - 1] : s->best[0];
+}
+/* Keep a key below the bound as a result of a sorted beam. */
+static inline void qv__beam_offer_linear(struct qv__graph_scratch *s, uint64_t key)
+{
+    uint64_t *base = s->best;
+    uint32_t n = s->n_best;
+    /* Branch-free lower bound: the halving has a fixed number of steps for a full beam. */
+    while (n > 1) {
+        uint32_t half = n / 2;
+        base += base[half - 1] < key ? half : 0;
+        n -= half;
+    }
+    uint32_t at = (uint32_t)(base - s->best) + (s->n_best && *base < key);
+    uint32_t n_kept = s->n_best - (s->n_best == s->ef); /* a full beam loses its worst */
+    memmove(s->best + at + 1, s->best + at, (n_kept - at) * sizeof *s->best);
+    s->best[at] = key;
+    s->n_best = n_kept + 1;
+    if (at < s->next_open) {
+        s->next_open = at;
+    }
+}
+/* Keep a key below the bound as a result. */
+static inline void qv__beam_offer(struct qv__graph_scratch *s, uint64_t key)
+{
+    if (s->is_linear) {
+        qv__beam_offer_linear(s, key);
+    } else if (s->n_best < s->ef) {
+        qv__heap_push(s->best, &s->n_best, key);
+    } else {
+        qv__heap_replace(s->best, s->n_best, key);
+    }
+}
+/* Bring the results into ascending order. Nothing may be offered afterwards. */
+void qv__beam_sort(struct qv__graph_scratch *s);
+
+/* graph_walk.c */
+
+/* From `node` of an upper layer, move to the nearest neighbour until none is nearer; returns the
+ * node one layer down. Adds to *distances. */
+uint32_t qv__walk_greedy(const struct qv__graph *g, const float *query, uint32_t layer,
+                         uint32_t node, uint32_t n, uint64_t *distances);
+/* Best-first walk; the results are left in the beam of `s` (unsorted if it is a heap).
+ * Errors: QV_ENOMEM, QV_ETIMEOUT, QV_ECANCELLED, without a message. */
+qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s,
+                        struct qv__graph_walk *w) QV_MUST_USE;
+
+#endif

@@ -1,0 +1,191 @@
+/* test_graph_filter.c: filtered search keeps its recall and its count at every selectivity, whether
+ * the filter is independent of the vectors, follows their clusters, or is the opposite of the
+ * query's. */
+#include "index_fixture.h"
+
+#include "base/pool.h"
+
+enum { N = SANITIZED ? 20000 : 100000, DIM = 32, CENTRES = 200 };
+
+static struct {
+    struct qv__mem *mem;
+    struct qv__pool *pool;
+    struct data d, queries;
+    uint32_t *cluster_of, *cluster_of_query;
+    struct qv__index *x;
+} f;
+
+static int setup(void **state)
+{
+    (void)state;
+    struct qv_err err;
+    f.mem = qv__mem_root("test", 0);
+    check_ok(qv__pool_create(f.mem, 1, &f.pool, &err));
+    f.d = data_make(N, DIM, QV__COSINE, 31);
+    f.queries = data_make(100, DIM, QV__COSINE, 31);
+    f.cluster_of = calloc(N, sizeof *f.cluster_of);
+    f.cluster_of_query = calloc(f.queries.n, sizeof *f.cluster_of_query);
+    fill_clustered(&f.d, CENTRES, 0.6f, 1, 2, f.cluster_of);
+    fill_clustered(&f.queries, CENTRES, 0.6f, 1, 3, f.cluster_of_query);
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .m = 16, .ef_construct = 100, .seed = 1};
+    struct qv__index_env env = env_make(f.mem, f.pool, 2);
+    check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->build(&params, &env, &f.d.v, N, &f.x, &err));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    f.x->ops->free(f.x);
+    qv__pool_close(f.pool);
+    free(f.cluster_of);
+    free(f.cluster_of_query);
+    data_free(&f.d);
+    data_free(&f.queries);
+    assert_int_equal(qv__mem_used(f.mem), 0);
+    qv__mem_close(f.mem);
+    return 0;
+}
+
+static const double shares[] = {0.999, 0.5, 0.1, 0.01, 0.001};
+
+static void test_independent(void **state)
+{
+    (void)state;
+    uint64_t *allow = allow_make(N);
+    for (size_t s = 0; s < QV_ARRAY_LEN(shares); s++) {
+        struct qv__rng r;
+        qv__rng_seed(&r, 10 + s);
+        memset(allow, 0, qv__bitset_words(N) * sizeof *allow);
+        for (uint32_t i = 0; i < N; i++) {
+            if (qv__rng_f64(&r) < shares[s]) {
+                qv__bit_set(allow, i);
+            }
+        }
+        for (uint32_t ef = 32; ef <= 128; ef *= 4) {
+            double recall = recall_of(f.x, &f.d, &f.queries, 10, ef, allow, f.mem);
+            print_message("independent %5.1f %%, ef %u: recall@10 %.4f\n", 100 * shares[s], ef,
+                          recall);
+            assert_true(recall >= (ef == 128 ? 0.95 : 0.9));
+        }
+    }
+    free(allow);
+}
+
+/* Only whole clusters pass, the queries come from everywhere: most of them far from all that pass.
+ */
+static void test_follows_clusters(void **state)
+{
+    (void)state;
+    uint64_t *allow = allow_make(N);
+    for (size_t s = 1; s < QV_ARRAY_LEN(shares); s++) {
+        uint32_t n_clusters = (uint32_t)(shares[s] * CENTRES);
+        memset(allow, 0, qv__bitset_words(N) * sizeof *allow);
+        for (uint32_t i = 0; i < N; i++) {
+            /* under one cluster: a part of one */
+            if (n_clusters ? f.cluster_of[i] < n_clusters
+                           : f.cluster_of[i] == 0 && i < shares[s] * CENTRES * N) {
+                qv__bit_set(allow, i);
+            }
+        }
+        double recall = recall_of(f.x, &f.d, &f.queries, 10, 128, allow, f.mem);
+        print_message("clusters %5.1f %%: recall@10 %.4f\n", 100 * shares[s], recall);
+        assert_true(recall >= 0.95);
+    }
+    free(allow);
+}
+
+/* Exactly the query's own cluster passes, or everything but it. */
+static void test_own_cluster(void **state)
+{
+    (void)state;
+    struct qv_err err;
+    uint64_t *allow = allow_make(N);
+    for (int inverted = 0; inverted < 2; inverted++) {
+        uint64_t n_good = 0, n_distances = 0;
+        for (uint32_t i = 0; i < f.queries.n; i++) {
+            memset(allow, 0, qv__bitset_words(N) * sizeof *allow);
+            for (uint32_t o = 0; o < N; o++) {
+                if ((f.cluster_of[o] == f.cluster_of_query[i]) != inverted) {
+                    qv__bit_set(allow, o);
+                }
+            }
+            struct qv__qctx ctx = ctx_make(f.mem);
+            struct qv__index_query q = {.vector = data_row(&f.queries, i),
+                                        .k = 10,
+                                        .ef = 128,
+                                        .allow = allow,
+                                        .allow_count = qv__bits_count(allow, N),
+                                        .n = N};
+            struct qv__index_hit hits[10];
+            uint32_t n_hits;
+            check_ok(f.x->ops->search(f.x, &q, &ctx, hits, &n_hits, &err));
+            assert_int_equal(n_hits, 10);
+            check_hits(&f.d, &q, hits, n_hits);
+            n_distances += ctx.stats.distances;
+            double kth = exact_kth(&f.d, q.vector, N, 10, allow);
+            for (uint32_t j = 0; j < n_hits; j++) {
+                n_good += hits[j].dist <= kth + slack(kth, DIM);
+            }
+            /* A search never costs more than the walk's attempt and the scan: twice the scan. */
+            assert_true(ctx.stats.distances <= 2 * q.allow_count + 2000);
+        }
+        print_message("%s cluster: recall@10 %.4f, %.0f distances\n",
+                      inverted ? "all but the own" : "only the own",
+                      (double)n_good / (10.0 * f.queries.n), (double)n_distances / f.queries.n);
+        /* With a hole around the query the answer lies at its rim, where a beam of this width is
+         * thin. */
+        assert_true((double)n_good / (10.0 * f.queries.n) >= (inverted ? 0.9 : 0.95));
+    }
+    free(allow);
+}
+
+static void test_few_allowed(void **state)
+{
+    (void)state;
+    uint64_t *allow = allow_make(N);
+    assert_true(recall_of(f.x, &f.d, &f.queries, 10, 64, allow, f.mem) == 1.0); /* none */
+    for (uint32_t n = 1; n <= 15; n++) {
+        qv__bit_set(allow, (n * 7919u) % N);
+        assert_true(recall_of(f.x, &f.d, &f.queries, 10, 64, allow, f.mem) == 1.0);
+    }
+    free(allow);
+}
+
+/* A count that is not the bitset's may cost time, but never gives a hit that is not allowed. */
+static void test_wrong_count(void **state)
+{
+    (void)state;
+    struct qv_err err;
+    uint64_t *allow = allow_make(N);
+    for (uint32_t i = 0; i < N; i += 3) {
+        qv__bit_set(allow, i);
+    }
+    static const uint64_t counts[] = {1, 100, N, UINT64_MAX};
+    for (size_t c = 0; c < QV_ARRAY_LEN(counts); c++) {
+        struct qv__qctx ctx = ctx_make(f.mem);
+        struct qv__index_query q = {.vector = data_row(&f.queries, 0),
+                                    .k = 10,
+                                    .ef = 30,
+                                    .allow = allow,
+                                    .allow_count = counts[c],
+                                    .n = N};
+        struct qv__index_hit hits[10];
+        uint32_t n_hits;
+        check_ok(f.x->ops->search(f.x, &q, &ctx, hits, &n_hits, &err));
+        assert_int_equal(n_hits, 10);
+        check_hits(&f.d, &q, hits, n_hits);
+    }
+    free(allow);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_independent), cmocka_unit_test(test_follows_clusters),
+        cmocka_unit_test(test_own_cluster), cmocka_unit_test(test_few_allowed),
+        cmocka_unit_test(test_wrong_count),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
