@@ -394,6 +394,60 @@ static void test_malformed(void **state)
     env_fini(&env);
 }
 
+/* Requests with random damage: whatever comes back, the server lives and the next request is
+ * served. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    struct qv__server_options o;
+    env_init(&env, &o);
+    env_start(&env, &o);
+    static const char *const good[] = {
+        "GET /now?a=b HTTP/1.1\r\nHost: a\r\nX-Y: z\r\n\r\n",
+        "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde",
+        "PUT /now HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    };
+    static const char odd[] = "\r\n\0 \t:;,%?#/0159\xff\x7f";
+    uint64_t x = 424242;
+    print_message("seed %llu\n", (unsigned long long)x);
+    unsigned answers = 0;
+    for (unsigned i = 0; i < 1500; i++) {
+        char text[512];
+        size_t n = strlen(good[i % 3]);
+        memcpy(text, good[i % 3], n);
+        for (unsigned k = 0; k <= i % 4; k++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            size_t at = (size_t)(x >> 33) % n;
+            char c = odd[(x >> 20) % (sizeof odd - 1)];
+            unsigned how = (unsigned)(x >> 60) % 3;
+            if (how == 0) {
+                text[at] = c;
+            } else if (how == 1) {
+                memmove(text + at + 1, text + at, n - at);
+                text[at] = c;
+                n++;
+            } else if (n > 1) {
+                memmove(text + at, text + at + 1, n - at - 1);
+                n--;
+            }
+        }
+        struct client c = client_open(&env);
+        send_n(&c, text, n);
+        shutdown(c.fd, SHUT_WR); /* whatever it waits for will not come */
+        int got;
+        while ((got = receive(&c, WAIT_MS)) == 1) {
+        }
+        assert_int_equal(got, 0);
+        answers += c.n > 0;
+        client_close(&c);
+    }
+    assert_true(answers > 500);
+    struct reply r;
+    assert_int_equal(ask(&env, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", &r), 200);
+    reply_free(&r);
+    env_fini(&env);
+}
+
 static void test_large_heads(void **state)
 {
     (void)state;
@@ -765,12 +819,19 @@ static void test_storm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep_alive),   cmocka_unit_test(test_pipelining),
-        cmocka_unit_test(test_drip),         cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_body_limit),   cmocka_unit_test(test_announced_is_not_taken),
-        cmocka_unit_test(test_malformed),    cmocka_unit_test(test_large_heads),
-        cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_disconnect),   cmocka_unit_test(test_many_connections),
+        cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_drip),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_body_limit),
+        cmocka_unit_test(test_announced_is_not_taken),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_large_heads),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_slow_clients),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_disconnect),
+        cmocka_unit_test(test_many_connections),
         cmocka_unit_test(test_storm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
