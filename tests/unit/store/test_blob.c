@@ -51,6 +51,7 @@ static void life_of_blobs(void **state)
     assert_ok(b->ops->adopt(b, "tmp/a", "two", ERR));
     assert_ok(qv__io_mkdir(e.io, "blobs/dir", ERR));  /* not a blob */
     b = crash_blobs(&e, b, QV__CRASH_DROP_ALL, NULL); /* durable on return */
+    assert_ok(qv__io_mkdir(e.io, "blobs/dir", ERR)); /* not a blob */
     check_text(b, "one", "first");
     check_text(b, "two", "second");
     struct names l = {0};
@@ -66,6 +67,11 @@ static void life_of_blobs(void **state)
         assert_status(b->ops->head(b, bad[i], &size, ERR), QV_EINVAL);
         assert_status(b->ops->adopt(b, "tmp/a", bad[i], ERR), QV_EINVAL);
     }
+    char longest[300];
+    memset(longest, 'n', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    assert_status(b->ops->head(b, longest, &size, ERR), QV_EINVAL);
+    assert_status(b->ops->remove(b, "dir", ERR), QV_EIO);
     b->ops->close(b);
     env_close(&e);
 }
@@ -85,6 +91,27 @@ static void views_stay(void **state)
     assert_ok(b->ops->remove(b, "one", ERR));
     assert_memory_equal(v.p, "text", 4);
     b->ops->unmap(b, &v);
+    b->ops->close(b);
+    env_close(&e);
+}
+
+/* A file system that cannot link: a look and a rename, and still never over another blob. */
+static void without_links(void **state)
+{
+    (void)state;
+    struct env e;
+    env_open(&e);
+    make_dirs(&e);
+    struct qv__blobs *b = open_blobs(&e);
+    const struct qv__sim_fault no_link = {.call = QV__SIM_META, .at = 1};
+    stage(&e, "a", "first");
+    qv__io_sim_fault(e.io, no_link);
+    assert_ok(b->ops->adopt(b, "tmp/a", "one", ERR));
+    stage(&e, "a", "second");
+    qv__io_sim_fault(e.io, no_link);
+    assert_status(b->ops->adopt(b, "tmp/a", "one", ERR), QV_EEXISTS);
+    b = crash_blobs(&e, b, QV__CRASH_DROP_ALL, NULL);
+    check_text(b, "one", "first");
     b->ops->close(b);
     env_close(&e);
 }
@@ -146,9 +173,8 @@ static void open_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(life_of_blobs),
-        cmocka_unit_test(views_stay),
-        cmocka_unit_test(every_io_failure),
+        cmocka_unit_test(life_of_blobs),       cmocka_unit_test(views_stay),
+        cmocka_unit_test(without_links),       cmocka_unit_test(every_io_failure),
         cmocka_unit_test(open_without_memory),
     };
     return cmocka_run_group_tests_name("blobs", tests, NULL, NULL);

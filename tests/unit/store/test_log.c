@@ -436,6 +436,83 @@ static void check_reports(void **state)
     env_close(&e);
 }
 
+/* What check says of a torn tail, a damaged end, a hole, a stranger's file, and a failing disk. */
+static void check_of_sick_logs(void **state)
+{
+    (void)state;
+    static const char *const says[] = {"torn tail", "record 22 is damaged", "record 5 is damaged",
+                                       "another log", "has 8192 bytes"};
+    for (unsigned how = 0; how < 5; how++) {
+        struct env e;
+        struct qv__file *f;
+        struct qv__log *log, *log2;
+        struct ledger other = {.next_salt = 9};
+        static const uint8_t zeros[400];
+        fresh(&e);
+        log = log_open(&e, &book, 1);
+        append_many(&book, log, 20, 900);
+        assert_ok(ledger_flush(&book, log));
+        append_many(&book, log, 3, 100);
+        assert_ok(qv__log_close(log, ERR));
+        const char *last = "log/log-0000000000000011.qvl", *second = "log/log-0000000000000005.qvl";
+        if (how == 0) { /* the group of 21 to 23 without its first record and without the mark */
+            assert_ok(qv__io_open(e.io, last, QV__OPEN_WRITE, &f, ERR));
+            assert_ok(qv__io_pwrite(f, zeros, 100, 4096 + 4 * 952, ERR));
+            assert_ok(qv__io_pwrite(f, zeros, 48, 4096 + 4 * 952 + 3 * 152, ERR));
+            assert_ok(qv__io_file_close(f, ERR));
+        } else if (how == 1) {
+            assert_ok(qv__io_sim_flip(e.io, last, 4096 + 4 * 952 + 152 + 70, 1));
+        } else if (how == 2) {
+            assert_ok(qv__io_unlink(e.io, second, ERR));
+        } else if (how == 3) {
+            assert_ok(qv__log_local_open(e.io, "other", e.mem, &small_files, &log2, ERR));
+            assert_ok(ledger_replay(&other, log2, 1));
+            append_many(&other, log2, 20, 900);
+            assert_ok(qv__log_close(log2, ERR));
+            assert_ok(qv__io_rename(e.io, "other/log-0000000000000005.qvl", second, ERR));
+        } else {
+            assert_ok(qv__io_open(e.io, second, QV__OPEN_WRITE, &f, ERR));
+            assert_ok(qv__io_truncate(f, 8192, ERR));
+            assert_ok(qv__io_file_close(f, ERR));
+        }
+        struct reports all = {0};
+        assert_ok(qv__log_local_check(e.io, "log", e.mem, keep_report, &all, ERR));
+        unsigned at = how < 2 ? all.n - 1 : how == 2 ? 0 : 1, sick = 0;
+        assert_non_null(strstr(all.r[at].message, says[how]));
+        for (unsigned i = 0; i < all.n; i++) {
+            sick += all.r[i].status != QV_OK;
+        }
+        assert_int_equal(sick, how > 0);
+        /* Failures of the disk or of memory are no findings. */
+        qv_status st = QV_EIO;
+        for (uint64_t n = 1; st != QV_OK; n++) {
+            struct reports some = {0};
+            qv__io_sim_fault(e.io, (struct qv__sim_fault){.at = n});
+            st = qv__log_local_check(e.io, "log", e.mem, keep_report, &some, ERR);
+            no_fault(e.io);
+            assert_true(st == QV_OK ? some.n == all.n : st == QV_EIO && some.n < all.n);
+        }
+        for (uint64_t n = 1; n == 1 || st != QV_OK; n++) {
+            struct reports some = {0};
+            qv__mem_fail_at(e.mem, n, true);
+            st = qv__log_local_check(e.io, "log", e.mem, keep_report, &some, ERR);
+            qv__mem_fail_at(e.mem, 0, false);
+            assert_true(st == QV_OK || st == QV_ENOMEM);
+        }
+        env_close(&e);
+    }
+    struct env e;
+    char dir[200];
+    struct reports none = {0};
+    fresh(&e);
+    memset(dir, 'd', sizeof dir);
+    dir[sizeof dir - 1] = 0;
+    assert_status(qv__log_local_check(e.io, dir, e.mem, keep_report, &none, ERR), QV_EINVAL);
+    assert_status(qv__log_local_check(e.io, "log", e.mem, keep_report, &none, ERR), QV_ENOTFOUND);
+    assert_int_equal(none.n, 0);
+    env_close(&e);
+}
+
 static qv_status count_only(void *arg, const struct qv__log_record *rec, struct qv_err *err)
 {
     (void)rec, (void)err;
@@ -489,6 +566,7 @@ int main(void)
         cmocka_unit_test(directories_and_strangers),
         cmocka_unit_test(foreign_files_are_refused),
         cmocka_unit_test(check_reports),
+        cmocka_unit_test(check_of_sick_logs),
         cmocka_unit_test(buffers_shrink),
     };
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -288,6 +288,65 @@ static void newer_formats(void **state)
     }
 }
 
+/* Numbers in the head that lead nowhere, behind a right checksum. */
+static void wrong_heads(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t off;
+        uint64_t value;
+        size_t bytes;
+    } cases[] = {
+        {12, 4000, 4},
+        {32, 78, 8},
+        {40, 1, 8},
+        {48, 4000, 8},
+        {48, UINT64_MAX - 63, 8},
+        {48, 4096 + 32, 8},
+        {56, 0, 8},
+        {56, UINT64_MAX, 8},
+        {64, 4096, 4},
+        {68, 121, 4},
+        {68, UINT32_MAX, 4},
+        {128 + 8, 64, 8},
+        {128 + 8, 4097, 8},
+        {128 + 16, 1 << 20, 8},
+        {128 + 16, UINT64_MAX, 8},
+        {160 + 8, 4096, 8},
+        {160 + 8, UINT64_MAX - 63, 8},
+        {160, 1, 2},
+        {192, 20, 4},
+    };
+    struct env e;
+    uint64_t bytes;
+    struct qv__segfile *f;
+    void *p;
+    size_t n;
+    env_open(&e);
+    make_dirs(&e);
+    struct qv__blobs *b = open_blobs(&e);
+    write_small(&e, b, "seg", &bytes);
+    assert_ok(qv__io_read_file(e.io, "blobs/seg", 1 << 20, e.disk, &p, &n, ERR));
+    uint8_t *good = p;
+    for (size_t i = 0; i < QV_ARRAY_LEN(cases); i++) {
+        uint8_t head[4096];
+        memcpy(head, good, sizeof head);
+        memcpy(head + cases[i].off, &cases[i].value, cases[i].bytes);
+        qv__store_u32(head + 4092, qv__crc32c(0, head, 4092));
+        struct qv__file *file;
+        assert_ok(qv__io_open(e.io, "blobs/seg", QV__OPEN_WRITE, &file, ERR));
+        assert_ok(qv__io_pwrite(file, head, sizeof head, 0, ERR));
+        assert_ok(qv__io_file_close(file, ERR));
+        qv_status st = qv__segfile_open(b, "seg", e.mem, FILE_ID, 0, false, &f, ERR);
+        if (st != QV_ECORRUPT) {
+            fail_msg("case %zu: %s", i, qv_status_name(st));
+        }
+    }
+    qv__free(p);
+    b->ops->close(b);
+    env_close(&e);
+}
+
 static void misuse(void **state)
 {
     (void)state;
@@ -408,11 +467,17 @@ static void every_memory_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_sections),         cmocka_unit_test(every_byte_flip),
-        cmocka_unit_test(damage_without_verify), cmocka_unit_test(cut_files),
-        cmocka_unit_test(misdirected_blocks),    cmocka_unit_test(newer_formats),
-        cmocka_unit_test(checksums_are_bound),   cmocka_unit_test(misuse),
-        cmocka_unit_test(every_io_failure),      cmocka_unit_test(every_memory_failure),
+        cmocka_unit_test(many_sections),
+        cmocka_unit_test(every_byte_flip),
+        cmocka_unit_test(damage_without_verify),
+        cmocka_unit_test(cut_files),
+        cmocka_unit_test(misdirected_blocks),
+        cmocka_unit_test(newer_formats),
+        cmocka_unit_test(checksums_are_bound),
+        cmocka_unit_test(wrong_heads),
+        cmocka_unit_test(misuse),
+        cmocka_unit_test(every_io_failure),
+        cmocka_unit_test(every_memory_failure),
     };
     return cmocka_run_group_tests_name("segment files", tests, NULL, NULL);
 }
