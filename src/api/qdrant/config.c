@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#define GROUP(id, list, title) const struct qv__qd_group id = {title, list, QV_ARRAY_LEN(list)}
+#define GROUP(id, list, title) struct qv__qd_group id = {title, list, QV_ARRAY_LEN(list)}
 
 static const char *const memories[] = {"cold", "cached", "pinned", NULL};
 static const char *const memories_unpinned[] = {"cold", "cached", NULL};
@@ -28,7 +28,7 @@ static const struct qv__qd_setting hnsw[] = {
     {.name = "payload_m", .type = QV__QD_UINT},
     {.name = "inline_storage", .type = QV__QD_BOOL},
 };
-GROUP(qv__qd_hnsw, hnsw, "hnsw_config");
+const GROUP(qv__qd_hnsw, hnsw, "hnsw_config");
 
 static const struct qv__qd_setting optimizers[] = {
     {.name = "deleted_threshold", .type = QV__QD_NUMBER, .max = 1, .fallback = "0.2"},
@@ -51,14 +51,14 @@ static const struct qv__qd_setting optimizers[] = {
     {.name = "max_optimization_threads", .type = QV__QD_THREADS, .fallback = "null"},
     {.name = "prevent_unoptimized", .type = QV__QD_BOOL},
 };
-GROUP(qv__qd_optimizers, optimizers, "optimizers_config");
+const GROUP(qv__qd_optimizers, optimizers, "optimizers_config");
 
 static const struct qv__qd_setting wal[] = {
     {.name = "wal_capacity_mb", .type = QV__QD_UINT, .min = 1, .fallback = "32"},
     {.name = "wal_segments_ahead", .type = QV__QD_UINT, .fallback = "0"},
     {.name = "wal_retain_closed", .type = QV__QD_UINT, .min = 1, .fallback = "1"},
 };
-GROUP(qv__qd_wal, wal, "wal_config");
+const GROUP(qv__qd_wal, wal, "wal_config");
 
 static const struct qv__qd_setting payload_storage[] = {
     {.name = "memory", .type = QV__QD_ENUM, .words = memories_unpinned},
@@ -81,7 +81,7 @@ static const struct qv__qd_setting params[] = {
     {.name = "on_disk_payload", .type = QV__QD_BOOL, .fallback = "true"},
     {.name = "payload", .type = QV__QD_OBJECT, .group = &payload_group},
 };
-GROUP(qv__qd_collection_params, params, "params");
+const GROUP(qv__qd_collection_params, params, "params");
 
 static const struct qv__qd_setting strict[] = {
     {.name = "enabled", .type = QV__QD_BOOL},
@@ -106,7 +106,7 @@ static const struct qv__qd_setting strict[] = {
     {.name = "max_payload_index_count", .type = QV__QD_UINT},
     {.name = "max_resident_memory_percent", .type = QV__QD_UINT, .min = 1, .max = 100},
 };
-GROUP(qv__qd_strict, strict, "strict_mode_config");
+const GROUP(qv__qd_strict, strict, "strict_mode_config");
 
 /* What is kept per vector; quantization_config is checked apart. */
 static const struct qv__qd_setting vector_kept[] = {
@@ -116,7 +116,7 @@ static const struct qv__qd_setting vector_kept[] = {
     {.name = "memory", .type = QV__QD_ENUM, .words = memories_unpinned},
     {.name = "datatype", .type = QV__QD_ENUM, .words = datatypes},
 };
-GROUP(qv__qd_vector_kept, vector_kept, "vectors");
+const GROUP(qv__qd_vector_kept, vector_kept, "vectors");
 
 /* --- checking
  * -------------------------------------------------------------------------------------------- */
