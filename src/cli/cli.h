@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/json.h"
 #include "cli/terminal.h"
 
 enum { QV__EXIT_OK = 0, QV__EXIT_FAILURE = 1, QV__EXIT_USAGE = 2 };
@@ -94,6 +95,8 @@ int qv__cli_usage(struct qv__cli *cli, const char *fmt, ...) QV_PRINTF(2, 3);
 void qv__cli_warn(struct qv__cli *cli, const char *fmt, ...) QV_PRINTF(2, 3);
 /* What usually helps against an error of that kind; NULL if nothing does. */
 const char *qv__cli_hint(const struct qv_err *err);
+/* A JSON string of text that may be no UTF-8, such as a path: what is malformed is replaced. */
+void qv__cli_json_text(struct qv__jw *w, const char *text);
 /* Write a buffer to standard output. Returns an exit code: a full disk or a lack of memory while
  * the buffer was filled are failures. */
 int qv__cli_print(struct qv__cli *cli, const struct qv__buf *b);

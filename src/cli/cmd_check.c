@@ -31,11 +31,11 @@ static void finding(void *arg, const struct qv__check_finding *f)
     if (c->json) {
         qv__jw_obj(&c->w);
         qv__jw_key(&c->w, "file");
-        qv__jw_str(&c->w, f->file);
+        qv__cli_json_text(&c->w, f->file);
         qv__jw_key(&c->w, "damaged");
         qv__jw_bool(&c->w, f->damaged);
         qv__jw_key(&c->w, "message");
-        qv__jw_str(&c->w, f->message);
+        qv__cli_json_text(&c->w, f->message);
         qv__jw_obj_end(&c->w);
         return;
     }
@@ -99,7 +99,7 @@ static int run(struct qv__cli *cli, const struct qv__command *self, int argc, ch
     if (c.json) {
         qv__jw_obj(&c.w);
         qv__jw_key(&c.w, "directory");
-        qv__jw_str(&c.w, dir);
+        qv__cli_json_text(&c.w, dir);
         qv__jw_key(&c.w, "findings");
         qv__jw_arr(&c.w);
     }

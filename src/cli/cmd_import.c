@@ -8,6 +8,8 @@
 
 #define NO_METRIC    99u
 #define NO_FIRST_ID  UINT64_MAX
+#define WRITE_MS     (UINT64_C(300) * 1000)
+#define OPTIMIZE_MS  (UINT64_C(24) * 3600 * 1000)
 #define SEGMENTS_ANY 100000u /* index each, merge none */
 
 struct args {
@@ -232,6 +234,8 @@ static int print_result(struct import *im, uint64_t n)
                        qv__human_count((uint64_t)((double)n / s), rate));
         if (im->sink.pinned || im->args.optimize) {
             qv__buf_printf(&b, ", indexed in %s", qv__human_seconds(im->index_s, indexed));
+        } else {
+            qv__buf_putz(&b, "; the server indexes them in the background");
         }
         qv__buf_putc(&b, '\n');
     }
@@ -304,8 +308,9 @@ static int run_import(struct import *im, const char *const *files, size_t n_file
     if (qv__interrupt_start(&im->interrupt, &err) != QV_OK) {
         qv__cli_warn(im->cli, "%s", err.message);
     }
-    int rc = qv__target_open(&im->target, im->cli, &im->args.target,
-                             &(struct qv__target_needs){.write = true});
+    struct qv__target_needs needs = {.write = true,
+                                     .timeout_ms = im->args.optimize ? OPTIMIZE_MS : WRITE_MS};
+    int rc = qv__target_open(&im->target, im->cli, &im->args.target, &needs);
     if (rc != QV__EXIT_OK) {
         return rc;
     }

@@ -290,7 +290,7 @@ static void json_head(struct info *in)
                 {"replayed_records", "quiver_replayed_records"}};
     qv__jw_obj(&in->w);
     qv__jw_key(&in->w, in->target.url ? "url" : "data");
-    qv__jw_str(&in->w, qv__target_name(&in->target));
+    qv__cli_json_text(&in->w, qv__target_name(&in->target));
     for (size_t i = 0; in->metrics.n && i < QV_ARRAY_LEN(rows); i++) {
         json_u64(&in->w, rows[i].key, metric_u64(in, rows[i].metric));
     }

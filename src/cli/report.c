@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdarg.h>
 
+#include "api/text.h"
+
 static void print_line(struct qv__cli *cli, enum qv__style style, const char *word,
                        const char *message)
 {
@@ -99,6 +101,16 @@ const char *qv__cli_hint(const struct qv_err *err)
     default:
         return NULL;
     }
+}
+
+void qv__cli_json_text(struct qv__jw *w, const char *text)
+{
+    struct qv__buf b;
+    qv__buf_init(&b, w->b->mem);
+    qv__text_repair(&b, qv__str_z(text));
+    w->b->failed |= b.failed;
+    qv__jw_str_n(w, (struct qv__str){b.n ? (const char *)b.p : "", b.n});
+    qv__buf_free(&b);
 }
 
 int qv__cli_print(struct qv__cli *cli, const struct qv__buf *b)

@@ -58,7 +58,8 @@ int qv__target_api_key(struct qv__cli *cli, const char *file, char key[256])
     return QV__EXIT_OK;
 }
 
-static int open_server(struct qv__target *t, const struct qv__target_args *args)
+static int open_server(struct qv__target *t, const struct qv__target_args *args,
+                       const struct qv__target_needs *needs)
 {
     char key[256];
     struct qv_err err = {.code = QV_OK};
@@ -73,7 +74,7 @@ static int open_server(struct qv__target *t, const struct qv__target_args *args)
     if (key[0] && !qv__url_is_loopback(&url)) {
         qv__cli_warn(t->cli, "the API key goes to %s unencrypted", url.host);
     }
-    struct qv__http_options o = {.api_key = key};
+    struct qv__http_options o = {.api_key = key, .timeout_ms = needs->timeout_ms};
     qv_status st = qv__http_open(t->cli->mem, t->url, &o, &t->http, &err);
     explicit_bzero(key, sizeof key);
     return st == QV_OK ? QV__EXIT_OK : qv__cli_fail(t->cli, &err, NULL);
@@ -96,11 +97,7 @@ static int open_directory(struct qv__target *t, const struct qv__target_needs *n
                              "name another directory with --data, or a running server with --url",
                              "there is no database in %s", t->data);
     }
-    struct qv__db_options o = {.path = t->data,
-                               .logger = &t->logger,
-                               .memory_bytes = (size_t)needs->memory_bytes,
-                               .threads = needs->threads,
-                               .read_only = !needs->write};
+    struct qv__db_options o = {.path = t->data, .logger = &t->logger, .read_only = !needs->write};
     if (qv__db_open(&o, &t->db, &err) != QV_OK) {
         qv_status code = err.code;
         (void)qv__wrap(&err, code, "cannot open %s", t->data);
@@ -126,7 +123,7 @@ int qv__target_open(struct qv__target *t, struct qv__cli *cli, const struct qv__
         return qv__cli_usage(cli, "--api-key-file is of use with --url only");
     }
     if (t->url) {
-        return open_server(t, args);
+        return open_server(t, args, needs);
     }
     if (!t->data) {
         const char *from = getenv("QUIVER_DATA");

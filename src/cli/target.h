@@ -52,9 +52,8 @@ struct qv__target {
 };
 
 struct qv__target_needs {
-    bool write;            /* else the directory must hold a database, and is opened read-only */
-    int threads;           /* 0 = as many as there are CPUs */
-    uint64_t memory_bytes; /* budget; 0 = none */
+    bool write;          /* else the directory must hold a database, and is opened read-only */
+    uint64_t timeout_ms; /* of a server's answer; 0 = 60 s */
 };
 
 /* Says on standard error what went wrong and returns an exit code; 0 = open. Release with

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "cli/http_client.h"
 
 struct feed {
@@ -176,6 +177,33 @@ static void test_limits(void **state)
     qv__buf_free(&b);
 }
 
+/* Good answers with some bytes changed: a status, never a fault, and never more than the limit. */
+static void test_mutations(void **state)
+{
+    struct qv__mem *mem = *state;
+    const uint64_t seed = 20261121;
+    struct qv__rng rng;
+    qv__rng_seed(&rng, seed);
+    print_message("seed %llu\n", (unsigned long long)seed);
+    for (int i = 0; i < 100000; i++) {
+        char text[256];
+        const char *good = goods[qv__rng_below(&rng, QV_ARRAY_LEN(goods))].text;
+        size_t n = strlen(good);
+        memcpy(text, good, n);
+        for (uint64_t k = qv__rng_below(&rng, 3) + 1; k > 0; k--) {
+            static const char likely[] = "\r\n :;0123456789abcdef,";
+            size_t at = qv__rng_below(&rng, n);
+            text[at] = qv__rng_below(&rng, 2) ? likely[qv__rng_below(&rng, sizeof likely)]
+                                              : (char)qv__rng_u64(&rng);
+        }
+        struct qv__http_answer a = {.status = 0};
+        if (answer(mem, text, n, 1 + qv__rng_below(&rng, n), 50, &a) == QV_OK) {
+            assert_true(a.status >= 200 && a.status <= 599 && a.body.n <= 50);
+        }
+        qv__buf_free(&a.body);
+    }
+}
+
 static void test_urls(void **state)
 {
     (void)state;
@@ -240,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
         cmocka_unit_test(test_urls),
         cmocka_unit_test_setup_teardown(test_segments, setup, teardown),
     };
