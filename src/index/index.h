@@ -9,7 +9,7 @@
  * Distances: smaller is nearer (base/vec.h). Hits come sorted by (dist, ordinal), so equal inputs
  * give equal outputs.
  * Threads: search from any thread, also while one thread inserts: no search waits for an insert, and
- * a search that is told `n` sees ordinals < n only. build, insert, remove: one at a time per index. */
+ * a search that is told `n` sees ordinals < n only. insert, save, validate: one at a time per index. */
 #ifndef QV_INDEX_INDEX_H
 #define QV_INDEX_INDEX_H
 

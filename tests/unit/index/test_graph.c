@@ -154,6 +154,27 @@ static void test_low_degree(void **state)
     qv__mem_close(mem);
 }
 
+/* Records longer than one block of neighbours. */
+static void test_high_degree(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct data d = data_make(3000, 48, QV__L2, 31);
+    struct data queries = data_make(50, 48, QV__L2, 31);
+    fill_uniform(&d, 1);
+    fill_uniform(&queries, 2);
+    struct qv__index *x = graph_build(mem, &d, 100, 150);
+    struct qv__index_info info;
+    x->ops->describe(x, &info);
+    print_message("m 100: degree %.1f\n", info.degree_avg);
+    assert_true(info.degree_avg > 32);
+    assert_true(recall_of(x, &d, &queries, 10, 20, NULL, mem) >= 0.85);
+    x->ops->free(x);
+    data_free(&d);
+    data_free(&queries);
+    qv__mem_close(mem);
+}
+
 static void test_equal_vectors(void **state)
 {
     (void)state;
@@ -470,11 +491,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recall_clustered),    cmocka_unit_test(test_recall_metrics),
         cmocka_unit_test(test_recall_sorted_input), cmocka_unit_test(test_small),
-        cmocka_unit_test(test_low_degree),          cmocka_unit_test(test_equal_vectors),
-        cmocka_unit_test(test_many_duplicates),     cmocka_unit_test(test_deterministic),
-        cmocka_unit_test(test_merge_is_a_build),    cmocka_unit_test(test_search_stops),
-        cmocka_unit_test(test_build_cancelled),     cmocka_unit_test(test_plan_told),
-        cmocka_unit_test(test_not_a_number),
+        cmocka_unit_test(test_low_degree),          cmocka_unit_test(test_high_degree),
+        cmocka_unit_test(test_equal_vectors),       cmocka_unit_test(test_many_duplicates),
+        cmocka_unit_test(test_deterministic),       cmocka_unit_test(test_merge_is_a_build),
+        cmocka_unit_test(test_search_stops),        cmocka_unit_test(test_build_cancelled),
+        cmocka_unit_test(test_plan_told),           cmocka_unit_test(test_not_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
