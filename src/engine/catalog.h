@@ -7,6 +7,8 @@
 
 #include "engine/collection.h"
 
+#define QV__CATALOG_BYTES_MAX ((size_t)256 << 20)
+
 /* Lookup by exact name; NULL if absent. Under catalog. */
 struct qv__collection *qv__catalog_find(const struct qv__db *db, struct qv__str name);
 struct qv__alias *qv__catalog_alias(const struct qv__db *db, struct qv__str alias);

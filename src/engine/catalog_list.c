@@ -123,10 +123,18 @@ qv_status qv__catalog_log(struct qv__db *db, const struct qv__buf *json, uint64_
                           struct qv_err *err)
 {
     QV_TRY(qv__buf_status(json, err));
+    /* The whole catalog is one document of each manifest: it must stay one that can be read back.
+     */
+    if (json->n > 4096 && db->catalog_bytes + json->n > QV__CATALOG_BYTES_MAX) {
+        return qv__fail(err, QV_ETOOBIG,
+                        "the catalog would be larger than %zu bytes: drop collections or metadata",
+                        QV__CATALOG_BYTES_MAX);
+    }
     struct qv__inflight f;
     struct qv__bytes body = qv__buf_bytes(json);
     QV_TRY(qv__commit_begin(db->commit, QV__REC_CATALOG, &body, 1, &f, err));
     uint64_t at = f.lsn;
+    db->catalog_bytes += json->n;
     qv__commit_applied(db->commit, &f);
     if (lsn) {
         *lsn = at;

@@ -81,6 +81,7 @@ static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
     m.next_file_id = atomic_load(&db->next_file_id);
     QV_GOTO(qv__manifest_write(db->io, db->mem_catalog, &m, err));
     db->manifest_generation = m.generation;
+    db->catalog_bytes = catalog.n;
     db->checkpoint_lsn = m.checkpoint_lsn;
     atomic_store(&db->checkpoint_lsn_seen, m.checkpoint_lsn);
     /* From here on failures cost space, not data. */

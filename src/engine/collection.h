@@ -91,6 +91,8 @@ struct qv__db {
     uint64_t next_collection_id; /* guarded by: catalog */
     _Atomic uint64_t next_file_id;
 
+    size_t
+        catalog_bytes; /* of the last manifest's catalog and the changes since; guarded by: ddl */
     uint64_t manifest_generation; /* guarded by: ddl */
     uint64_t checkpoint_lsn;      /* guarded by: ddl (written), atomic read */
     _Atomic uint64_t checkpoint_lsn_seen;

@@ -142,6 +142,8 @@ struct qv__write {
     void (*done)(struct qv__write *w);
     void *arg;
     struct qv__write_result result; /* valid in done */
+    uint64_t deadline_ns;           /* monotonic, for the work before the log; 0 = none */
+    const _Atomic bool *cancel;     /* NULL = never */
     enum qv__durability durability; /* RELAXED: done may come before the sync */
     /* internal */
     struct qv__task task;

@@ -195,6 +195,7 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
                                        .logger = db->logger};
     QV_GOTO(qv__log_local_open(db->io, QV__DIR_LOG, db->mem_log, &lo, &db->log, err));
     if (!fresh) {
+        db->catalog_bytes = m.catalog.n;
         QV_GOTO(qv__catalog_read(db, m.catalog, err));
         QV_GOTO(open_shards(db, &m, err));
         if (!db->read_only) {

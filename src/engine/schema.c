@@ -162,6 +162,18 @@ static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
                         "merge_fanin: value %" PRIu32 " invalid, must be from 2 to 64",
                         s->policy.merge_fanin);
     }
+    size_t config = s->config_json.n;
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        config += s->vectors[i].config_json.n;
+    }
+    for (uint32_t i = 0; i < s->n_indexes; i++) {
+        config += s->indexes[i].params_json.n;
+    }
+    if (config > QV__CONFIG_BYTES_MAX) {
+        return qv__fail(err, QV_ETOOBIG,
+                        "configuration and metadata of a collection: %zu bytes are more than %zu",
+                        config, QV__CONFIG_BYTES_MAX);
+    }
     for (uint32_t i = 0; i < s->n_indexes; i++) {
         size_t n = s->indexes[i].key.n;
         if (n == 0 || n > QV__INDEX_KEY_MAX) {

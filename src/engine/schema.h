@@ -18,7 +18,8 @@
 #define QV__VECTORS_MAX         16u  /* named vectors per collection */
 #define QV__SHARDS_MAX          256u
 #define QV__PAYLOAD_INDEXES_MAX 256u
-#define QV__INDEX_KEY_MAX       1024u /* bytes of a payload index's path */
+#define QV__CONFIG_BYTES_MAX    ((size_t)1 << 20) /* dialect settings of a collection */
+#define QV__INDEX_KEY_MAX       1024u             /* bytes of a payload index's path */
 
 struct qv__vector_def {
     struct qv__str name; /* "" = the default vector */

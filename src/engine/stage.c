@@ -189,6 +189,19 @@ static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, 
     return QV_OK;
 }
 
+/* Count bytes that the request's record will hold; every so often look at the clock. */
+static qv_status spend(struct qv__stage *st, size_t bytes, size_t done, struct qv_err *err)
+{
+    st->bytes += bytes;
+    if (st->bytes > QV__REQUEST_BYTES_MAX) {
+        return qv__fail(err, QV_ETOOBIG,
+                        "the request writes more than %" PRIu64 " bytes: select fewer points",
+                        QV__REQUEST_BYTES_MAX);
+    }
+    qv_status status = done % 256 == 255 ? qv__qctx_check(st->ctx) : QV_OK;
+    return status == QV_OK ? QV_OK : qv__fail(err, status, "write: %s", qv_status_text(status));
+}
+
 /* --- mutations --- */
 
 static void set_vectors(struct qv__stage *st, struct qv__staged *p, const struct qv__point *from)
@@ -216,6 +229,7 @@ static qv_status upsert(struct qv__stage *st, const struct qv__mutation *m, stru
         set_vectors(st, p, from);
         p->payload = from->payload;
         p->exists = true;
+        QV_TRY(spend(st, from->payload.n, i, err));
     }
     return QV_OK;
 }
@@ -277,6 +291,8 @@ static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *
 {
     for (size_t i = 0; i < sel->n; i++) {
         struct qv__staged *p = sel->points[i];
+        bool grows = m->kind == QV__MUT_SET_PAYLOAD || m->kind == QV__MUT_OVERWRITE_PAYLOAD;
+        QV_TRY(spend(st, grows ? m->payload.n : 0, i, err));
         switch (m->kind) {
         case QV__MUT_DELETE:
             p->exists = false;

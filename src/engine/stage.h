@@ -9,6 +9,9 @@
 
 #include "engine/collection.h"
 
+/* What one request may write: it becomes one record of the log. */
+#define QV__REQUEST_BYTES_MAX ((uint64_t)256 << 20)
+
 struct qv__staged {
     struct qv__id id;
     uint32_t shard;
@@ -26,6 +29,7 @@ struct qv__stage {
     struct qv__schema *schema;
     struct qv__arena *arena;
     struct qv__qctx *ctx;
+    uint64_t bytes;             /* new payload staged so far */
     struct qv__map map;         /* id -> staged */
     struct qv__staged **points; /* in order of first touch */
     size_t n, cap;

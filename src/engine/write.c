@@ -76,7 +76,10 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
                                struct waiting *w, bool *logged, uint64_t *affected,
                                struct qv_err *err)
 {
-    struct qv__qctx ctx = {.clock = c->db->clock, .mem = c->mem};
+    struct qv__qctx ctx = {.clock = c->db->clock,
+                           .mem = c->mem,
+                           .deadline_ns = w->write->deadline_ns,
+                           .cancel = w->write->cancel};
     struct qv__stage stage;
     struct qv__buf record;
     struct qv__effect **effects = NULL;
@@ -163,6 +166,7 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     qv_status st = w ? check_all(c, schema, m, n, &arena, &checked, err)
                      : qv__fail(err, QV_ENOMEM, "no memory for a write");
     if (st == QV_OK) {
+        w->write = write;
         shards_of(c, checked, n, &set);
         lock_shards(c, &set);
         st = commit_locked(c, schema, checked, n, &arena, w, &logged, &write->result.n_affected,
@@ -186,7 +190,6 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     }
     write->result.status = QV_OK;
     write->result.operation_id = w->ack.lsn;
-    w->write = write;
     w->collection = qv__collection_retain(c);
     w->ack.task.fn = acknowledge;
     qv__checkpoint_look(c->db);

@@ -458,7 +458,7 @@ static qv_status find_dir(struct qv__sim *sim, const char *name, struct qv__sim_
 static qv_status gather(struct qv__sim *sim, const char *name, struct qv__io_names *names,
                         struct qv_err *err)
 {
-    struct qv__sim_inode *dir;
+    struct qv__sim_inode *dir = NULL;
     if (fault_strikes(sim, QV__SIM_READ)) {
         return injected(sim, "list", name, err);
     }
@@ -487,7 +487,7 @@ static qv_status sim_list(struct qv__io *io, const char *name,
 static qv_status sim_sync_dir(struct qv__io *io, const char *name, struct qv_err *err)
 {
     struct qv__sim *sim = enter(io);
-    struct qv__sim_inode *dir;
+    struct qv__sim_inode *dir = NULL;
     if (fault_strikes(sim, QV__SIM_META)) {
         return leave(sim, injected(sim, "sync directory", name, err));
     }

@@ -117,9 +117,14 @@ static void raise_descriptors(struct qv__server *s)
     }
     struct rlimit more = {QV_MIN(need, limit.rlim_max), limit.rlim_max};
     if (setrlimit(RLIMIT_NOFILE, &more) != 0 || more.rlim_cur < need) {
+        /* The database's files come first: fewer connections, and the rest is answered 503. */
+        rlim_t have = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : more.rlim_cur;
+        rlim_t spare = QV_MIN((rlim_t)DESCRIPTORS_SPARE, have / 2);
         qv__log_line(s->o.logger, QV__LEVEL_WARN, "server",
-                     "max_connections is %" PRIu32 ", but the system allows %llu open files",
-                     s->o.config.max_connections, (unsigned long long)more.rlim_cur);
+                     "the system allows %llu open files: %llu connections are served, not %" PRIu32,
+                     (unsigned long long)have, (unsigned long long)(have - spare),
+                     s->o.config.max_connections);
+        s->o.config.max_connections = (uint32_t)QV_MAX(have - spare, (rlim_t)1);
     }
 }
 

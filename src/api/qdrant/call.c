@@ -64,6 +64,7 @@ static qv_status parse_body(struct qv__call *c)
         qv__json_parse(c->arena, (const char *)text.p, text.n, &limits, &c->body, &c->err);
     if (st == QV_EINVAL || st == QV_ETOOBIG) {
         c->kind = QV__QD_FORMAT;
+        c->err.code = QV_EINVAL; /* keeps the reason, which names the limit */
         return QV_EINVAL;
     }
     QV_TRY(st);
