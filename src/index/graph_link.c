@@ -12,14 +12,16 @@
  * commit: a batch is linked or is not.
  *
  * What is ours:
+ *
  * (1) Points of one batch cannot find each other in the frozen graph, so each is compared with all
- *     others of its clique. The result then equals insertion one at a time even if the whole clique
- * is one new cluster, and the first points need no tiny batches. (Measured, text embeddings, 98,000
- * x 512: recall@10 at ef 40 is 0.971 for cliques of 128, of 512, and one at a time.) (2) The
- * spanning tree. Pruning may take a node's last incoming link, which loses it for ever. So every
- *     base node has a parent, the root is the ancestor of all, and a link from parent to child is
- *     never pruned: every ordinal is reachable from the entry point at all times, by construction
- * and without a search for lost ones. A node takes at most m children of its 2m links.
+ * others of its clique. A clique that is one new cluster is then linked within itself, and the
+ * first points need no tiny batches. (Measured once, text embeddings, 98,000 x 512, points in given
+ * order: recall@10 at ef 40 is 0.971 in steps of 1, 100 and 512.)
+ *
+ * (2) The spanning tree. Pruning may take a node's last incoming link, which loses it for ever. So
+ * every base node has a parent, the root is the ancestor of all, and a link from parent to child is
+ * never pruned: every ordinal is reachable from the entry point at all times, by construction and
+ * without a search for lost ones. A node takes at most m children of its 2m links.
  *
  * Memory: everything is allocated at open or in prepare and freed at close; per base node the tree
  * costs 8 bytes while the graph can grow. */
