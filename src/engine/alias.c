@@ -30,8 +30,8 @@ static qv_status alias_create(struct qv__db *db, struct alias_list *l, struct qv
                         a->collection.p);
     }
     if (taken) {
-        return qv__fail(err, QV_EEXISTS, "Collection with the same name `%.*s` already exists",
-                        (int)a->alias.n, a->alias.p);
+        return qv__fail(err, QV_EEXISTS, "Collection `%.*s` already exists!", (int)a->alias.n,
+                        a->alias.p);
     }
     char *name = qv__arena_strndup(arena, a->alias.p, a->alias.n);
     char *collection = qv__arena_strndup(arena, a->collection.p, a->collection.n);

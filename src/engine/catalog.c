@@ -10,7 +10,12 @@ static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv
 {
     qv__mutex_lock(&db->catalog);
     qv_status st = QV_OK;
-    if (qv__catalog_find(db, name) || qv__catalog_alias(db, name)) {
+    if (qv__catalog_alias(db, name)) {
+        st = qv__fail(
+            err, QV_EINVAL,
+            "Can't create collection with name %.*s. Alias with the same name already exists",
+            (int)name.n, name.p);
+    } else if (qv__catalog_find(db, name)) {
         st = qv__fail(err, QV_EEXISTS, "Collection `%.*s` already exists!", (int)name.n, name.p);
     } else {
         st = qv__catalog_reserve(db, 1, 0, err);

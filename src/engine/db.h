@@ -56,7 +56,7 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 /* --- catalog -------------------------------------------------------------------------------------
  */
 
-/* `schema` borrowed and copied. QV_EEXISTS also when an alias has the name. */
+/* `schema` borrowed and copied. QV_EEXISTS; QV_EINVAL when an alias has the name. */
 qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
                                    const struct qv__schema *schema, struct qv_err *err) QV_MUST_USE;
 /* *existed false and QV_OK when there is no such collection. Its aliases go with it. */
@@ -170,7 +170,7 @@ void qv__result_free(struct qv__result_set *rs); /* safe on a zeroed one, and tw
 qv_status qv__collection_query(struct qv__collection *c, const struct qv__query *q,
                                const struct qv__fetch *f, struct qv__qctx *ctx,
                                struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;
-/* Points by id, in the order asked, missing ones left out. */
+/* Points by id, in the order asked, each once, missing ones left out. */
 qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids, size_t n,
                              const struct qv__fetch *f, struct qv__qctx *ctx,
                              struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;

@@ -12,12 +12,10 @@
  * need the old row at replay) and the read horizon (a reader may still see it). */
 #include "engine/collection.h"
 
-/* Indexing waits for so many rows: fewer are cheaper to scan. */
-#define INDEX_BATCH_ROWS 512u
 /* After a failed task (no memory, no space) the next one waits this long. */
-#define RETRY_NS         (UINT64_C(1000) * 1000 * 1000)
+#define RETRY_NS        (UINT64_C(1000) * 1000 * 1000)
 /* Finish a graph at a flush without build when no more than this is missing. */
-#define INDEX_TAIL_ROWS  4096u
+#define INDEX_TAIL_ROWS 4096u
 
 struct shard_task {
     struct qv__task task;
@@ -62,7 +60,7 @@ static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, boo
     struct qv__collection *c = s->collection;
     struct qv__reader_ticket ticket;
     struct qv__visible vis;
-    if (qv__segment_sealed(seg) || qv__segment_unindexed(seg) < INDEX_BATCH_ROWS) {
+    if (qv__segment_sealed(seg) || qv__segment_unindexed(seg) == 0) {
         return QV_OK;
     }
     /* Only published rows: the others may never come to be. */
@@ -524,8 +522,7 @@ void qv__maintain_look(struct qv__shard *s)
     bool index = false;
     for (uint32_t i = 0; i < v->n; i++) {
         qv__segment_drain(v->segments[i], horizon, flushed);
-        index |= !qv__segment_sealed(v->segments[i]) &&
-                 qv__segment_unindexed(v->segments[i]) >= INDEX_BATCH_ROWS;
+        index |= !qv__segment_sealed(v->segments[i]) && qv__segment_unindexed(v->segments[i]) > 0;
     }
     if (index) {
         queue(s, index_task, &s->index_due);
@@ -545,7 +542,7 @@ void qv__maintain_published(struct qv__collection *c)
         }
         struct qv__view *v = qv__shard_view(s);
         struct qv__segment *last = v->n ? v->segments[v->n - 1] : NULL;
-        if (last && !qv__segment_sealed(last) && qv__segment_unindexed(last) >= INDEX_BATCH_ROWS) {
+        if (last && !qv__segment_sealed(last) && qv__segment_unindexed(last) > 0) {
             queue(s, index_task, &s->index_due);
         }
         qv__view_release(v);

@@ -83,14 +83,14 @@ static qv_status stored_vector(struct run *r, const struct qv__id *id, const flo
     }
     const struct qv__segment *seg = NULL;
     uint32_t row = 0;
+    if (!qv__read_find(view, id, &seg, &row)) {
+        QV_GOTO(qv__fail(err, QV_ENOTFOUND, "No point with id %s found",
+                         qv__id_text(id, text, sizeof text)));
+    }
     int column = qv__schema_vector(view->schema, name);
     if (column < 0) {
         QV_GOTO(qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s",
                          (int)QV_MIN(name.n, (size_t)64), name.p));
-    }
-    if (!qv__read_find(view, id, &seg, &row)) {
-        QV_GOTO(qv__fail(err, QV_ENOTFOUND, "No point with id %s found",
-                         qv__id_text(id, text, sizeof text)));
     }
     const float *v = qv__segment_row_vector(seg, row, (uint32_t)column);
     if (!v) {

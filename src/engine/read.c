@@ -109,10 +109,17 @@ bool qv__read_find(const struct qv__read_view *v, const struct qv__id *id,
     return false;
 }
 
+static bool same_id(uint64_t value, const void *key, void *ctx)
+{
+    return qv__id_eq((const struct qv__id *)ctx + value, key);
+}
+
 qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids, size_t n,
                              const struct qv__fetch *f, struct qv__qctx *ctx,
                              struct qv__result_set *out, struct qv_err *err)
 {
+    struct qv__map seen;
+    qv__map_init(&seen, c->mem_query);
     qv_status st = qv__result_open(c, out, err);
     QV_GOTO(st);
     QV_GOTO(fetch_check(out->schema, f, err));
@@ -123,11 +130,16 @@ qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids,
         if ((i & 1023) == 0 && (st = qv__qctx_check(ctx)) != QV_OK) {
             QV_GOTO(qv__fail(err, st, "%s", qv_status_text(st)));
         }
+        if (qv__map_find(&seen, qv__id_hash(&ids[i]), same_id, &ids[i], (void *)(uintptr_t)ids)) {
+            continue;
+        }
+        QV_GOTO(qv__map_add(&seen, qv__id_hash(&ids[i]), i));
         if (qv__read_find(out->view, &ids[i], &seg, &row)) {
             QV_GOTO(qv__result_add(out, seg, row, 0.0f, f, err));
         }
     }
 out:
+    qv__map_free(&seen);
     if (st != QV_OK) {
         qv__result_free(out);
     }

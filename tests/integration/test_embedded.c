@@ -204,7 +204,7 @@ static void test_open_refused(void **state)
 {
     struct rest *t = *state;
     qv_db *db = NULL;
-    struct qv_options o = QV_OPTIONS_INIT;
+    struct qv_options o = qvt_options();
     REFUSED(QV_ELOCKED, "", qv_open(t->dir, NULL, &db, e_));
     REFUSED(QV_EINVAL, "path: must not be NULL", qv_open(NULL, NULL, &db, e_));
     REFUSED(QV_EINVAL, "path: must not be empty", qv_open("", NULL, &db, e_));
@@ -238,7 +238,7 @@ static void test_read_only_and_log(void **state)
     OK(qv_create_collection(t->db, "c", &plain, e_));
     OK(qv_upsert(t->db, "c", &(struct qv_point){.id = qv_id_u64(1)}, 1, e_));
     assert_int_equal(qv_close(t->db, &err), QV_OK);
-    struct qv_options o = QV_OPTIONS_INIT;
+    struct qv_options o = qvt_options();
     o.read_only = true;
     o.log = count_lines;
     o.log_ctx = &lines;

@@ -17,6 +17,8 @@
 #include <cmocka.h>
 #include <quiver/quiver.h>
 
+#include "qvt.h"
+
 struct rest {
     char dir[64];
     qv_db *db;
@@ -26,7 +28,7 @@ struct rest {
 static inline void rest_open(struct rest *t)
 {
     struct qv_err err;
-    struct qv_options o = QV_OPTIONS_INIT;
+    struct qv_options o = qvt_options();
     o.threads = 2;
     if (qv_open(t->dir, &o, &t->db, &err) != QV_OK) {
         fail_msg("open: %s", err.message);

@@ -329,7 +329,9 @@ static const struct wrong writes[] = {
 static const struct wrong collections[] = {
     {"PUT", C, "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", 409,
      "Wrong input: Collection `c` already exists!"},
-    {"PUT", "/collections/alias", "{}", 409, "Wrong input: Collection `alias` already exists!"},
+    {"PUT", "/collections/alias", "{}", 400,
+     "Wrong input: Can't create collection with name alias. Alias with the same name already "
+     "exists"},
     {"PUT", "/collections/d", "{\"vectors\":{\"size\":0,\"distance\":\"Dot\"}}", 400,
      BAD_JSON "vectors.size: expected an integer from 1 to 65536, not 0"},
     {"PUT", "/collections/d", "{\"vectors\":{\"size\":65537,\"distance\":\"Dot\"}}", 422,
