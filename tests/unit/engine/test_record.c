@@ -171,7 +171,7 @@ static void test_schema_limits(void **state)
     struct qv__vector_def d[17];
     memset(d, 0, sizeof d);
     for (unsigned i = 0; i < 17; i++) {
-        d[i] = (struct qv__vector_def){.name = {"abcdefghijklmnopq" + i, 1}, .dim = 4};
+        d[i] = (struct qv__vector_def){.name = {&"abcdefghijklmnopq"[i], 1}, .dim = 4};
     }
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 17}, QV_EVALIDATION,
                    "vectors");
