@@ -14,8 +14,10 @@ struct run {
     bool exact;
     uint64_t start_ns, least_ns; /* least_ns 0 = one pass */
     _Atomic uint64_t next;       /* query to take */
-    _Atomic uint64_t end;        /* none from here on */
-    uint32_t *found;             /* [n * k]: row numbers of the hits; NULL = not asked */
+    _Atomic uint64_t end;        /* of the pass under way */
+    _Atomic bool is_over;        /* no further pass */
+    _Atomic bool is_failed;
+    uint32_t *found; /* [n * k]: row numbers of the hits; NULL = not asked */
 };
 
 struct searcher {
@@ -52,26 +54,40 @@ static qv_status search_one(struct searcher *s, uint64_t i)
     return st;
 }
 
+/* True if query i is to be run. Whoever takes the first query of a pass decides for all whether
+ * there is time for it; the others wait the few instructions until that is known. */
+static bool take(struct run *r, uint64_t i)
+{
+    while (i >= atomic_load(&r->end)) {
+        if (atomic_load(&r->is_over)) {
+            return false;
+        }
+        if (i == atomic_load(&r->end)) {
+            if (i > 0 &&
+                (!r->least_ns || qv__mono_ns(qv__clock_system()) - r->start_ns >= r->least_ns)) {
+                atomic_store(&r->is_over, true);
+                return false;
+            }
+            atomic_store(&r->end, i + r->q->n);
+        }
+    }
+    return true;
+}
+
 static void search_all(void *arg)
 {
     struct searcher *s = arg;
     struct run *r = s->run;
-    uint64_t n = r->q->n;
-    while (s->st == QV_OK) {
+    while (s->st == QV_OK && !atomic_load(&r->is_failed)) {
         uint64_t i = atomic_fetch_add(&r->next, 1);
-        if (i >= atomic_load(&r->end)) {
+        if (!take(r, i)) {
             break;
         }
-        s->st = search_one(s, i % n);
-        if (i % n == n - 1 && r->least_ns &&
-            qv__mono_ns(qv__clock_system()) - r->start_ns >= r->least_ns) {
-            uint64_t end = atomic_load(&r->end);
-            while (i + 1 < end && !atomic_compare_exchange_weak(&r->end, &end, i + 1)) {
-            }
-        }
+        s->st = search_one(s, i % r->q->n);
     }
     if (s->st != QV_OK) {
-        atomic_store(&r->end, 0); /* the others need not go on */
+        atomic_store(&r->is_failed, true); /* the others need not go on */
+        atomic_store(&r->is_over, true);
     }
 }
 
@@ -123,7 +139,8 @@ static qv_status crew_run(struct crew *crew, struct qv_err *err)
     if (st == QV_OK) {
         search_all(&crew->searchers[0]);
     } else {
-        atomic_store(&crew->searchers[0].run->end, 0);
+        atomic_store(&crew->searchers[0].run->is_failed, true);
+        atomic_store(&crew->searchers[0].run->is_over, true);
     }
     for (uint32_t i = 0; i < started; i++) {
         qv__thread_join(&crew->threads[i]);
@@ -160,7 +177,9 @@ static qv_status pass(struct run *run, struct qv__mem *mem, struct qv__ann_figur
 {
     struct crew crew = {.n = 0};
     atomic_init(&run->next, 0);
-    atomic_init(&run->end, run->least_ns ? UINT64_MAX : run->q->n);
+    atomic_init(&run->end, 0);
+    atomic_init(&run->is_over, false);
+    atomic_init(&run->is_failed, false);
     qv_status st = crew_make(&crew, mem, run, run->q->threads, err);
     if (st == QV_OK) {
         run->start_ns = qv__mono_ns(qv__clock_system());
