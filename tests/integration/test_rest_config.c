@@ -27,7 +27,7 @@ static void test_defaults(void **state)
     has(t, "GET", "/collections/c", NULL, 200,
         "\"config\":{\"params\":{\"vectors\":{\"size\":4,\"distance\":\"Cosine\"}," PARAMS "}," HNSW
         "," OPTIMIZER "," WAL ",\"quantization_config\":null},\"payload_schema\":{},\"update_"
-                              "queue\":{\"length\":0}},\"status\":\"ok\",");
+        "queue\":{\"length\":0}},\"status\":\"ok\",");
     has(t, "GET", "/collections/c", NULL, 200,
         "{\"result\":{" OK_STATUS
         ",\"indexed_vectors_count\":0,\"points_count\":0,\"segments_count\":");
@@ -90,9 +90,8 @@ static void test_everything_given(void **state)
     good(t, "PUT", "/collections/c", FULL, "true");
     has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);
     has(t, "GET", "/collections/c", NULL, 200,
-        "\"warnings\":[{\"message\":\"quantization_config is kept without effect: this version "
-        "searches vectors in full precision\"},"
-        "{\"message\":\"strict_mode_config is kept without effect: this version does not enforce "
+        "\"unapplied_settings\":[{\"message\":\"quantization_config: this version searches vectors "
+        "in full precision\"},{\"message\":\"strict_mode_config: this version does not enforce "
         "it\"}],");
     rest_reopen(t);
     has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);
@@ -131,8 +130,8 @@ static void test_patch(void **state)
         "\"n\":[1,null]},\"new\":1}}";
     has(t, "GET", "/collections/c", NULL, 200, shown);
     has(t, "GET", "/collections/c", NULL, 200,
-        "\"warnings\":[{\"message\":\"m and ef_construct were changed after the collection was "
-        "made: its graphs keep those of its making\"}],");
+        "\"unapplied_settings\":[{\"message\":\"hnsw_config: graphs keep the m and ef_construct "
+        "the collection was made with\"}],");
     rest_reopen(t);
     has(t, "GET", "/collections/c", NULL, 200, shown);
     /* an empty object takes a vector's own settings back */
@@ -140,7 +139,7 @@ static void test_patch(void **state)
          "{\"vectors\":{\"\":{\"hnsw_config\":{}}},\"hnsw_config\":{\"m\":24}}", "true");
     has(t, "GET", "/collections/c", NULL, 200,
         "{\"size\":4,\"distance\":\"Manhattan\",\"on_disk\":false,");
-    assert_null(strstr(t->r.body, "warnings"));
+    assert_null(strstr(t->r.body, "unapplied_settings"));
 }
 
 /* A collection of the typed interface has no kept configuration: it is shown as it is, and can be
@@ -155,13 +154,27 @@ static void test_foreign(void **state)
     has(t, "GET", "/collections/c", NULL, 200,
         "\"vectors\":{\"size\":3,\"distance\":\"Euclid\",\"hnsw_config\":{\"m\":20,\"ef_"
         "construct\":128}}," PARAMS "}," HNSW);
-    assert_null(strstr(t->r.body, "warnings"));
+    assert_null(strstr(t->r.body, "unapplied_settings"));
     good(t, "PATCH", "/collections/c", "{\"metadata\":{\"a\":1}}", "true");
     has(t, "GET", "/collections/c", NULL, 200,
         "\"vectors\":{\"size\":3,\"distance\":\"Euclid\",\"hnsw_config\":{\"m\":20,\"ef_"
         "construct\":128}}," PARAMS "}," HNSW);
-    assert_null(strstr(t->r.body, "warnings"));
+    assert_null(strstr(t->r.body, "unapplied_settings"));
     assert_non_null(strstr(t->r.body, "\"metadata\":{\"a\":1}"));
+}
+
+static void test_inline_storage(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"a\":{\"size\":2,\"distance\":\"Dot\",\"hnsw_config\":{\"inline_storage\":"
+         "true}},"
+         "\"b\":{\"size\":2,\"distance\":\"Dot\"}}}",
+         "true");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"warnings\":[{\"message\":\"hnsw_config.inline_storage requires quantization to be "
+        "enabled. This option "
+        "will be ignored.\"}],\"indexed");
 }
 
 static void test_no_graph(void **state)
@@ -218,8 +231,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_defaults), T(test_everything_given), T(test_patch),
-        T(test_foreign),  T(test_no_graph),         T(test_payload_indexes),
+        T(test_defaults),       T(test_everything_given), T(test_patch),           T(test_foreign),
+        T(test_inline_storage), T(test_no_graph),         T(test_payload_indexes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -304,14 +304,13 @@ void qv__qd_config_show(struct qv__jw *w, const struct qv__schema *s, qv__json k
     qv__jw_obj_end(w);
 }
 
-/* --- warnings
- * -------------------------------------------------------------------------------------------------
- */
+/* --- warnings --- */
 
-static void warn(struct qv__call *c, unsigned *n, const char *text)
+/* One message of a list that is begun by its first. */
+static void message(struct qv__call *c, const char *list, unsigned *n, const char *text)
 {
     if ((*n)++ == 0) {
-        qv__jw_key(&c->w, "warnings");
+        qv__jw_key(&c->w, list);
         qv__jw_arr(&c->w);
     }
     qv__jw_obj(&c->w);
@@ -320,38 +319,70 @@ static void warn(struct qv__call *c, unsigned *n, const char *text)
     qv__jw_obj_end(&c->w);
 }
 
-void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json kept)
+static void end_list(struct qv__call *c, unsigned n)
 {
-    unsigned n = 0;
-    bool strict = false;
-    bool quantized = qv__json_get(kept, "quantization_config") != NULL;
-    bool changed = false;
-    for (uint32_t i = 0; i < s->n_vectors; i++) {
-        struct qv__str name = s->vectors[i].name;
-        qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), name.p, name.n);
-        struct qv__index_params wanted = s->vectors[i].index;
-        qv__qd_graph_params(qv__json_get(kept, "hnsw_config"), qv__json_get(own, "hnsw_config"),
-                            &wanted);
-        quantized = quantized || qv__json_get(own, "quantization_config");
-        changed = changed || wanted.m != s->vectors[i].index.m ||
-                  wanted.kind != s->vectors[i].index.kind ||
-                  wanted.ef_construct != s->vectors[i].index.ef_construct;
-    }
-    if (quantized) {
-        warn(c, &n,
-             "quantization_config is kept without effect: this version searches vectors in full "
-             "precision");
-    }
-    if (qv__json_bool(qv__json_get(qv__json_get(kept, "strict_mode_config"), "enabled"), &strict) &&
-        strict) {
-        warn(c, &n, "strict_mode_config is kept without effect: this version does not enforce it");
-    }
-    if (changed) {
-        warn(c, &n,
-             "m and ef_construct were changed after the collection was made: its graphs keep those "
-             "of its making");
-    }
     if (n) {
         qv__jw_arr_end(&c->w);
     }
+}
+
+/* What the settings of all vectors come to. */
+struct survey {
+    bool quantized;   /* somewhere */
+    bool changed;     /* graphs were made with other numbers than those asked for now */
+    unsigned inlined; /* vectors with inline_storage and no quantization */
+};
+
+static void survey(const struct qv__schema *s, qv__json kept, struct survey *out)
+{
+    qv__json all = qv__json_get(kept, "hnsw_config");
+    bool all_quantized = qv__json_get(kept, "quantization_config") != NULL;
+    memset(out, 0, sizeof *out);
+    out->quantized = all_quantized;
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        const struct qv__vector_def *v = &s->vectors[i];
+        qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), v->name.p, v->name.n);
+        qv__json hnsw = qv__json_get(own, "hnsw_config");
+        bool quantized = all_quantized || qv__json_get(own, "quantization_config");
+        bool inlined = false;
+        struct qv__index_params wanted = v->index;
+        qv__qd_graph_params(all, hnsw, &wanted);
+        if (!qv__json_bool(qv__json_get(hnsw, "inline_storage"), &inlined)) {
+            (void)qv__json_bool(qv__json_get(all, "inline_storage"), &inlined);
+        }
+        out->quantized = out->quantized || quantized;
+        out->changed = out->changed || wanted.m != v->index.m || wanted.kind != v->index.kind ||
+                       wanted.ef_construct != v->index.ef_construct;
+        out->inlined += inlined && !quantized;
+    }
+}
+
+void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json kept)
+{
+    struct survey found;
+    unsigned n = 0;
+    bool strict = false;
+    survey(s, kept, &found);
+    for (unsigned i = 0; i < found.inlined; i++) {
+        message(c, "warnings", &n,
+                "hnsw_config.inline_storage requires quantization to be enabled. This option will "
+                "be ignored.");
+    }
+    end_list(c, n);
+    /* The peer's tests want no warning of what the peer has: ours are a member of their own. */
+    n = 0;
+    if (found.quantized) {
+        message(c, "unapplied_settings", &n,
+                "quantization_config: this version searches vectors in full precision");
+    }
+    if (qv__json_bool(qv__json_get(qv__json_get(kept, "strict_mode_config"), "enabled"), &strict) &&
+        strict) {
+        message(c, "unapplied_settings", &n,
+                "strict_mode_config: this version does not enforce it");
+    }
+    if (found.changed) {
+        message(c, "unapplied_settings", &n,
+                "hnsw_config: graphs keep the m and ef_construct the collection was made with");
+    }
+    end_list(c, n);
 }

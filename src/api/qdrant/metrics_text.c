@@ -307,6 +307,17 @@ qv_status qv__qd_telemetry(struct qv__call *c)
     qv__jw_obj_end(w);
     qv__jw_obj_end(w);
     qv__jw_obj_end(w);
+    qv__jw_key(w, "quota");
+    qv__jw_obj(w);
+    qv__jw_key(w, "config");
+    qv__jw_obj(w);
+    qv__jw_key(w, "enabled");
+    qv__jw_bool(w, false);
+    qv__jw_obj_end(w);
+    qv__jw_key(w, "exceeded");
+    qv__jw_obj(w);
+    qv__jw_obj_end(w);
+    qv__jw_obj_end(w);
     qv__jw_obj_end(w);
     return QV_OK;
 }

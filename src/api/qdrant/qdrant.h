@@ -287,8 +287,8 @@ void qv__qd_graph_params(qv__json collection_hnsw, qv__json vector_hnsw,
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out);
 /* The object "config" of a collection. */
 void qv__qd_config_show(struct qv__jw *w, const struct qv__schema *s, qv__json kept);
-/* The array "warnings": settings that are kept and have no effect. Nothing is written when there
- * are none. */
+/* The arrays "warnings" (the peer's) and "unapplied_settings" (ours: kept without effect); an empty
+ * one is left out. */
 void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json kept);
 
 /* --- writes

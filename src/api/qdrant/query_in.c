@@ -179,11 +179,9 @@ static qv_status parse_examples(struct qv__call *c, qv__json v, const char *plac
     QV_TRY(parse_inputs(c, qv__json_get(v, "positive"), "positive", &q->positive, &q->n_positive));
     QV_TRY(parse_inputs(c, qv__json_get(v, "negative"), "negative", &q->negative, &q->n_negative));
     QV_TRY(qv__qd_str(c, v, "strategy", &given, &strategy));
-    if (given && (qv__str_eq(strategy, QV__STR("best_score")) ||
-                  qv__str_eq(strategy, QV__STR("sum_scores")))) {
-        return qv__qd_unsupported(c, "recommend strategies other than average_vector");
-    }
-    if (given && !qv__str_eq(strategy, QV__STR("average_vector"))) {
+    bool is_average = !given || qv__str_eq(strategy, QV__STR("average_vector"));
+    if (!is_average && !qv__str_eq(strategy, QV__STR("best_score")) &&
+        !qv__str_eq(strategy, QV__STR("sum_scores"))) {
         return qv__qd_fail(c, QV__QD_FORMAT,
                            "%sstrategy: unknown variant `%.*s`, expected one of `average_vector`, "
                            "`best_score`, `sum_scores`",
@@ -195,6 +193,9 @@ static qv_status parse_examples(struct qv__call *c, qv__json v, const char *plac
                            "negative vector/id must "
                            "be provided [{}]",
                            c->place, place);
+    }
+    if (!is_average) {
+        return qv__qd_unsupported(c, "recommend strategies other than average_vector");
     }
     return QV_OK;
 }

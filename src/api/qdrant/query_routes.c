@@ -20,7 +20,7 @@ static qv_status lookup_open(struct qv__call *c, const struct qv__query *q,
     return st;
 }
 
-/* A principal with a forced filter may use only points it may see as examples. */
+/* Examples must exist where they are looked up, and be such as the principal may see. */
 static qv_status inputs_visible(struct qv__call *c, struct qv__collection *from,
                                 const struct qv__vector_input *in, size_t n)
 {
@@ -49,7 +49,7 @@ static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
     if (q->lookup_collection.n) {
         QV_TRY(lookup_open(c, q, &lookup)); /* the peer's text when there is none */
     }
-    if (c->request->principal.forced_filter) {
+    if (lookup || c->request->principal.forced_filter) {
         struct qv__collection *from = lookup ? lookup : c->collection;
         st = q->kind == QV__QUERY_NEAREST ? inputs_visible(c, from, &q->target, 1) : QV_OK;
         if (st == QV_OK) {
