@@ -206,6 +206,13 @@ static const struct wrong queries[] = {
      "Not found: Collection none not found"},
     {"POST", P "/query", "{\"query\":1,\"lookup_from\":{\"collection\":\"c\",\"vector\":\"no\"}}",
      400, "Wrong input: Not existing vector name error: no"},
+    {"POST", P "/query",
+     "{\"query\":4711,\"lookup_from\":{\"collection\":\"c\",\"vector\":\"no\"}}", 404,
+     "Not found: No point with id 4711 found"},
+    {"POST", P "/query", "{\"query\":{\"recommend\":{\"strategy\":\"best_score\"}}}", 422, NULL},
+    {"POST", P "/query", "{\"query\":{\"recommend\":{\"positive\":[1],\"strategy\":\"x\"}}}", 400,
+     BAD_JSON "internal.strategy: unknown variant `x`, expected one of `average_vector`, "
+              "`best_score`, `sum_scores`"},
     {"POST", P "/query", "{\"query\":1,\"lookup_from\":{}}", 400,
      BAD_JSON "missing field `internal.lookup_from.collection`"},
     {"POST", P "/query/batch", "{\"searches\":[{\"query\":[1,2]},{\"query\":[1,2],\"limit\":0}]}",
