@@ -156,7 +156,7 @@ static void test_query(void **state)
         "\"with_vector\":true}",
         200,
         "[{\"id\":" UUID ",\"version\":2,\"score\":0.5,\"vector\":[0.5,0.5]},{\"id\":2,\"version\":"
-                         "2,\"score\":0.0,\"vector\":[0.0,1.0]}]");
+        "2,\"score\":0.0,\"vector\":[0.0,1.0]}]");
     /* by id: the example is not a result */
     has(t, "POST", "/collections/c/points/query", "{\"query\":1,\"limit\":1}", 200,
         "[{\"id\":" UUID ",\"version\":2,\"score\":0.5}]");
