@@ -168,7 +168,9 @@ static int by_lsn(const void *a, const void *b)
 }
 
 /* Deletions of one source in terms of the new rows: those with an LSN into `list`, the others
- * cleared at once. */
+ * cleared at once. The new file's tombstones tell what was deleted up to the flushed LSN, but a reader
+ * of an older LSN may be about to take the new view: what such a reader may still see is revived here
+ * and deleted again with its LSN. */
 static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv__segment *to,
                       struct qv__deletion *list)
 {
@@ -178,7 +180,16 @@ static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv
     qv__mutex_lock(&from->lock);
     for (size_t i = d->first; i < d->n; i++) {
         uint32_t row = remap ? remap[d->entries[i].row] : d->entries[i].row;
-        if (row != QV__NO_ROW && qv__bit_test_atomic(to->dead.live, row)) {
+        if (row == QV__NO_ROW) {
+            continue;
+        }
+        bool alive = qv__bit_test_atomic(to->dead.live, row);
+        if (!alive && i >= d->cleared) {
+            qv__bit_set_atomic(to->dead.live, row);
+            atomic_fetch_sub(&to->dead.n_dead, 1);
+            alive = true;
+        }
+        if (alive) {
             list[n++] = (struct qv__deletion){.lsn = d->entries[i].lsn, .row = row};
         }
     }
