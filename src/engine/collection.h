@@ -206,7 +206,7 @@ void qv__catalog_all_free(struct qv__collection **all, uint32_t n);
 /* Release what is left at close. */
 void qv__catalog_clear(struct qv__db *db);
 
-/* --- maintain.c: background work --- */
+/* --- maintain*.c: background work (their own shared part is maintain.h) --- */
 
 /* Look at a shard after a write or a seal and queue what is due (index, seal, merge). Cheap; any
  * thread, no lock held but `write`. */

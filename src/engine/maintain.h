@@ -1,0 +1,40 @@
+/* maintain.h: what the maintain*.c files share: the steps of background work on one shard.
+ *
+ * What it is: one function per step (index, seal, merge), each leaving the shard whole, so that a
+ * task, a request to optimize and a test that steps can all drive them. What it is not: visible
+ * outside engine/; what others call stands in collection.h. */
+#ifndef QV_ENGINE_MAINTAIN_H
+#define QV_ENGINE_MAINTAIN_H
+
+#include "engine/collection.h"
+
+/* True once work on the collection should end early: it is dropped, or the database closes. */
+bool qv__maintain_stopping(const struct qv__collection *c);
+
+/* Replace the shard's list of segments by a copy with every `from[i]` replaced by to[i] (NULL =
+ * left out). Under write. */
+qv_status qv__maintain_switch(struct qv__shard *s, struct qv__segment *const *from,
+                              struct qv__segment *const *to, size_t n,
+                              struct qv_err *err) QV_MUST_USE;
+
+/* --- maintain_index.c --- */
+
+/* True if a growing segment of the view has published rows that are due for a graph. */
+bool qv__maintain_index_due(const struct qv__view *v);
+/* Bring the graphs of growing segments up to the published rows, until nothing is owed. */
+qv_status qv__maintain_index(struct qv__shard *s, struct qv_err *err) QV_MUST_USE;
+
+/* --- maintain_seal.c --- */
+
+/* True if the view holds a growing segment that takes no more rows. */
+bool qv__maintain_seal_due(const struct qv__view *v);
+
+/* --- maintain_merge.c --- */
+
+bool qv__maintain_merge_due(struct qv__shard *s, const struct qv__view *v);
+/* Merge one group. max 0: by the policy; else towards at most max sealed segments. *did false when
+ * there was nothing to do. Under maintenance. */
+qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did,
+                             struct qv_err *err) QV_MUST_USE;
+
+#endif

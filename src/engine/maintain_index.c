@@ -1,0 +1,52 @@
+/* maintain_index.c: fresh rows enter the graphs of growing segments.
+ *
+ * Runs beside sealing and merging: a segment's own lock lets one indexer in at a time, and a
+ * segment that is sealed meanwhile is finished by the seal. */
+#include "engine/maintain.h"
+
+static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, bool *did,
+                               struct qv_err *err)
+{
+    struct qv__collection *c = s->collection;
+    struct qv__reader_ticket ticket;
+    struct qv__visible vis;
+    if (qv__segment_sealed(seg) || qv__segment_unindexed(seg) == 0) {
+        return QV_OK;
+    }
+    /* Only published rows: the others may never come to be. */
+    qv__read_begin(c->db->commit, &ticket);
+    qv_status st = qv__segment_visible(seg, ticket.lsn, c->mem, &vis, err);
+    qv__read_end(c->db->commit, &ticket);
+    if (st == QV_OK) {
+        uint32_t before = qv__segment_unindexed(seg);
+        st = qv__segment_index(seg, vis.n_rows, &c->db->closing, err);
+        *did |= qv__segment_unindexed(seg) < before;
+        qv__visible_free(&vis);
+    }
+    return st;
+}
+
+bool qv__maintain_index_due(const struct qv__view *v)
+{
+    for (uint32_t i = 0; i < v->n; i++) {
+        if (!qv__segment_sealed(v->segments[i]) && qv__segment_unindexed(v->segments[i]) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+qv_status qv__maintain_index(struct qv__shard *s, struct qv_err *err)
+{
+    bool did = true;
+    qv_status st = QV_OK;
+    while (did && st == QV_OK && !qv__maintain_stopping(s->collection)) {
+        did = false;
+        struct qv__view *v = qv__shard_view(s);
+        for (uint32_t i = 0; i < v->n && st == QV_OK; i++) {
+            st = index_segment(s, v->segments[i], &did, err);
+        }
+        qv__view_release(v);
+    }
+    return st;
+}

@@ -1,0 +1,175 @@
+/* maintain_merge.c: which sealed segments become one, and the switch to it.
+ *
+ * A merge drops only rows deleted at or below both the flushed LSN (a later record in the log may
+ * need the old row at replay) and the read horizon (a reader may still see it). */
+#include "engine/maintain.h"
+
+/* Size class: 0 below 4/fanin of a seal, then one per factor of fanin. */
+static unsigned size_class(const struct qv__segment_policy *p, uint64_t rows)
+{
+    unsigned k = 0;
+    for (uint64_t at = p->seal_rows; rows >= at && k < 40; at *= p->merge_fanin) {
+        k++;
+    }
+    return k;
+}
+
+/* A sealed segment that lacks a graph it is due for, or of whose rows more than a quarter can be
+ * dropped. */
+static bool wants_rebuild(const struct qv__segment *seg, uint64_t drop)
+{
+    uint32_t rows = qv__segment_rows(seg);
+    return qv__segment_unindexed(seg) > 0 ||
+           (rows >= 64 && qv__segment_dead_at(seg, drop) > rows / 4);
+}
+
+/* Choose segments to merge: with `max` > 0 all sealed ones if they are more than max (or one of
+ * them wants a rebuild); else the largest group of one size class that reaches the fan-in, or one
+ * segment that wants a rebuild. */
+static size_t choose(const struct qv__view *v, const struct qv__schema *schema, uint32_t max,
+                     uint64_t drop, struct qv__segment **out)
+{
+    const struct qv__segment_policy *p = &schema->policy;
+    size_t n = 0, rebuild = 0;
+    for (uint32_t i = 0; i < v->n; i++) {
+        if (qv__segment_sealed(v->segments[i])) {
+            out[n++] = v->segments[i];
+            rebuild += wants_rebuild(v->segments[i], drop);
+        }
+    }
+    if (max > 0) {
+        if (n > max) {
+            /* The smallest go together; the largest max - 1 stay as they are. */
+            for (size_t keep = 0; keep + 1 < max; keep++) {
+                size_t big = 0;
+                for (size_t i = 1; i < n; i++) {
+                    big = qv__segment_rows(out[i]) > qv__segment_rows(out[big]) ? i : big;
+                }
+                memmove(&out[big], &out[big + 1], (n - big - 1) * sizeof(struct qv__segment *));
+                n--;
+            }
+            return n;
+        }
+    }
+    for (unsigned k = 0; max == 0 && k <= 41; k++) {
+        size_t m = 0;
+        for (size_t i = 0; i < n; i++) {
+            m += size_class(p, qv__segment_rows(out[i])) == k;
+        }
+        if (m >= p->merge_fanin) {
+            size_t at = 0;
+            for (size_t i = 0; i < n; i++) {
+                if (size_class(p, qv__segment_rows(out[i])) == k) {
+                    out[at++] = out[i];
+                }
+            }
+            return at;
+        }
+    }
+    for (size_t i = 0; rebuild && i < n; i++) {
+        if (wants_rebuild(out[i], drop)) {
+            out[0] = out[i];
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static qv_status merge_switch(struct qv__shard *s, struct qv__segment *const *sources,
+                              uint32_t *const *remaps, size_t n, struct qv__segment *merged,
+                              struct qv_err *err)
+{
+    struct qv__segment **to = qv__calloc(s->collection->mem, n, sizeof(struct qv__segment *));
+    if (!to) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a view");
+    }
+    to[0] = merged; /* NULL when nothing is left; the others are left out */
+    qv_status st = QV_OK;
+    qv__mutex_lock(&s->write);
+    if (merged) {
+        st = qv__segment_carry(sources, remaps, n, merged, err);
+    }
+    if (st == QV_OK) {
+        st = qv__maintain_switch(s, sources, to, n, err);
+    }
+    qv__mutex_unlock(&s->write);
+    qv__free(to);
+    return st;
+}
+
+/* Rows deleted at or below this can go: flushed, and no reader is older. */
+static uint64_t drop_lsn(struct qv__shard *s)
+{
+    return QV_MIN(atomic_load(&s->flushed_lsn), qv__read_horizon(s->collection->db->commit));
+}
+
+qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did, struct qv_err *err)
+{
+    struct qv__collection *c = s->collection;
+    struct qv__schema *schema = qv__collection_schema(c);
+    struct qv__view *v = qv__shard_view(s);
+    struct qv__segment *merged = NULL;
+    size_t n = 0;
+    struct qv__segment **sources = qv__calloc(c->mem, v->n + 1u, sizeof(struct qv__segment *));
+    uint32_t **remaps = qv__calloc(c->mem, v->n + 1u, sizeof(uint32_t *));
+    qv_status st = sources && remaps ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to merge");
+    *did = false;
+    QV_GOTO(st);
+    uint64_t drop = drop_lsn(s);
+    n = choose(v, schema, max, drop, sources);
+    if (n == 0) {
+        goto out;
+    }
+    uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
+    uint64_t flushed = atomic_load(&s->flushed_lsn);
+    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, QV_MIN(drop, flushed), flushed,
+                              &c->db->closing, remaps, &merged, err));
+    st = merge_switch(s, sources, remaps, n, merged, err);
+    if (st != QV_OK) {
+        if (merged) {
+            qv__segment_doom(merged); /* named by no manifest */
+        }
+        goto out;
+    }
+    *did = true;
+    QV_GOTO(qv__checkpoint_commit(c->db, err));
+    for (size_t i = 0; i < n; i++) {
+        qv__segment_doom(sources[i]);
+    }
+    qv__log_line(c->db->logger, QV__LEVEL_INFO, "maintain",
+                 "merged %zu segments of `%s` shard %" PRIu32 " into %" PRIu32 " rows", n, c->name,
+                 s->number, merged ? qv__segment_rows(merged) : 0u);
+out:
+    for (size_t i = 0; remaps && i < n; i++) {
+        qv__free(remaps[i]);
+    }
+    qv__free(remaps);
+    qv__free(sources);
+    qv__segment_release(merged);
+    qv__view_release(v);
+    qv__schema_release(schema);
+    return st;
+}
+
+qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments, struct qv_err *err)
+{
+    bool did = true;
+    qv_status st = QV_OK;
+    while (did && st == QV_OK) {
+        st = qv__maintain_merge(s, QV_MAX(max_segments, 1u), &did, err);
+    }
+    return st;
+}
+
+bool qv__maintain_merge_due(struct qv__shard *s, const struct qv__view *v)
+{
+    struct qv__collection *c = s->collection;
+    struct qv__segment *few[64], **list = few;
+    if (v->n > QV_ARRAY_LEN(few)) {
+        return true;
+    }
+    struct qv__schema *schema = qv__collection_schema(c);
+    bool due = choose(v, schema, 0, drop_lsn(s), list) > 0;
+    qv__schema_release(schema);
+    return due;
+}

@@ -1,0 +1,160 @@
+/* maintain_seal.c: growing segments become sealed files.
+ *
+ * The active segment is frozen by starting another one (write order). F, the LSN up to which every
+ * record is in frozen or sealed segments, is made durable before any file that depends on it is
+ * named. Then segment and tombstone files are written without any lock; then, at one instant of the
+ * write order, deletions that came meanwhile are carried over, the view is switched, the tombstone
+ * files are installed and the flushed LSN moves to F; then the manifest is committed. */
+#include "engine/maintain.h"
+
+/* Finish a graph at a flush without build when no more than this is missing. */
+#define INDEX_TAIL_ROWS 4096u
+
+struct flush {
+    struct qv__view *view;                 /* as planned, retained */
+    struct qv__segment **frozen, **sealed; /* growing ones and their sealed forms */
+    size_t n;
+    struct qv__tombstone_file *tombs; /* per segment of view */
+    uint64_t *old_gens;
+    uint64_t flushed; /* F */
+};
+
+/* Freeze the active segment if asked, list what is frozen, fix F. */
+static qv_status flush_plan(struct qv__shard *s, bool all, struct flush *f, struct qv_err *err)
+{
+    struct qv__collection *c = s->collection;
+    struct qv__schema *schema = qv__collection_schema(c);
+    qv_status st = QV_OK;
+    qv__mutex_lock(&s->write);
+    if (all && qv__segment_rows(s->active) > 0) {
+        st = qv__shard_roll(s, schema, schema->policy.seal_rows, err);
+    }
+    f->flushed = qv__segment_rows(s->active) ? qv__segment_min_lsn(s->active) - 1 : s->last_lsn;
+    f->view = qv__shard_view(s);
+    qv__mutex_unlock(&s->write);
+    qv__schema_release(schema);
+    size_t n = f->view->n + 1u;
+    f->frozen = qv__calloc(c->mem, n, sizeof(struct qv__segment *));
+    f->sealed = qv__calloc(c->mem, n, sizeof(struct qv__segment *));
+    f->tombs = qv__calloc(c->mem, n, sizeof *f->tombs);
+    f->old_gens = qv__calloc(c->mem, n, sizeof *f->old_gens);
+    if (st == QV_OK && (!f->frozen || !f->sealed || !f->tombs || !f->old_gens)) {
+        st = qv__fail(err, QV_ENOMEM, "no memory to seal");
+    }
+    for (uint32_t i = 0; st == QV_OK && i + 1 < f->view->n; i++) { /* the last one is active */
+        if (!qv__segment_sealed(f->view->segments[i])) {
+            f->frozen[f->n++] = f->view->segments[i];
+        }
+    }
+    return st;
+}
+
+static void flush_free(struct flush *f)
+{
+    for (size_t i = 0; f->sealed && i < f->n; i++) {
+        qv__segment_release(f->sealed[i]);
+    }
+    qv__free(f->frozen);
+    qv__free(f->sealed);
+    qv__free(f->tombs);
+    qv__free(f->old_gens);
+    qv__view_release(f->view);
+}
+
+/* Write the files: sealed forms of what is frozen, tombstones of what was sealed before. */
+static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build, struct qv_err *err)
+{
+    struct qv__collection *c = s->collection;
+    const _Atomic bool *cancel = build ? &c->db->closing : NULL;
+    for (size_t i = 0; i < f->n; i++) {
+        uint32_t owed = qv__segment_unindexed(f->frozen[i]);
+        if (!build && owed && owed <= INDEX_TAIL_ROWS) {
+            QV_TRY(qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), cancel, err));
+        }
+        uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
+        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, cancel, &f->sealed[i],
+                                err));
+    }
+    for (uint32_t i = 0; i < f->view->n; i++) {
+        if (qv__segment_sealed(f->view->segments[i])) {
+            uint64_t gen = atomic_fetch_add(&c->db->next_file_id, 1);
+            QV_TRY(qv__segment_write_tombstones(f->view->segments[i], f->flushed, gen, &f->tombs[i],
+                                                err));
+        }
+    }
+    return QV_OK;
+}
+
+/* Switch to the sealed ones, install tombstones and move the flushed LSN, at one instant of the
+ * write order. */
+static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_err *err)
+{
+    qv_status st = QV_OK;
+    qv__mutex_lock(&s->write);
+    for (size_t i = 0; st == QV_OK && i < f->n; i++) {
+        st = qv__segment_carry(&f->frozen[i], NULL, 1, f->sealed[i], err);
+    }
+    if (st == QV_OK && f->n) {
+        st = qv__maintain_switch(s, f->frozen, f->sealed, f->n, err);
+    }
+    for (uint32_t i = 0; st == QV_OK && i < f->view->n; i++) {
+        if (f->tombs[i].gen) {
+            f->old_gens[i] = qv__segment_install_tombstones(f->view->segments[i], &f->tombs[i]);
+        }
+    }
+    if (st == QV_OK && f->flushed > atomic_load(&s->flushed_lsn)) {
+        atomic_store(&s->flushed_lsn, f->flushed);
+    }
+    qv__mutex_unlock(&s->write);
+    return st;
+}
+
+static void remove_old_tombstones(struct qv__shard *s, const struct flush *f)
+{
+    struct qv__blobs *blobs = s->collection->db->blobs;
+    for (uint32_t i = 0; i < f->view->n; i++) {
+        if (f->old_gens[i]) {
+            char name[64];
+            struct qv_err ignored; /* a file that stays is removed at the next open */
+            qv__tombstones_blob_name(qv__segment_id_number(f->view->segments[i]), f->old_gens[i],
+                                     name);
+            (void)!blobs->ops->remove(blobs, name, &ignored);
+        }
+    }
+}
+
+qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct qv_err *err)
+{
+    struct qv__db *db = s->collection->db;
+    struct flush f = {0};
+    qv_status st = flush_plan(s, all, &f, err);
+    QV_GOTO(st);
+    if (f.n == 0 && f.flushed <= atomic_load(&s->flushed_lsn)) {
+        goto out;
+    }
+    QV_GOTO(qv__commit_sync(db->commit, f.flushed, err));
+    st = flush_write(s, &f, build, err);
+    if (st == QV_OK) {
+        st = flush_switch(s, &f, err);
+    }
+    if (st != QV_OK) {
+        for (size_t i = 0; i < f.n && f.sealed[i]; i++) {
+            qv__segment_doom(f.sealed[i]); /* named by no manifest */
+        }
+        goto out;
+    }
+    QV_GOTO(qv__checkpoint_commit(db, err));
+    remove_old_tombstones(s, &f);
+out:
+    flush_free(&f);
+    return st;
+}
+
+bool qv__maintain_seal_due(const struct qv__view *v)
+{
+    uint32_t growing = 0;
+    for (uint32_t i = 0; i < v->n; i++) {
+        growing += !qv__segment_sealed(v->segments[i]);
+    }
+    return growing > 1;
+}
