@@ -1,10 +1,10 @@
 /* quiver.h: the whole public interface of libquiver.
  *
  * What it is: an embedded vector database. A handle is a directory; one process opens it at a time.
- * Writes are durable when a call returns (or when its result says so), searchable at the same
- * moment, and atomic per call. The same requests the server answers can be made without a socket:
- * qv_request(). The typed calls skip JSON and are strict: what is not exactly right is refused.
- * What it is not: a client; nothing here opens a network connection.
+ * Writes are durable when a call returns (unless relaxed ones are asked for), searchable at the
+ * same moment, and atomic per call. The same requests the server answers can be made without a
+ * socket: qv_request(). The typed calls skip JSON and are strict: what is not exactly right is
+ * refused. What it is not: a client; nothing here opens a network connection.
  *
  * Conventions. Pointers passed in are borrowed for the call unless a line says otherwise. Functions
  * return a qv_status; detail goes into a caller-owned struct qv_err (may be NULL). On an error
@@ -94,13 +94,24 @@ struct qv_vector_config {
     uint32_t m;            /* links per graph node; 0 = 16; 2..512 */
     uint32_t ef_construct; /* beam width while building; 0 = 128; 4..65536 */
 };
+/* When a write returns. QV_FSYNC: it is on disk, and so is everything that was written before it.
+ * QV_RELAXED: it is visible to every reader; a crash or power cut may take it back until window_ms
+ * later, together with everything written after it. What survives is always a prefix of the writes.
+ */
+enum qv_durability {
+    QV_DURABILITY_DEFAULT = 0, /* as the collection has it */
+    QV_FSYNC = 1,
+    QV_RELAXED = 2
+};
 struct qv_collection_config {
     const struct qv_vector_config *vectors;
     size_t n_vectors; /* 0..16 */
     uint32_t shards;  /* 0 = 1; up to 256 */
     bool
         bulk; /* no graph for fresh rows until they are sealed: for loads followed by qv_optimize */
-    uint32_t seal_rows; /* rows of a growing segment before it is sealed; 0 = 65,536 */
+    uint32_t seal_rows;            /* rows of a growing segment before it is sealed; 0 = 65,536 */
+    enum qv_durability durability; /* of writes that do not name one; default: QV_FSYNC */
+    uint32_t window_ms;            /* of relaxed writes; 0 = 200; 1..60000 */
 };
 
 /* Errors: QV_EEXISTS, QV_EVALIDATION, QV_EINVAL (names field, value, limit). Durable on return. */
@@ -134,6 +145,13 @@ struct qv_point {
  * infinity, bad JSON; names the point's position), QV_ENOSPC, QV_ENOMEM, QV_EREADONLY. */
 QV_API QV_MUST_USE qv_status qv_upsert(qv_db *db, const char *collection,
                                        const struct qv_point *points, size_t n, struct qv_err *err);
+/* The same, acknowledged as `durability` says whatever the collection's default is. */
+QV_API QV_MUST_USE qv_status qv_upsert_as(qv_db *db, const char *collection,
+                                          const struct qv_point *points, size_t n,
+                                          enum qv_durability durability, struct qv_err *err);
+/* Return when every write acknowledged before the call is on disk. QV_EREADONLY when the disk
+ * failed: relaxed writes of the last window may be lost at the next open. */
+QV_API QV_MUST_USE qv_status qv_sync(qv_db *db, struct qv_err *err);
 /* Delete by ids; ids that do not exist are ignored. Durable on return. */
 QV_API QV_MUST_USE qv_status qv_delete(qv_db *db, const char *collection, const struct qv_id *ids,
                                        size_t n, struct qv_err *err);

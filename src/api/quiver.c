@@ -162,6 +162,11 @@ qv_status qv_create_collection(qv_db *db, const char *name,
     schema.shard_number = config->shards;
     schema.policy.seal_rows = config->seal_rows;
     schema.policy.index_at_seal_only = config->bulk;
+    if ((unsigned)config->durability > QV_RELAXED) {
+        return qv__fail(err, QV_EINVAL, "config.durability: %d is none", (int)config->durability);
+    }
+    schema.durability.mode = (enum qv__durability)config->durability;
+    schema.durability.window_ms = config->window_ms;
     return qv__db_create_collection(db->db, qv__str_z(name), &schema, err);
 }
 
@@ -210,9 +215,15 @@ qv_status qv_optimize(qv_db *db, const char *collection, struct qv_err *err)
  * --------------------------------------------------------------------------------------------------
  */
 
-qv_status qv_upsert(qv_db *db, const char *collection, const struct qv_point *points, size_t n,
-                    struct qv_err *err)
+_Static_assert((int)QV_FSYNC == QV__DURABILITY_FSYNC && (int)QV_RELAXED == QV__DURABILITY_RELAXED,
+               "durabilities are numbered alike");
+
+qv_status qv_upsert_as(qv_db *db, const char *collection, const struct qv_point *points, size_t n,
+                       enum qv_durability durability, struct qv_err *err)
 {
+    if ((unsigned)durability > QV_RELAXED) {
+        return qv__fail(err, QV_EINVAL, "durability: %d is none", (int)durability);
+    }
     struct qv__collection *c = NULL;
     struct qv__point *converted = NULL;
     if (n && !points) {
@@ -224,11 +235,22 @@ qv_status qv_upsert(qv_db *db, const char *collection, const struct qv_point *po
     qv_status st = qv__handle_points(&arena, points, n, &converted, err);
     if (st == QV_OK) {
         struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = converted, .n_points = n};
-        st = qv__collection_write_sync(c, &m, 1, NULL, err);
+        st = qv__collection_write_sync_as(c, &m, 1, (enum qv__durability)durability, NULL, err);
     }
     qv__arena_free(&arena);
     qv__collection_release(c);
     return st;
+}
+
+qv_status qv_upsert(qv_db *db, const char *collection, const struct qv_point *points, size_t n,
+                    struct qv_err *err)
+{
+    return qv_upsert_as(db, collection, points, n, QV_DURABILITY_DEFAULT, err);
+}
+
+qv_status qv_sync(qv_db *db, struct qv_err *err)
+{
+    return db ? qv__db_sync(db->db, err) : qv__handle_missing(err, "db");
 }
 
 qv_status qv_delete(qv_db *db, const char *collection, const struct qv_id *ids, size_t n,

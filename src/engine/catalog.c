@@ -140,8 +140,9 @@ static qv_status schema_change(struct qv__db *db, struct qv__collection *c,
 }
 
 qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
-                               const struct qv__segment_policy *policy, struct qv__str config_json,
-                               struct qv_err *err)
+                               const struct qv__segment_policy *policy,
+                               const struct qv__durability_policy *durability,
+                               struct qv__str config_json, struct qv_err *err)
 {
     QV_TRY(qv__catalog_writable(db, err));
     struct qv__collection *c = NULL;
@@ -151,6 +152,9 @@ qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
     struct qv__schema from = qv__schema_parts(old);
     if (policy) {
         from.policy = *policy;
+    }
+    if (durability) {
+        from.durability = *durability;
     }
     from.config_json = config_json;
     qv_status st = qv__schema_create(db->mem_catalog, &from, &changed, err);

@@ -132,7 +132,7 @@ qv_status qv__catalog_log(struct qv__db *db, const struct qv__buf *json, uint64_
     }
     struct qv__inflight f;
     struct qv__bytes body = qv__buf_bytes(json);
-    QV_TRY(qv__commit_begin(db->commit, QV__REC_CATALOG, &body, 1, &f, err));
+    QV_TRY(qv__commit_begin(db->commit, QV__REC_CATALOG, &body, 1, 0, &f, err));
     uint64_t at = f.lsn;
     db->catalog_bytes += json->n;
     qv__commit_applied(db->commit, &f);

@@ -1,20 +1,20 @@
 /* checkpoint.c: the manifest of what is live, and giving log space back.
  *
  * Each shard's list of sealed segments and its flushed LSN are read together under its write order,
- * where sealing changes them together. A shard with nothing unflushed may claim the published LSN
- * as flushed: every record up to it has been applied, and none was for this shard since its last
+ * where sealing changes them together. A shard with nothing unflushed may claim the LSN up to which
+ * all is durable and applied as flushed: none of those records was for this shard since its last
  * flush. Files are named by the manifest before they are removed, and removed only when no manifest
  * that could be live names them. */
 #include "engine/collection.h"
 
-static qv_status gather_shard(struct qv__shard *s, uint64_t published, struct qv__arena *arena,
+static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__arena *arena,
                               struct qv__manifest_shard *out, struct qv_err *err)
 {
     qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
-    if (s->last_lsn <= flushed && flushed < published) {
-        flushed = published;
+    if (s->last_lsn <= flushed && flushed < settled) {
+        flushed = settled;
         atomic_store(&s->flushed_lsn, flushed);
     }
     *out = (struct qv__manifest_shard){
@@ -68,10 +68,11 @@ static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
     struct qv__buf catalog;
     qv__arena_init(&arena, db->mem_catalog);
     qv__buf_init(&catalog, db->mem_catalog);
-    /* With ddl held no catalog record is between log and memory, so the catalog is as of
-     * `published`. */
+    /* With ddl held no catalog record is between log and memory, so the catalog is as of this LSN.
+     * Relaxed writes may be published beyond it: a manifest must not claim what a crash can take
+     * back. */
     struct qv__manifest m = {.generation = db->manifest_generation + 1,
-                             .checkpoint_lsn = qv__commit_published(db->commit)};
+                             .checkpoint_lsn = qv__commit_settled(db->commit)};
     memcpy(m.db_uuid, db->uuid, sizeof m.db_uuid);
     qv_status st = gather(db, &arena, &m, err);
     QV_GOTO(st);

@@ -7,7 +7,12 @@
  * next group meanwhile, which is what makes a group.
  *
  * Publication order: published_lsn is stored (release) before acknowledgements go out, so a client
- * that got its answer finds its write. */
+ * that got its answer finds its write.
+ *
+ * Strict and relaxed: while the last strict LSN is not durable, nothing past the durable LSN is
+ * published; else all that is applied is. That holds a relaxed write back behind a strict one which
+ * came later but was appended before it was applied: harmless, since that sync is under way. The
+ * committer sleeps without a timer unless relaxed writes are waiting for their sync. */
 #include "engine/commit.h"
 
 #include <stdatomic.h>
@@ -15,6 +20,9 @@
 
 /* Writers wait outside all locks while more than this is buffered. */
 #define QV__PENDING_BYTES_MAX ((size_t)64 << 20)
+/* So much in relaxed writes is synced without waiting for their window. */
+#define QV__RELAXED_BYTES_MAX ((size_t)4 << 20)
+#define QV__NEVER             UINT64_MAX
 
 struct qv__commit {
     struct qv__mem *mem;
@@ -29,10 +37,16 @@ struct qv__commit {
     struct qv__ack *acks, **acks_tail; /* by LSN; guarded by: lock */
     uint64_t appended;                 /* last LSN given out; guarded by: lock */
     uint64_t durable;                  /* guarded by: lock */
-    bool stopping;                     /* guarded by: lock */
-    bool poisoned;                     /* guarded by: lock */
-    struct qv_err poison_err;          /* guarded by: lock, set once */
-    _Atomic uint64_t published;        /* release in publish(), acquire in readers */
+    uint64_t strict;                   /* last LSN of a strict write; guarded by: lock */
+    uint64_t wanted;                   /* somebody waits for it to be durable; guarded by: lock */
+    /* Of the relaxed writes that no flush has taken yet: begin their sync at, have it done by; and
+     * the latter of those which a flush is writing. Monotonic, QV__NEVER = none; guarded by: lock
+     */
+    uint64_t sync_at, done_by, flushing_done_by;
+    bool stopping;              /* guarded by: lock */
+    bool poisoned;              /* guarded by: lock */
+    struct qv_err poison_err;   /* guarded by: lock, set once */
+    _Atomic uint64_t published; /* release in publish(), acquire in readers */
     struct qv__counter acknowledged;
 
     struct qv__mutex readers_lock;
@@ -42,19 +56,30 @@ struct qv__commit {
     struct qv__thread thread;
 };
 
+/* A flush must begin now. Called under lock. */
+static bool flush_due(const struct qv__commit *c)
+{
+    if (c->poisoned || c->durable >= c->appended) {
+        return false;
+    }
+    return c->stopping || c->durable < QV_MAX(c->strict, c->wanted) ||
+           (c->sync_at != QV__NEVER && qv__mono_ns(c->clock) >= c->sync_at);
+}
+
 static bool work_due(const struct qv__commit *c)
 {
     if (c->poisoned) {
         return c->acks != NULL;
     }
-    return c->durable < c->appended ||
+    return flush_due(c) ||
            (c->acks && c->acks->lsn <= atomic_load_explicit(&c->published, memory_order_relaxed));
 }
 
 /* Advance `published` as far as durability and application allow. Called under lock. */
 static bool publish(struct qv__commit *c)
 {
-    uint64_t to = c->durable;
+    bool only_durable = c->poisoned || c->strict > c->durable;
+    uint64_t to = only_durable ? c->durable : c->appended;
     if (c->inflight.next != &c->inflight && c->inflight.next->lsn <= to) {
         to = c->inflight.next->lsn - 1;
     }
@@ -63,6 +88,12 @@ static bool publish(struct qv__commit *c)
     }
     atomic_store_explicit(&c->published, to, memory_order_release);
     return true;
+}
+
+/* Called under lock. */
+static uint64_t settled(struct qv__commit *c)
+{
+    return QV_MIN(c->durable, atomic_load_explicit(&c->published, memory_order_relaxed));
 }
 
 /* Take the acknowledgements that are due off the queue. Called under lock. */
@@ -102,40 +133,40 @@ static void send_acks(struct qv__commit *c, struct qv__ack *list)
     }
 }
 
-bool qv__commit_due(struct qv__commit *c)
+/* Write and sync what was appended. Enters and leaves with the lock held. */
+static void flush(struct qv__commit *c)
 {
-    qv__mutex_lock(&c->lock);
-    bool due = work_due(c);
+    struct qv_err err = {.code = QV_OK};
+    uint64_t durable = 0;
+    c->flushing_done_by = c->done_by;
+    c->sync_at = c->done_by = QV__NEVER;
     qv__mutex_unlock(&c->lock);
-    return due;
+    qv_status st = qv__log_flush(c->log, &durable, &err);
+    qv__mutex_lock(&c->lock);
+    if (st != QV_OK) {
+        c->poisoned = true;
+        c->poison_err = err;
+        c->poison_err.code = QV_EREADONLY;
+        qv__wrap(&c->poison_err, QV_EREADONLY,
+                 "the write-ahead log failed, writes are stopped until restart");
+        return;
+    }
+    c->durable = QV_MAX(c->durable, durable);
+    c->flushing_done_by = QV__NEVER;
+    if (c->durable >= c->appended) {
+        c->sync_at = c->done_by = QV__NEVER; /* came after the lock was left, and were taken too */
+    }
 }
 
 bool qv__commit_step(struct qv__commit *c)
 {
     qv__mutex_lock(&c->lock);
-    bool flush = !c->poisoned && c->durable < c->appended;
-    if (!flush && !work_due(c)) {
+    if (!work_due(c)) {
         qv__mutex_unlock(&c->lock);
         return false;
     }
-    qv__mutex_unlock(&c->lock);
-
-    if (flush) {
-        struct qv_err err = {.code = QV_OK};
-        uint64_t durable = 0;
-        qv_status st = qv__log_flush(c->log, &durable, &err);
-        qv__mutex_lock(&c->lock);
-        if (st == QV_OK) {
-            c->durable = QV_MAX(c->durable, durable);
-        } else {
-            c->poisoned = true;
-            c->poison_err = err;
-            c->poison_err.code = QV_EREADONLY;
-            qv__wrap(&c->poison_err, QV_EREADONLY,
-                     "the write-ahead log failed, writes are stopped until restart");
-        }
-    } else {
-        qv__mutex_lock(&c->lock);
+    if (flush_due(c)) {
+        flush(c);
     }
     publish(c);
     struct qv__ack *list = take_due(c);
@@ -145,14 +176,25 @@ bool qv__commit_step(struct qv__commit *c)
     return true;
 }
 
+/* Until something is due, or the time comes for relaxed writes. Called under lock. */
+static void wait_for_work(struct qv__commit *c)
+{
+    while (!c->stopping && !work_due(c)) {
+        uint64_t now = c->sync_at == QV__NEVER ? 0 : qv__mono_ns(c->clock);
+        if (c->sync_at == QV__NEVER) {
+            qv__cond_wait(&c->due, &c->lock);
+        } else if (now < c->sync_at) {
+            qv__cond_timedwait(&c->due, &c->lock, c->sync_at - now);
+        }
+    }
+}
+
 static void committer(void *arg)
 {
     struct qv__commit *c = arg;
     for (;;) {
         qv__mutex_lock(&c->lock);
-        while (!c->stopping && !work_due(c)) {
-            qv__cond_wait(&c->due, &c->lock);
-        }
+        wait_for_work(c);
         bool stop = c->stopping && !work_due(c);
         qv__mutex_unlock(&c->lock);
         if (stop) {
@@ -175,7 +217,8 @@ qv_status qv__commit_create(struct qv__mem *mem, struct qv__log *log, struct qv_
     c->pool = pool;
     c->clock = clock;
     c->own_thread = own_thread;
-    c->appended = c->durable = published;
+    c->appended = c->durable = c->strict = c->wanted = published;
+    c->sync_at = c->done_by = c->flushing_done_by = QV__NEVER;
     atomic_init(&c->published, published);
     c->inflight.prev = c->inflight.next = &c->inflight;
     c->readers.prev = c->readers.next = &c->readers;
@@ -201,11 +244,11 @@ void qv__commit_close(struct qv__commit *c)
     if (!c) {
         return;
     }
+    qv__mutex_lock(&c->lock);
+    c->stopping = true;
+    qv__cond_broadcast(&c->due);
+    qv__mutex_unlock(&c->lock);
     if (c->own_thread) {
-        qv__mutex_lock(&c->lock);
-        c->stopping = true;
-        qv__cond_broadcast(&c->due);
-        qv__mutex_unlock(&c->lock);
         qv__thread_join(&c->thread);
     } else {
         while (qv__commit_step(c)) {
@@ -239,9 +282,33 @@ void qv__commit_admit(struct qv__commit *c)
     }
 }
 
-qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts,
-                           size_t n_parts, struct qv__inflight *f, struct qv_err *err)
+/* Book when the record must be on disk; true when the committer should look now. Called under
+ * lock, after the append. */
+static bool book(struct qv__commit *c, uint64_t lsn, uint64_t window_ns)
 {
+    if (window_ns == 0) {
+        c->strict = lsn;
+        return true;
+    }
+    uint64_t now = qv__mono_ns(c->clock), at = now + window_ns / 2;
+    bool is_sooner = at < c->sync_at;
+    if (now > QV_MIN(c->done_by, c->flushing_done_by)) {
+        c->strict = lsn; /* the disk does not keep up: no more promises until it has */
+        is_sooner = true;
+    } else if (qv__log_pending_bytes(c->log) > QV__RELAXED_BYTES_MAX) {
+        c->wanted = lsn;
+        is_sooner = true;
+    }
+    c->sync_at = QV_MIN(c->sync_at, at);
+    c->done_by = QV_MIN(c->done_by, now + window_ns);
+    return is_sooner;
+}
+
+qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts,
+                           size_t n_parts, uint64_t window_ns, struct qv__inflight *f,
+                           struct qv_err *err)
+{
+    bool look = false;
     qv__mutex_lock(&c->lock);
     qv_status st;
     if (c->poisoned) {
@@ -254,13 +321,16 @@ qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv_
     if (st == QV_OK) {
         QV_DEBUG_ASSERT(f->lsn > c->appended);
         c->appended = f->lsn;
+        look = book(c, f->lsn, window_ns);
         f->next = &c->inflight;
         f->prev = c->inflight.prev;
         f->prev->next = f;
         c->inflight.prev = f;
-        qv__cond_signal(&c->due);
     }
     qv__mutex_unlock(&c->lock);
+    if (look) {
+        qv__cond_signal(&c->due); /* after the lock, which the committer takes at once */
+    }
     return st;
 }
 
@@ -280,19 +350,21 @@ void qv__commit_applied(struct qv__commit *c, struct qv__inflight *f)
     send_acks(c, list);
 }
 
-void qv__commit_wait(struct qv__commit *c, struct qv__ack *ack)
+bool qv__commit_wait(struct qv__commit *c, struct qv__ack *ack)
 {
     ack->status = QV_OK;
     ack->next = NULL;
     qv__mutex_lock(&c->lock);
-    if (ack->lsn <= atomic_load_explicit(&c->published, memory_order_relaxed) || c->poisoned) {
-        if (ack->lsn > atomic_load_explicit(&c->published, memory_order_relaxed)) {
+    bool published = ack->lsn <= atomic_load_explicit(&c->published, memory_order_relaxed);
+    if (published || c->poisoned) {
+        if (published) {
+            qv__count(&c->acknowledged, 1);
+        } else {
             ack->status = QV_EREADONLY;
             ack->err = c->poison_err;
         }
         qv__mutex_unlock(&c->lock);
-        send_acks(c, ack);
-        return;
+        return false;
     }
     /* Mostly appended at the end; a writer that was overtaken between begin and wait goes before.
      */
@@ -311,15 +383,16 @@ void qv__commit_wait(struct qv__commit *c, struct qv__ack *ack)
     if (!ack->next) {
         c->acks_tail = &ack->next;
     }
-    qv__cond_signal(&c->due);
     qv__mutex_unlock(&c->lock);
+    return true;
 }
 
 qv_status qv__commit_sync(struct qv__commit *c, uint64_t lsn, struct qv_err *err)
 {
     qv_status st = QV_OK;
     qv__mutex_lock(&c->lock);
-    while (atomic_load_explicit(&c->published, memory_order_relaxed) < lsn && !c->poisoned) {
+    c->wanted = QV_MAX(c->wanted, QV_MIN(lsn, c->appended));
+    while (settled(c) < lsn && !c->poisoned) {
         if (c->own_thread) {
             qv__cond_signal(&c->due);
             qv__cond_wait(&c->done, &c->lock);
@@ -332,13 +405,29 @@ qv_status qv__commit_sync(struct qv__commit *c, uint64_t lsn, struct qv_err *err
             }
         }
     }
-    if (atomic_load_explicit(&c->published, memory_order_relaxed) < lsn) {
+    if (settled(c) < lsn) {
         st = c->poisoned
                  ? qv__fail(err, QV_EREADONLY, "%s", c->poison_err.message)
                  : qv__fail(err, QV_EBUSY, "write %" PRIu64 " cannot be published yet", lsn);
     }
     qv__mutex_unlock(&c->lock);
     return st;
+}
+
+uint64_t qv__commit_settled(struct qv__commit *c)
+{
+    qv__mutex_lock(&c->lock);
+    uint64_t lsn = settled(c);
+    qv__mutex_unlock(&c->lock);
+    return lsn;
+}
+
+uint64_t qv__commit_tail(struct qv__commit *c)
+{
+    qv__mutex_lock(&c->lock);
+    uint64_t lsn = c->appended;
+    qv__mutex_unlock(&c->lock);
+    return lsn;
 }
 
 uint64_t qv__commit_published(struct qv__commit *c)
@@ -357,6 +446,14 @@ bool qv__commit_poisoned(struct qv__commit *c)
     bool p = c->poisoned;
     qv__mutex_unlock(&c->lock);
     return p;
+}
+
+qv_status qv__commit_check(struct qv__commit *c, struct qv_err *err)
+{
+    qv__mutex_lock(&c->lock);
+    qv_status st = c->poisoned ? qv__fail(err, QV_EREADONLY, "%s", c->poison_err.message) : QV_OK;
+    qv__mutex_unlock(&c->lock);
+    return st;
 }
 
 void qv__read_begin(struct qv__commit *c, struct qv__reader_ticket *t)

@@ -2,10 +2,18 @@
  *
  * What it is: the one place that orders LSNs. A write begins (gets its LSN by appending to the
  * log), applies itself in memory stamped with that LSN, says so, and waits; the committer flushes
- * the log and publishes: published = min(durable, everything applied). Only published writes are
- * visible, so nobody ever sees a write that a crash could take back. Readers register at the
- * published LSN, which tells maintenance what no reader can see any more. What it is not: aware of
- * segments or of what records mean.
+ * the log and publishes. Only published writes are visible and acknowledged, and published is one
+ * LSN: what is seen is always a prefix of the log.
+ *
+ * A strict write is published when it is durable, so nobody ever sees one that a crash could take
+ * back. A relaxed write names a window instead: it is published as soon as it is applied and every
+ * strict write before it is durable, and the sync that makes it durable begins within half of the
+ * window, so that the other half is left for the sync itself. While the disk is so slow that an
+ * acknowledged write is older than its window and not durable, further relaxed writes are taken as
+ * strict ones: what a crash can take back is bounded by the window even then.
+ *
+ * Readers register at the published LSN, which tells maintenance what no reader can see any more.
+ * What it is not: aware of segments or of what records mean.
  *
  * Threads: any, but commit_step one at a time (the committer's thread, or a test). */
 #ifndef QV_ENGINE_COMMIT_H
@@ -48,24 +56,31 @@ void qv__commit_close(struct qv__commit *c);
 
 /* Block while the log's buffer is too full to take more; call before taking any lock. */
 void qv__commit_admit(struct qv__commit *c);
-/* Append a record and enter it as in flight. On an error nothing was entered. */
+/* Append a record and enter it as in flight. window_ns: 0 = strict; else the relaxed write may be
+ * lost by a crash until this long after now. On an error nothing was entered. */
 qv_status qv__commit_begin(struct qv__commit *c, uint32_t type, const struct qv__bytes *parts,
-                           size_t n_parts, struct qv__inflight *f, struct qv_err *err) QV_MUST_USE;
+                           size_t n_parts, uint64_t window_ns, struct qv__inflight *f,
+                           struct qv_err *err) QV_MUST_USE;
 /* The record's effects are in memory. */
 void qv__commit_applied(struct qv__commit *c, struct qv__inflight *f);
-/* Acknowledge when ack->lsn is published (relaxed: at once, when applied). */
-void qv__commit_wait(struct qv__commit *c, struct qv__ack *ack);
-/* Block until lsn is published, or the log is poisoned. Not from inside the committer. With a
- * manual committer this steps it. */
+/* Acknowledge when ack->lsn is published: ack->task is submitted then. False when it is already, or
+ * never will be: ack->status is filled in, the task is not submitted, the caller goes on itself. */
+bool qv__commit_wait(struct qv__commit *c, struct qv__ack *ack) QV_MUST_USE;
+/* Block until lsn is durable and published, or the log is poisoned. Not from inside the committer.
+ * With a manual committer this steps it. */
 qv_status qv__commit_sync(struct qv__commit *c, uint64_t lsn, struct qv_err *err) QV_MUST_USE;
-/* Do one group commit; true if anything was done. */
+/* The last LSN given out. */
+uint64_t qv__commit_tail(struct qv__commit *c);
+/* Do one group commit if one is due; true if anything was done. */
 bool qv__commit_step(struct qv__commit *c);
-/* True if there is something to flush. */
-bool qv__commit_due(struct qv__commit *c);
 
 uint64_t qv__commit_published(struct qv__commit *c);
+/* Up to here everything is both durable and applied: what a checkpoint may claim. */
+uint64_t qv__commit_settled(struct qv__commit *c);
 uint64_t qv__commit_acknowledged(struct qv__commit *c);
 bool qv__commit_poisoned(struct qv__commit *c);
+/* QV_EREADONLY, saying why, when the log failed. */
+qv_status qv__commit_check(struct qv__commit *c, struct qv_err *err) QV_MUST_USE;
 
 /* Register at the published LSN. */
 void qv__read_begin(struct qv__commit *c, struct qv__reader_ticket *t);

@@ -168,6 +168,11 @@ bool qv__db_step(struct qv__db *db)
     return qv__pool_step(db->pool) || qv__commit_step(db->commit);
 }
 
+qv_status qv__db_sync(struct qv__db *db, struct qv_err *err)
+{
+    return qv__commit_sync(db->commit, qv__commit_tail(db->commit), err);
+}
+
 struct qv__pool *qv__db_pool(struct qv__db *db)
 {
     return db->pool;
@@ -211,5 +216,11 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
     out->checkpoint_lsn = atomic_load(&db->checkpoint_lsn_seen);
     out->replayed_records = db->replayed_records;
     out->open_seconds = db->open_seconds;
-    out->read_only = db->read_only || qv__commit_poisoned(db->commit);
+    out->log_failed = qv__commit_poisoned(db->commit);
+    out->read_only = db->read_only || out->log_failed;
+}
+
+qv_status qv__db_ready(struct qv__db *db, struct qv_err *err)
+{
+    return qv__commit_check(db->commit, err);
 }

@@ -48,6 +48,10 @@ struct qv__mem *qv__db_mem(struct qv__db *db);
 const struct qv__clock *qv__db_clock(struct qv__db *db);
 const struct qv__logger *qv__db_logger(struct qv__db *db);
 
+/* Block until every write that was acknowledged before the call is on disk, relaxed ones included.
+ * QV_EREADONLY when the log failed. */
+qv_status qv__db_sync(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
+
 /* With threads = -1: run one pending step (task, group commit or job); false if there is none. */
 bool qv__db_step(struct qv__db *db);
 /* Flush all growing segments and write a manifest generation; returns when durable. */
@@ -62,10 +66,11 @@ qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
 /* *existed false and QV_OK when there is no such collection. Its aliases go with it. */
 qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *existed,
                                  struct qv_err *err) QV_MUST_USE;
-/* Replace config_json and policy (dialect's PATCH). */
+/* Replace config_json, and policy and durability where given (dialect's PATCH). */
 qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
-                               const struct qv__segment_policy *policy, struct qv__str config_json,
-                               struct qv_err *err) QV_MUST_USE;
+                               const struct qv__segment_policy *policy,
+                               const struct qv__durability_policy *durability,
+                               struct qv__str config_json, struct qv_err *err) QV_MUST_USE;
 qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name,
                                    const struct qv__payload_index_def *def, uint64_t *operation_id,
                                    struct qv_err *err) QV_MUST_USE;
@@ -144,14 +149,16 @@ struct qv__write {
     struct qv__write_result result; /* valid in done */
     uint64_t deadline_ns;           /* monotonic, for the work before the log; 0 = none */
     const _Atomic bool *cancel;     /* NULL = never */
-    enum qv__durability durability; /* RELAXED: done may come before the sync */
+    enum qv__durability durability; /* DEFAULT: the collection's */
     /* internal */
     struct qv__task task;
     struct qv__write *next;
 };
 
 /* Validate, resolve, log, apply. The mutations are borrowed for the call only. `done` is called
- * exactly once, also on failure (then possibly before this returns, on the caller's thread).
+ * exactly once, on failure and for a relaxed write possibly before this returns, on the caller's
+ * thread. Either way the write is visible by then; with fsync it is durable too, and so is all that
+ * was logged before it.
  * Nothing of a failed request is applied. Errors in result: QV_EINVAL (unknown vector, wrong
  * dimension, not finite, …), QV_ENOTFOUND, QV_ENOMEM, QV_ENOSPC, QV_EREADONLY, QV_ETOOBIG. */
 void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m, size_t n,
@@ -160,6 +167,12 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
 qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m,
                                     size_t n, struct qv__write_result *out,
                                     struct qv_err *err) QV_MUST_USE;
+
+/* The same with a durability of its own. */
+qv_status qv__collection_write_sync_as(struct qv__collection *c, const struct qv__mutation *m,
+                                       size_t n, enum qv__durability durability,
+                                       struct qv__write_result *out,
+                                       struct qv_err *err) QV_MUST_USE;
 
 /* --- reads --- */
 
@@ -195,9 +208,14 @@ struct qv__db_info {
     uint64_t checkpoint_lsn;
     uint64_t replayed_records; /* at open */
     double open_seconds;
-    bool read_only; /* poisoned or opened so */
+    bool read_only;  /* poisoned or opened so */
+    bool log_failed; /* poisoned */
 };
 void qv__db_info(struct qv__db *db, struct qv__db_info *out);
+
+/* QV_OK when reads and writes are served. QV_EREADONLY when a sync of the log failed: reads go on,
+ * writes are refused until the next open; the message says what failed. */
+qv_status qv__db_ready(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 
 /* Offline check of a data directory: every file through every layer's validation. Calls back per
  * finding; QV_OK when nothing is damaged, else QV_ECORRUPT. Changes nothing. */

@@ -56,7 +56,13 @@ struct qv__mutation {
     size_t n_vector_names;
 };
 
-enum qv__durability { QV__DURABILITY_FSYNC = 0, QV__DURABILITY_RELAXED = 1 };
+/* When a write is acknowledged: on disk, or up to a window before (engine/commit.h). Values are
+ * stored in schemas: never renumbered. */
+enum qv__durability {
+    QV__DURABILITY_DEFAULT = 0, /* as the collection has it; of a collection: fsync */
+    QV__DURABILITY_FSYNC = 1,
+    QV__DURABILITY_RELAXED = 2
+};
 
 struct qv__write_result {
     qv_status status;

@@ -94,6 +94,9 @@ static void defaults_fill(struct qv__schema *s)
     p->index_rows = p->index_rows ? p->index_rows : 1024;
     p->merge_fanin = p->merge_fanin ? p->merge_fanin : 4;
     s->shard_number = s->shard_number ? s->shard_number : 1;
+    struct qv__durability_policy *d = &s->durability;
+    d->mode = d->mode ? d->mode : QV__DURABILITY_FSYNC;
+    d->window_ms = d->window_ms ? d->window_ms : QV__WINDOW_MS_DEFAULT;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__index_params *x = &s->vectors[i].index;
         x->kind = QV__INDEX_GRAPH; /* the only kind a column may ask for; few rows are scanned
@@ -162,6 +165,15 @@ static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
                         "merge_fanin: value %" PRIu32 " invalid, must be from 2 to 64",
                         s->policy.merge_fanin);
     }
+    if ((unsigned)s->durability.mode > QV__DURABILITY_RELAXED) {
+        return qv__fail(err, QV_EVALIDATION, "durability.mode: %d is none",
+                        (int)s->durability.mode);
+    }
+    if (s->durability.window_ms > QV__WINDOW_MS_MAX) {
+        return qv__fail(err, QV_EVALIDATION,
+                        "durability.window_ms: value %" PRIu32 " invalid, must be from 1 to %u",
+                        s->durability.window_ms, QV__WINDOW_MS_MAX);
+    }
     size_t config = s->config_json.n;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         config += s->vectors[i].config_json.n;
@@ -221,6 +233,7 @@ static bool copy_deep(struct qv__schema *s, const struct qv__schema *from)
     s->n_indexes = from->n_indexes;
     s->shard_number = from->shard_number;
     s->policy = from->policy;
+    s->durability = from->durability;
     s->config_json = from->config_json;
     return copy_str(a, &s->config_json);
 }
@@ -334,6 +347,11 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
     qv__jw_key(w, "index_at_seal_only");
     qv__jw_bool(w, s->policy.index_at_seal_only);
     qv__jw_obj_end(w);
+    qv__jw_key(w, "durability");
+    qv__jw_obj(w);
+    put_u64(w, "mode", s->durability.mode);
+    put_u64(w, "window_ms", s->durability.window_ms);
+    qv__jw_obj_end(w);
     put_str(w, "config", s->config_json);
     qv__jw_obj_end(w);
 }
@@ -384,6 +402,19 @@ static bool policy_from_json(qv__json o, struct qv__segment_policy *p)
            qv__json_bool(qv__json_get(o, "index_at_seal_only"), &p->index_at_seal_only);
 }
 
+/* Absent in catalogs of the first version: then it is the default. */
+static bool durability_from_json(qv__json o, struct qv__durability_policy *d)
+{
+    uint64_t mode = 0;
+    if (!o) {
+        return true;
+    }
+    bool ok =
+        get_u64(o, "mode", QV__DURABILITY_RELAXED, &mode) && get_u32(o, "window_ms", &d->window_ms);
+    d->mode = (enum qv__durability)mode;
+    return ok;
+}
+
 qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schema **out,
                                struct qv_err *err)
 {
@@ -396,6 +427,7 @@ qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schem
               qv__json_is(is, QV__JSON_ARR) && is->len <= QV__PAYLOAD_INDEXES_MAX &&
               get_u32(v, "shards", &from.shard_number) &&
               policy_from_json(qv__json_get(v, "policy"), &from.policy) &&
+              durability_from_json(qv__json_get(v, "durability"), &from.durability) &&
               qv__json_str(qv__json_get(v, "config"), &from.config_json);
     qv__json o = ok ? qv__json_first(vs) : NULL;
     for (uint32_t i = 0; ok && i < vs->len; i++, o = qv__json_next(o)) {

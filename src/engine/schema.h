@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/vec.h"
+#include "engine/mutation.h"
 #include "index/index.h"
 
 #define QV__COLLECTION_NAME_MAX 255u /* bytes */
@@ -48,6 +49,14 @@ struct qv__segment_policy {
     bool index_at_seal_only; /* bulk loading: a growing segment gets no graph until it is sealed */
 };
 
+/* When writes that do not say it themselves are acknowledged. */
+struct qv__durability_policy {
+    enum qv__durability mode; /* DEFAULT becomes FSYNC */
+    uint32_t window_ms;       /* of relaxed writes: 0 = 200; 1 to 60,000 */
+};
+#define QV__WINDOW_MS_DEFAULT 200u
+#define QV__WINDOW_MS_MAX     60000u
+
 struct qv__schema {
     _Atomic uint32_t refs;
     struct qv__arena arena; /* owns everything below */
@@ -57,6 +66,7 @@ struct qv__schema {
     uint32_t n_indexes;
     uint32_t shard_number; /* >= 1 */
     struct qv__segment_policy policy;
+    struct qv__durability_policy durability;
     struct qv__str config_json;
 };
 
@@ -74,6 +84,7 @@ static inline struct qv__schema qv__schema_parts(const struct qv__schema *s)
                                .n_indexes = s->n_indexes,
                                .shard_number = s->shard_number,
                                .policy = s->policy,
+                               .durability = s->durability,
                                .config_json = s->config_json};
 }
 struct qv__schema *qv__schema_retain(struct qv__schema *s);

@@ -70,6 +70,13 @@ static void unlock_shards(struct qv__collection *c, const struct lock_set *set)
     }
 }
 
+/* How long the write may be lost after it was acknowledged; 0 = never. */
+static uint64_t window_ns(const struct qv__schema *schema, const struct qv__write *w)
+{
+    enum qv__durability d = w->durability ? w->durability : schema->durability.mode;
+    return d == QV__DURABILITY_RELAXED ? (uint64_t)schema->durability.window_ms * 1000000u : 0;
+}
+
 /* Resolve, reserve, log, apply. Under the write order of the shards in the set. */
 static qv_status commit_locked(struct qv__collection *c, struct qv__schema *schema,
                                const struct qv__mutation *m, size_t n, struct qv__arena *arena,
@@ -110,7 +117,8 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
     }
     QV_GOTO(qv__buf_status(&record, err));
     struct qv__bytes body = qv__buf_bytes(&record);
-    QV_GOTO(qv__commit_begin(c->db->commit, QV__REC_DATA, &body, 1, &w->inflight, err));
+    QV_GOTO(qv__commit_begin(c->db->commit, QV__REC_DATA, &body, 1, window_ns(schema, w->write),
+                             &w->inflight, err));
     for (uint32_t s = 0; s < c->n_shards; s++) {
         if (counts[s]) {
             *affected += qv__shard_apply(&c->shards[s], effects[s], counts[s], w->inflight.lsn);
@@ -193,11 +201,9 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     w->collection = qv__collection_retain(c);
     w->ack.task.fn = acknowledge;
     qv__checkpoint_look(c->db);
-    if (write->durability == QV__DURABILITY_RELAXED) {
+    if (!qv__commit_wait(c->db->commit, &w->ack)) {
         acknowledge(&w->ack.task);
-        return;
     }
-    qv__commit_wait(c->db->commit, &w->ack);
 }
 
 /* --- waiting form --- */
@@ -221,7 +227,14 @@ static void sync_done(struct qv__write *write)
 qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m,
                                     size_t n, struct qv__write_result *out, struct qv_err *err)
 {
-    struct sync_write s = {.write = {.done = sync_done}};
+    return qv__collection_write_sync_as(c, m, n, QV__DURABILITY_DEFAULT, out, err);
+}
+
+qv_status qv__collection_write_sync_as(struct qv__collection *c, const struct qv__mutation *m,
+                                       size_t n, enum qv__durability durability,
+                                       struct qv__write_result *out, struct qv_err *err)
+{
+    struct sync_write s = {.write = {.done = sync_done, .durability = durability}};
     s.write.arg = &s;
     qv__mutex_init(&s.lock, QV__RANK_LEAF);
     qv__cond_init(&s.cond);

@@ -53,6 +53,30 @@ static void test_version(void **state)
     assert_string_equal(qv_version(), QV_VERSION);
 }
 
+/* Relaxed writes are seen at once, and a sync makes them last. */
+static void test_durability(void **state)
+{
+    struct rest *t = *state;
+    uint64_t n = 0;
+    struct qv_collection_config relaxed = plain;
+    relaxed.durability = QV_RELAXED;
+    relaxed.window_ms = 1000;
+    OK(qv_create_collection(t->db, "r", &relaxed, e_));
+    const struct qv_point p[3] = {{.id = qv_id_u64(1)}, {.id = qv_id_u64(2)}, {.id = qv_id_u64(3)}};
+    OK(qv_upsert(t->db, "r", &p[0], 1, e_));
+    OK(qv_upsert_as(t->db, "r", &p[1], 1, QV_FSYNC, e_));
+    OK(qv_upsert_as(t->db, "r", &p[2], 1, QV_RELAXED, e_));
+    OK(qv_count(t->db, "r", NULL, &n, e_));
+    assert_int_equal(n, 3);
+    OK(qv_sync(t->db, e_));
+    REFUSED(QV_EINVAL, "durability: 3 is none",
+            qv_upsert_as(t->db, "r", p, 1, (enum qv_durability)3, e_));
+    REFUSED(QV_EINVAL, "db", qv_sync(NULL, e_));
+    relaxed.window_ms = 60001;
+    REFUSED(QV_EVALIDATION, "window_ms: value 60001 invalid, must be from 1 to 60000",
+            qv_create_collection(t->db, "s", &relaxed, e_));
+}
+
 static void test_life(void **state)
 {
     struct rest *t = *state;
@@ -538,6 +562,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_version),
         T(test_life),
+        T(test_durability),
         T(test_search),
         T(test_open_refused),
         T(test_read_only_and_log),

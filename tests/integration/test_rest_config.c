@@ -177,6 +177,35 @@ static void test_inline_storage(void **state)
         "will be ignored.\"}],\"indexed");
 }
 
+/* An extension: settings of durability are the collection's own, shown where they are not the
+ * default. */
+static void test_durability(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"},\"durability\":{\"mode\":\"relaxed\"}}",
+         "true");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"durability\":{\"mode\":\"relaxed\",\"window_ms\":200}");
+    good(t, "PATCH", "/collections/c", "{\"durability\":{\"window_ms\":50}}", "true");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"durability\":{\"mode\":\"relaxed\",\"window_ms\":50}");
+    good(t, "PATCH", "/collections/c", "{\"metadata\":{\"a\":1}}", "true");
+    has(t, "GET", "/collections/c", NULL, 200, "\"window_ms\":50");
+    good(t, "PATCH", "/collections/c", "{\"durability\":{\"mode\":\"fsync\",\"window_ms\":200}}",
+         "true");
+    has(t, "GET", "/collections/c", NULL, 200, "\"config\":");
+    assert_null(strstr(t->r.body, "durability"));
+    bad(t, "PATCH", "/collections/c", "{\"durability\":{\"window_ms\":0}}", 422,
+        "Validation error in JSON body: [durability.window_ms: value 0 invalid, must be from 1 to "
+        "60000]");
+    bad(t, "PATCH", "/collections/c", "{\"durability\":{\"mode\":\"never\"}}", 400,
+        "Format error in JSON body: durability.mode: unknown variant `never`, expected for example "
+        "`fsync`");
+    bad(t, "PUT", "/collections/d", "{\"durability\":1}", 400,
+        "Format error in JSON body: durability: expected an object, not an integer");
+}
+
 static void test_no_graph(void **state)
 {
     struct rest *t = *state;
@@ -231,8 +260,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_defaults),       T(test_everything_given), T(test_patch),           T(test_foreign),
-        T(test_inline_storage), T(test_no_graph),         T(test_payload_indexes),
+        T(test_defaults),        T(test_everything_given), T(test_patch),
+        T(test_foreign),         T(test_inline_storage),   T(test_durability),
+        T(test_payload_indexes), T(test_inline_storage),   T(test_no_graph),
+        T(test_payload_indexes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

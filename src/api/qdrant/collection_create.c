@@ -196,6 +196,7 @@ qv_status qv__qd_collection_create(struct qv__call *c)
     QV_TRY(qv__qd_group_check(c, &qv__qd_wal, "wal_config.", ch.wal));
     QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "", c->body));
     QV_TRY(parse_sharding(c, &schema));
+    QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &schema.durability));
     QV_TRY(parse_vectors(c, qv__json_get(c->body, "vectors"), &schema, &ch));
     QV_TRY(qv__qd_config_keep(c, &schema, NULL, &ch, &schema.config_json));
     QV_TRY(qv__qd_config_read(c, &schema, &kept));
@@ -233,6 +234,7 @@ static qv_status patch(struct qv__call *c, const struct qv__schema *s)
 {
     struct qv__qd_changes ch = {0};
     struct qv__segment_policy policy = s->policy;
+    struct qv__durability_policy durability = s->durability;
     struct qv__schema changed;
     qv__json old = NULL, kept = NULL;
     memset(&changed, 0, sizeof changed);
@@ -240,12 +242,13 @@ static qv_status patch(struct qv__call *c, const struct qv__schema *s)
     ch.params = either(c->body, "params", "params");
     ch.vectors = either(c->body, "vectors", "vectors");
     QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "params.", ch.params));
+    QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &durability));
     QV_TRY(check_vector_changes(c, s, ch.vectors));
     QV_TRY(qv__qd_config_read(c, s, &old));
     QV_TRY(qv__qd_config_keep(c, s, old, &ch, &changed.config_json));
     QV_TRY(qv__qd_config_read(c, &changed, &kept));
     qv__qd_policy(kept, s, &policy);
-    return qv__db_update_config(c->db, qv__collection_name(c->collection), &policy,
+    return qv__db_update_config(c->db, qv__collection_name(c->collection), &policy, &durability,
                                 changed.config_json, &c->err);
 }
 

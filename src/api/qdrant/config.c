@@ -108,6 +108,14 @@ static const struct qv__qd_setting strict[] = {
 };
 const GROUP(qv__qd_strict, strict, "strict_mode_config");
 
+/* An extension; kept in the schema, not in the configuration. */
+static const char *const durabilities[] = {"fsync", "relaxed", NULL};
+static const struct qv__qd_setting durability[] = {
+    {.name = "mode", .type = QV__QD_ENUM, .words = durabilities},
+    {.name = "window_ms", .type = QV__QD_UINT, .min = 1, .max = QV__WINDOW_MS_MAX},
+};
+const GROUP(qv__qd_durability, durability, "durability");
+
 /* What is kept per vector; quantization_config is checked apart. */
 static const struct qv__qd_setting vector_kept[] = {
     {.name = "hnsw_config", .type = QV__QD_OBJECT, .group = &qv__qd_hnsw},

@@ -215,6 +215,21 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
         threshold_kb ? (uint32_t)QV_MIN(QV_MAX(rows, (uint64_t)1), (uint64_t)1 << 28) : 0;
 }
 
+qv_status qv__qd_durability_read(struct qv__call *c, qv__json obj,
+                                 struct qv__durability_policy *out)
+{
+    uint64_t window_ms = out->window_ms;
+    qv__json mode = qv__json_get(obj, "mode");
+    QV_TRY(qv__qd_group_check(c, &qv__qd_durability, "durability.", obj));
+    if (qv__qd_given(mode)) {
+        out->mode =
+            qv__json_str_is(mode, "relaxed") ? QV__DURABILITY_RELAXED : QV__DURABILITY_FSYNC;
+    }
+    (void)qv__json_u64(qv__json_get(obj, "window_ms"), &window_ms);
+    out->window_ms = (uint32_t)window_ms; /* its range was checked */
+    return QV_OK;
+}
+
 /* --- showing
  * ------------------------------------------------------------------------------------------------
  */
@@ -300,6 +315,16 @@ void qv__qd_config_show(struct qv__jw *w, const struct qv__schema *s, qv__json k
     if (metadata) {
         qv__jw_key(w, "metadata");
         qv__jw_value(w, metadata);
+    }
+    /* Ours: clients of the peer see it only where somebody asked for it. */
+    if (s->durability.mode != QV__DURABILITY_FSYNC ||
+        s->durability.window_ms != QV__WINDOW_MS_DEFAULT) {
+        qv__jw_key(w, "durability");
+        qv__jw_obj(w);
+        qv__jw_key(w, "mode");
+        qv__jw_str(w, s->durability.mode == QV__DURABILITY_RELAXED ? "relaxed" : "fsync");
+        qv__qd_key_u64(w, "window_ms", s->durability.window_ms);
+        qv__jw_obj_end(w);
     }
     qv__jw_obj_end(w);
 }

@@ -159,6 +159,8 @@ static void database(struct qv__buf *b, const struct qv__db_info *db)
     number(b, "quiver_replayed_records", "log records replayed at the start", "gauge",
            db->replayed_records);
     number(b, "quiver_read_only", "1 when writes are refused", "gauge", db->read_only);
+    number(b, "quiver_log_failed", "1 when a sync of the log failed; a restart recovers", "gauge",
+           db->log_failed);
     head(b, "quiver_open_seconds", "time the database took to open", "gauge");
     qv__buf_printf(b, "quiver_open_seconds %.6f\n", db->open_seconds);
 }

@@ -165,12 +165,17 @@ qv_status qv__qd_params(struct qv__call *c)
     static const char *const orderings[] = {"weak", "medium", "strong"};
     static const char *const durabilities[] = {"fsync", "relaxed"};
     uint32_t flags = c->route->flags;
-    size_t ordering = 0, durability = 0;
+    struct qv__str durability;
+    size_t ordering = 0, word = 0;
+    bool given = false;
     if (flags & QV__QD_UPDATE) {
         QV_TRY(param_bool(c, "wait", &c->query.wait));
         QV_TRY(param_word(c, "ordering", orderings, QV_ARRAY_LEN(orderings), &ordering));
-        QV_TRY(param_word(c, "durability", durabilities, QV_ARRAY_LEN(durabilities), &durability));
-        c->query.relaxed = durability == 1;
+        QV_TRY(param_word(c, "durability", durabilities, QV_ARRAY_LEN(durabilities), &word));
+        QV_TRY(qv__qd_param(c, "durability", &given, &durability));
+        if (given && durability.n) {
+            c->query.durability = word ? QV__DURABILITY_RELAXED : QV__DURABILITY_FSYNC;
+        }
     }
     if (flags & QV__QD_READ) {
         QV_TRY(param_consistency(c));

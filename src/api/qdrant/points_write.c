@@ -92,7 +92,7 @@ void qv__qd_write_start(struct qv__call *c)
     c->write.arg = c;
     c->write.deadline_ns = c->ctx.deadline_ns;
     c->write.cancel = c->ctx.cancel;
-    c->write.durability = c->query.relaxed ? QV__DURABILITY_RELAXED : QV__DURABILITY_FSYNC;
+    c->write.durability = c->query.durability;
     qv__collection_write(c->collection, c->mutations, c->n_mutations, &c->write);
 }
 

@@ -56,8 +56,8 @@ enum qv__qd_kind {
 
 struct qv__qd_params {
     bool wait;
-    bool relaxed;       /* durability=relaxed: an extension */
-    uint64_t timeout_s; /* 0 = none */
+    enum qv__durability durability; /* an extension; DEFAULT = as the collection has it */
+    uint64_t timeout_s;             /* 0 = none */
 };
 
 struct qv__call {
@@ -250,7 +250,7 @@ struct qv__qd_group {
     size_t n;
 };
 extern const struct qv__qd_group qv__qd_hnsw, qv__qd_optimizers, qv__qd_wal, qv__qd_strict,
-    qv__qd_collection_params, qv__qd_vector_kept;
+    qv__qd_collection_params, qv__qd_vector_kept, qv__qd_durability;
 /* Types (400) and ranges (422). obj NULL or null is fine. */
 qv_status qv__qd_group_check(struct qv__call *c, const struct qv__qd_group *g, const char *place,
                              qv__json obj) QV_MUST_USE;
@@ -283,6 +283,9 @@ qv_status qv__qd_config_read(struct qv__call *c, const struct qv__schema *s,
  * default. */
 void qv__qd_graph_params(qv__json collection_hnsw, qv__json vector_hnsw,
                          struct qv__index_params *out);
+/* The object "durability", ours: checked, and its members over those of *out. obj NULL is fine. */
+qv_status qv__qd_durability_read(struct qv__call *c, qv__json obj,
+                                 struct qv__durability_policy *out) QV_MUST_USE;
 /* Segment policy that follows from the optimizers' settings. */
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out);
 /* The object "config" of a collection. */

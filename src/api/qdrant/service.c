@@ -27,9 +27,11 @@ qv_status qv__qd_healthz(struct qv__call *c)
     return plain(c, "healthz check passed");
 }
 
-/* A database answers requests only after recovery, so whoever asks is answered by a ready one. */
+/* A database answers requests only after recovery, so whoever asks is answered by a ready one,
+ * unless the log failed since: then only reads are served, and a restart is due. */
 qv_status qv__qd_readyz(struct qv__call *c)
 {
+    QV_TRY(qv__db_ready(c->db, &c->err));
     return plain(c, "all shards are ready");
 }
 

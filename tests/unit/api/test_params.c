@@ -45,7 +45,7 @@ static void test_good(void **state)
     struct ctx *c = *state;
     assert_int_equal(parse(c, QV__QD_UPDATE, ""), QV_OK);
     assert_false(c->call.query.wait);
-    assert_false(c->call.query.relaxed);
+    assert_int_equal(c->call.query.durability, QV__DURABILITY_DEFAULT);
     assert_int_equal(c->call.query.timeout_s, 0);
     assert_int_equal(parse(c, QV__QD_UPDATE, "wait=true&timeout=7&ordering=strong"), QV_OK);
     assert_true(c->call.query.wait);
@@ -55,7 +55,9 @@ static void test_good(void **state)
     assert_int_equal(parse(c, QV__QD_UPDATE, "%77ait=%74rue&unknown=1&unknown=2"), QV_OK);
     assert_true(c->call.query.wait);
     assert_int_equal(parse(c, QV__QD_UPDATE, "durability=relaxed"), QV_OK);
-    assert_true(c->call.query.relaxed);
+    assert_int_equal(c->call.query.durability, QV__DURABILITY_RELAXED);
+    assert_int_equal(parse(c, QV__QD_UPDATE, "durability=fsync"), QV_OK);
+    assert_int_equal(c->call.query.durability, QV__DURABILITY_FSYNC);
     assert_int_equal(parse(c, QV__QD_UPDATE, "timeout=18446744073709551615"), QV_OK);
     static const char *const consistencies[] = {"", "all", "majority", "quorum", "1", "42"};
     for (size_t i = 0; i < QV_ARRAY_LEN(consistencies); i++) {

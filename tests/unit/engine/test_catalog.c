@@ -159,7 +159,7 @@ static void test_schema_changes(void **state)
         .key = QV__STR("city"), .type = QV__STR("keyword"), .params_json = QV__STR("")};
     OK(qv__db_put_payload_index(f->db, QV__STR("a"), &def, &op, &f->err));
     assert_true(op > 0);
-    OK(qv__db_update_config(f->db, QV__STR("a"), NULL, QV__STR("{\"k\":1}"), &f->err));
+    OK(qv__db_update_config(f->db, QV__STR("a"), NULL, NULL, QV__STR("{\"k\":1}"), &f->err));
     for (int i = 0; i < 2; i++) {
         fix_crash(f, QV__CRASH_DROP_ALL, &rng);
         struct qv__collection *c = fix_collection(f, "a");
