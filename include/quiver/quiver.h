@@ -50,6 +50,8 @@ struct qv_options {
 
 /* Open the database in directory `path`, creating it if absent; replays what a crash left.
  * options: NULL = defaults. *db: owned by the caller, release with qv_close.
+ * Damage in the files of one collection does not refuse the start: that collection is quarantined,
+ * calls on it give QV_EQUARANTINED and name the file, the others are served.
  * Errors: QV_ELOCKED (another process or handle has it), QV_ECORRUPT (names the damaged file),
  * QV_EVERSION, QV_EIO, QV_ENOSPC, QV_ENOMEM. */
 QV_API QV_MUST_USE qv_status qv_open(const char *path, const struct qv_options *options, qv_db **db,

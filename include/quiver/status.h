@@ -49,7 +49,8 @@ extern "C" {
     X(ECLOSED, 19, "shutting down", 503, 14, true)                                                 \
     X(EVERSION, 20, "format of a newer version", 500, 9, false)                                    \
     X(EINTERNAL, 21, "internal error", 500, 13, false)                                             \
-    X(ECONFLICT, 22, "precondition failed", 409, 10, true)
+    X(ECONFLICT, 22, "precondition failed", 409, 10, true)                                         \
+    X(EQUARANTINED, 23, "the collection is quarantined", 503, 15, false)
 
 enum qv_status {
 #define QV_STATUS_ENUM(name, value, text, http, grpc, retryable) QV_##name = value,

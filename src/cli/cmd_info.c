@@ -34,6 +34,7 @@ struct info {
 struct figures {
     const char *name;
     struct qv__str status;
+    struct qv__str damage; /* why it is red; "" when it is not */
     qv__json vectors, indexes;
     uint64_t points, indexed, segments, sealed, growing, dead, disk_bytes, memory_bytes;
     bool has_segments;
@@ -129,6 +130,7 @@ static qv_status fetch(struct info *in, const char *name, struct figures *f, str
     QV_TRY(qv__target_call(&in->target, QV__GET, qv__target_path(&in->arena, name, ""), NULL,
                            &in->arena, &v, err));
     (void)qv__json_str(qv__json_get(v, "status"), &f->status);
+    (void)qv__json_str(qv__json_get(qv__json_get(v, "optimizer_status"), "error"), &f->damage);
     (void)qv__json_u64(qv__json_get(v, "points_count"), &f->points);
     (void)qv__json_u64(qv__json_get(v, "indexed_vectors_count"), &f->indexed);
     (void)qv__json_u64(qv__json_get(v, "segments_count"), &f->segments);
@@ -165,6 +167,10 @@ static void show_json(struct info *in, const struct figures *f)
     qv__jw_str(w, f->name);
     qv__jw_key(w, "status");
     qv__jw_str_n(w, f->status);
+    if (f->damage.n) {
+        qv__jw_key(w, "damage");
+        qv__jw_str_n(w, f->damage);
+    }
     json_u64(w, "points", f->points);
     json_u64(w, "indexed_vectors", f->indexed);
     json_u64(w, "segments", f->segments);
@@ -244,6 +250,11 @@ static void show_text(struct info *in, const struct figures *f)
         qv__buf_putz(out, " (indexing goes on)");
     }
     qv__buf_putc(out, '\n');
+    if (f->damage.n) {
+        row(in, "damage");
+        qv__term_put(out, f->damage);
+        qv__buf_putc(out, '\n');
+    }
 }
 
 /* --- all of them

@@ -86,6 +86,7 @@ const char *qv__cli_hint(const struct qv_err *err)
         return "another process has it open; stop that one, or ask the running server with "
                "--url http://127.0.0.1:6333";
     case QV_ECORRUPT:
+    case QV_EQUARANTINED:
         return "quiver check DIR names every damaged file";
     case QV_EVERSION:
         return "the data was written by a newer quiver; use that version";

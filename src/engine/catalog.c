@@ -4,6 +4,7 @@
  * and made durable while `ddl` is held, applied to memory afterwards under `catalog`. Nobody can
  * name a collection before its record is durable. */
 #include "engine/catalog.h"
+#include "engine/quarantine.h"
 
 static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv__schema *schema,
                                struct qv_err *err)
@@ -20,7 +21,7 @@ static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv
     } else {
         st = qv__catalog_reserve(db, 1, 0, err);
     }
-    uint64_t id = db->next_collection_id;
+    uint64_t id = db->next_collection_id, lsn = 0;
     qv__mutex_unlock(&db->catalog);
     struct qv__collection *c = NULL;
     struct qv__buf json;
@@ -35,7 +36,8 @@ static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv
     qv__jw_key(&w, "schema");
     qv__schema_to_json(&w, schema);
     qv__jw_obj_end(&w);
-    QV_GOTO(qv__catalog_log(db, &json, NULL, err));
+    QV_GOTO(qv__catalog_log(db, &json, &lsn, err));
+    qv__collection_born(c, lsn);
     qv__mutex_lock(&db->catalog);
     db->next_collection_id = id + 1;
     qv__catalog_insert(db, c);
@@ -157,7 +159,10 @@ qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
         from.durability = *durability;
     }
     from.config_json = config_json;
-    qv_status st = qv__schema_create(db->mem_catalog, &from, &changed, err);
+    qv_status st = qv__quarantine_check(c, err);
+    if (st == QV_OK) {
+        st = qv__schema_create(db->mem_catalog, &from, &changed, err);
+    }
     if (st == QV_OK) {
         st = schema_change(db, c, changed, NULL, err);
     }
@@ -178,12 +183,13 @@ static qv_status change_index(struct qv__db *db, struct qv__str name,
     qv__mutex_lock(&db->ddl);
     struct qv__schema *old = qv__collection_schema(c), *changed = NULL;
     struct qv__schema from = qv__schema_parts(old);
-    qv_status st = QV_OK;
+    qv_status st = qv__quarantine_check(c, err);
     struct qv__payload_index_def *list =
         qv__calloc(db->mem_catalog, old->n_indexes + 1u, sizeof *list);
-    if (!list) {
+    if (st == QV_OK && !list) {
         st = qv__fail(err, QV_ENOMEM, "no memory for the catalog");
-    } else {
+    }
+    if (st == QV_OK) {
         uint32_t n = 0;
         for (uint32_t i = 0; i < old->n_indexes; i++) {
             if (!qv__str_eq(old->indexes[i].key, def->key)) {

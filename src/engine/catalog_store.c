@@ -2,7 +2,9 @@
  */
 #include "engine/catalog.h"
 
-static qv_status install_collection(struct qv__db *db, qv__json o, struct qv_err *err)
+/* Nothing below `lsn` concerns a collection that its own record made: its shards are flushed up to
+ * there. One of a manifest says so itself. */
+static qv_status install_collection(struct qv__db *db, uint64_t lsn, qv__json o, struct qv_err *err)
 {
     uint64_t id = 0;
     struct qv__str name;
@@ -17,6 +19,7 @@ static qv_status install_collection(struct qv__db *db, qv__json o, struct qv_err
     qv_status st = qv__collection_create(db, id, name, schema, &c, err);
     qv__schema_release(schema);
     QV_TRY(st);
+    qv__collection_born(c, lsn);
     qv__mutex_lock(&db->catalog);
     st = qv__catalog_find(db, name)
              ? qv__fail(err, QV_ECORRUPT, "catalog: collection `%s` occurs twice", c->name)
@@ -59,7 +62,8 @@ static qv_status apply_to_collection(struct qv__db *db, qv__json doc, bool drop,
     return st;
 }
 
-qv_status qv__catalog_apply(struct qv__db *db, struct qv__bytes body, struct qv_err *err)
+qv_status qv__catalog_apply(struct qv__db *db, uint64_t lsn, struct qv__bytes body,
+                            struct qv_err *err)
 {
     struct qv__arena arena;
     qv__arena_init(&arena, db->mem_catalog);
@@ -69,7 +73,7 @@ qv_status qv__catalog_apply(struct qv__db *db, struct qv__bytes body, struct qv_
     if (st != QV_OK) {
         st = qv__wrap(err, QV_ECORRUPT, "catalog record");
     } else if (qv__json_str_is(op, "create")) {
-        st = install_collection(db, doc, err);
+        st = install_collection(db, lsn, doc, err);
     } else if (qv__json_str_is(op, "drop") || qv__json_str_is(op, "schema")) {
         st = apply_to_collection(db, doc, qv__json_str_is(op, "drop"), err);
     } else if (qv__json_str_is(op, "aliases")) {
@@ -132,7 +136,7 @@ qv_status qv__catalog_read(struct qv__db *db, struct qv__bytes json, struct qv_e
     qv__json list = qv__json_get(doc, "collections");
     qv__json o = qv__json_first(list);
     for (uint32_t i = 0; o && i < list->len; i++, o = qv__json_next(o)) {
-        QV_GOTO(install_collection(db, o, err));
+        QV_GOTO(install_collection(db, 0, o, err));
     }
     uint64_t next = 0;
     if (qv__json_u64(qv__json_get(doc, "next_collection_id"), &next)) {

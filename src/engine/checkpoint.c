@@ -1,11 +1,11 @@
 /* checkpoint.c: the manifest of what is live, and giving log space back.
  *
  * Each shard's list of sealed segments and its flushed LSN are read together under its write order,
- * where sealing changes them together. A shard with nothing unflushed may claim the LSN up to which
- * all is durable and applied as flushed: none of those records was for this shard since its last
- * flush. Files are named by the manifest before they are removed, and removed only when no manifest
- * that could be live names them. */
-#include "engine/collection.h"
+ * where sealing changes them together. A quarantined shard is written as it was. A shard with
+ * nothing unflushed may claim the LSN up to which all is durable and applied as flushed: none of
+ * those records was for this shard since its last flush. Files are named by the manifest before
+ * they are removed, and removed only when no manifest that could be live names them. */
+#include "engine/quarantine.h"
 
 static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__arena *arena,
                               struct qv__manifest_shard *out, struct qv_err *err)
@@ -13,17 +13,22 @@ static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__
     qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
-    if (s->last_lsn <= flushed && flushed < settled) {
+    bool quarantined = atomic_load(&s->collection->quarantined);
+    if (!quarantined && s->last_lsn <= flushed && flushed < settled) {
         flushed = settled;
         atomic_store(&s->flushed_lsn, flushed);
     }
     *out = (struct qv__manifest_shard){
         .collection_id = s->collection->id, .shard = s->number, .flushed_lsn = flushed};
-    out->segments = qv__arena_calloc(arena, s->view->n + 1u, sizeof *out->segments);
+    out->segments =
+        qv__arena_calloc(arena, QV_MAX(s->view->n, s->n_held) + 1u, sizeof *out->segments);
     if (!out->segments) {
         st = qv__fail(err, QV_ENOMEM, "no memory for a manifest");
+    } else if (s->held) {
+        out->n_segments = s->n_held;
+        memcpy(out->segments, s->held, s->n_held * sizeof *s->held);
     }
-    for (uint32_t i = 0; st == QV_OK && i < s->view->n; i++) {
+    for (uint32_t i = 0; st == QV_OK && !s->held && i < s->view->n; i++) {
         if (qv__segment_sealed(s->view->segments[i])) {
             qv__segment_manifest(s->view->segments[i], &out->segments[out->n_segments++]);
         }
@@ -62,6 +67,20 @@ static uint64_t needed_from(const struct qv__manifest *m)
     return upto;
 }
 
+/* How much log a quarantined collection keeps from being trimmed; 0 when there is none. */
+static void note_held_log(struct qv__db *db)
+{
+    struct qv__log_stats stats;
+    bool any = false;
+    qv__mutex_lock(&db->catalog);
+    for (uint32_t i = 0; i < db->n_collections; i++) {
+        any |= atomic_load(&db->collections[i]->quarantined);
+    }
+    qv__mutex_unlock(&db->catalog);
+    qv__log_stats(db->log, &stats);
+    atomic_store(&db->log_bytes_held, any ? stats.file_bytes : 0);
+}
+
 static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
 {
     struct qv__arena arena;
@@ -92,6 +111,7 @@ static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
         qv__log_line(db->logger, QV__LEVEL_WARN, "checkpoint", "old files stay for now: %s",
                      ignored.message);
     }
+    note_held_log(db);
 out:
     qv__buf_free(&catalog);
     qv__arena_free(&arena);
@@ -121,6 +141,9 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
             qv__mutex_lock(&s->maintenance);
             st = qv__maintain_flush(s, true, false, err);
             qv__mutex_unlock(&s->maintenance);
+            if (atomic_load(&all[i]->quarantined)) {
+                st = QV_OK; /* whatever it said: its part of the manifest stays as it is */
+            }
         }
     }
     qv__catalog_all_free(all, n);
@@ -150,7 +173,9 @@ void qv__checkpoint_look(struct qv__db *db)
 {
     struct qv__log_stats stats;
     qv__log_stats(db->log, &stats);
-    if (stats.file_bytes < db->options.checkpoint_log_bytes || atomic_load(&db->closing) ||
+    /* What a quarantined collection holds back no checkpoint can trim. */
+    uint64_t limit = db->options.checkpoint_log_bytes + atomic_load(&db->log_bytes_held);
+    if (stats.file_bytes < limit || atomic_load(&db->closing) ||
         atomic_exchange(&db->checkpoint_due, true)) {
         return;
     }

@@ -1,5 +1,5 @@
 /* collection.c: the life of a collection and what can be asked of it as a whole. */
-#include "engine/collection.h"
+#include "engine/quarantine.h"
 
 #include <stdio.h>
 
@@ -17,6 +17,10 @@ static void collection_free(struct qv__collection *c)
                 qv__segment_doom(s->view->segments[k]);
             }
         }
+        if (doomed) {
+            qv__quarantine_remove_held(s);
+        }
+        qv__free(s->held);
         qv__view_release(s->view);
         qv__mutex_destroy(&s->write);
         qv__mutex_destroy(&s->view_lock);
@@ -87,6 +91,14 @@ qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str n
     return QV_OK;
 }
 
+void qv__collection_born(struct qv__collection *c, uint64_t lsn)
+{
+    for (uint32_t i = 0; i < c->n_shards; i++) {
+        atomic_store(&c->shards[i].flushed_lsn, lsn);
+        c->shards[i].last_lsn = lsn;
+    }
+}
+
 struct qv__collection *qv__collection_retain(struct qv__collection *c)
 {
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
@@ -153,7 +165,12 @@ qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_in
 {
     memset(out, 0, sizeof *out);
     struct qv__read_view *v = NULL;
-    QV_TRY(qv__read_view_open(c, &v, err));
+    struct qv_err why;
+    QV_TRY(qv__read_view_pin(c, &v, err));
+    if (qv__quarantine_check(c, &why) != QV_OK) {
+        out->quarantined = 1;
+        memcpy(out->damage, why.message, sizeof out->damage);
+    }
     qv_status st = QV_OK;
     for (uint32_t s = 0; st == QV_OK && s < v->n; s++) {
         for (uint32_t i = 0; st == QV_OK && i < v->views[s]->n; i++) {
@@ -171,7 +188,7 @@ qv_status qv__collection_segments(struct qv__collection *c,
                                   struct qv_err *err)
 {
     struct qv__read_view *v = NULL;
-    QV_TRY(qv__read_view_open(c, &v, err));
+    QV_TRY(qv__read_view_pin(c, &v, err));
     for (uint32_t s = 0; s < v->n; s++) {
         for (uint32_t i = 0; i < v->views[s]->n; i++) {
             const struct qv__segment *seg = v->views[s]->segments[i];

@@ -30,6 +30,13 @@ struct qv__view {
     struct qv__segment *segments[];
 };
 
+/* Why a collection is quarantined (quarantine.h). */
+struct qv__quarantine {
+    uint32_t n_damages;
+    uint64_t rows;   /* of the damaged files, at most */
+    char first[256]; /* the first damage: file and what is wrong */
+};
+
 struct qv__shard {
     struct qv__collection *collection; /* immutable */
     uint32_t number;                   /* immutable */
@@ -43,6 +50,8 @@ struct qv__shard {
     _Atomic bool job_due;         /* a maintenance task is queued or running */
     _Atomic bool index_due;       /* an indexing task is queued or running */
     _Atomic uint64_t retry_ns;    /* after a failure no task is queued before this (monotonic) */
+    struct qv__manifest_segment *held; /* quarantined at start: what manifests say; immutable */
+    uint32_t n_held;
 };
 
 struct qv__collection {
@@ -54,11 +63,13 @@ struct qv__collection {
     struct qv__segment_env env; /* immutable */
     char *name;                 /* immutable */
     struct qv__mutex lock;
-    struct qv__schema *schema; /* guarded by: lock */
-    _Atomic bool dropped;      /* its files are removed at the last release */
-    _Atomic uint32_t jobs;     /* queued or running tasks; settle waits for 0 */
-    uint32_t n_shards;         /* immutable */
-    struct qv__shard *shards;  /* immutable array */
+    struct qv__schema *schema;        /* guarded by: lock */
+    _Atomic bool dropped;             /* its files are removed at the last release */
+    _Atomic bool quarantined;         /* set once; see quarantine.h */
+    struct qv__quarantine quarantine; /* guarded by: lock */
+    _Atomic uint32_t jobs;            /* queued or running tasks; settle waits for 0 */
+    uint32_t n_shards;                /* immutable */
+    struct qv__shard *shards;         /* immutable array */
 };
 
 struct qv__alias {
@@ -96,6 +107,8 @@ struct qv__db {
     uint64_t manifest_generation; /* guarded by: ddl */
     uint64_t checkpoint_lsn;      /* guarded by: ddl (written), atomic read */
     _Atomic uint64_t checkpoint_lsn_seen;
+    _Atomic uint64_t
+        log_bytes_held; /* log that a quarantined collection keeps from being trimmed */
     _Atomic bool checkpoint_due;
     _Atomic bool closing;
     _Atomic bool recovering;
@@ -129,6 +142,9 @@ struct qv__read_view {
 };
 qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out,
                              struct qv_err *err) QV_MUST_USE;
+/* The same of a quarantined collection too: for what counts and describes, not for what answers. */
+qv_status qv__read_view_pin(struct qv__collection *c, struct qv__read_view **out,
+                            struct qv_err *err) QV_MUST_USE;
 void qv__read_view_close(struct qv__read_view *v); /* NULL-safe */
 
 /* --- shard.c --- */
@@ -185,6 +201,8 @@ qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *sche
 qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str name,
                                 struct qv__schema *schema, struct qv__collection **out,
                                 struct qv_err *err) QV_MUST_USE;
+/* Its record has this LSN: no earlier one concerns it. Before anybody else knows it. */
+void qv__collection_born(struct qv__collection *c, uint64_t lsn);
 void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *schema); /* consumed */
 
 /* --- catalog.c --- */
@@ -192,8 +210,8 @@ void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *sche
 /* Look up by id, retained; NULL if there is none. */
 struct qv__collection *qv__catalog_by_id(struct qv__db *db, uint64_t id);
 struct qv__collection *qv__collection_retain(struct qv__collection *c);
-/* Apply one catalog record (recovery). */
-qv_status qv__catalog_apply(struct qv__db *db, struct qv__bytes body,
+/* Apply the catalog record of this LSN (recovery). */
+qv_status qv__catalog_apply(struct qv__db *db, uint64_t lsn, struct qv__bytes body,
                             struct qv_err *err) QV_MUST_USE;
 /* The catalog as JSON for the manifest. */
 void qv__catalog_write(struct qv__db *db, struct qv__buf *out);

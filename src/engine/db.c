@@ -200,6 +200,9 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
     qv__log_stats(db->log, &log);
     qv__mutex_lock(&db->catalog);
     out->n_collections = db->n_collections;
+    for (uint32_t i = 0; i < db->n_collections; i++) {
+        out->n_quarantined += atomic_load(&db->collections[i]->quarantined);
+    }
     qv__mutex_unlock(&db->catalog);
     out->published_lsn = qv__commit_published(db->commit);
     out->durable_lsn = qv__log_durable(db->log);

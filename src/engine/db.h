@@ -37,6 +37,9 @@ struct qv__db_options {
     bool read_only;           /* refuse writes; start no jobs */
 };
 
+/* A damaged log, manifest or CURRENT refuses the start (QV_ECORRUPT, QV_EVERSION: file, offset).
+ * Damage in the files of one collection quarantines that collection alone: its requests are
+ * answered with QV_EQUARANTINED, see qv__collection_info and qv__db_info. */
 qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out,
                       struct qv_err *err) QV_MUST_USE;
 /* Finish running work, write a checkpoint (unless read-only or poisoned), release everything. The
@@ -117,6 +120,8 @@ struct qv__collection_info {
     uint64_t disk_bytes;   /* its segment files */
     uint64_t dead_rows;
     uint64_t unindexed_rows; /* rows of growing segments not yet in a graph although due */
+    uint32_t quarantined;    /* 1: reads and writes are refused, stored data are damaged */
+    char damage[504];        /* why, as a request is told; "" when sound */
 };
 qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_info *out,
                               struct qv_err *err) QV_MUST_USE;
@@ -200,6 +205,7 @@ qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter
 
 struct qv__db_info {
     uint64_t n_collections;
+    uint64_t n_quarantined; /* of them: damaged, not served */
     uint64_t published_lsn, durable_lsn;
     uint64_t acknowledged; /* write requests acknowledged since open */
     uint64_t log_flushes, log_syncs, log_bytes, log_files, log_file_bytes;

@@ -5,6 +5,8 @@
  * where we look at it. */
 #include "engine/maintain.h"
 
+#include "engine/quarantine.h"
+
 /* After a failed task (no memory, no space) the next one waits this long. */
 #define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
 
@@ -30,7 +32,7 @@ void qv__job_end(struct qv__collection *c)
 
 bool qv__maintain_stopping(const struct qv__collection *c)
 {
-    return atomic_load(&c->db->closing) || atomic_load(&c->dropped);
+    return atomic_load(&c->db->closing) || atomic_load(&c->dropped) || atomic_load(&c->quarantined);
 }
 
 static void complain(struct qv__shard *s, const char *what, qv_status st, const struct qv_err *err)
@@ -183,7 +185,7 @@ qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segment
         return qv__fail(err, QV_EREADONLY, "the database is open read-only");
     }
     qv__job_begin(c);
-    qv_status st = QV_OK;
+    qv_status st = qv__quarantine_check(c, err);
     for (uint32_t i = 0; st == QV_OK && i < c->n_shards; i++) {
         struct qv__shard *s = &c->shards[i];
         qv__mutex_lock(&s->maintenance);

@@ -4,6 +4,8 @@
  * need the old row at replay) and the read horizon (a reader may still see it). */
 #include "engine/maintain.h"
 
+#include "engine/quarantine.h"
+
 /* Size class: 0 below 4/fanin of a seal, then one per factor of fanin. */
 static unsigned size_class(const struct qv__segment_policy *p, uint64_t rows)
 {
@@ -84,9 +86,9 @@ static qv_status merge_switch(struct qv__shard *s, struct qv__segment *const *so
         return qv__fail(err, QV_ENOMEM, "no memory for a view");
     }
     to[0] = merged; /* NULL when nothing is left; the others are left out */
-    qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
-    if (merged) {
+    qv_status st = qv__quarantine_check(s->collection, err);
+    if (st == QV_OK && merged) {
         st = qv__segment_carry(sources, remaps, n, merged, err);
     }
     if (st == QV_OK) {

@@ -7,6 +7,8 @@
  * files are installed and the flushed LSN moves to F; then the manifest is committed. */
 #include "engine/maintain.h"
 
+#include "engine/quarantine.h"
+
 /* Finish a graph at a flush without build when no more than this is missing. */
 #define INDEX_TAIL_ROWS 4096u
 
@@ -89,8 +91,8 @@ static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build, s
  * write order. */
 static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_err *err)
 {
-    qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
+    qv_status st = qv__quarantine_check(s->collection, err);
     for (size_t i = 0; st == QV_OK && i < f->n; i++) {
         st = qv__segment_carry(&f->frozen[i], NULL, 1, f->sealed[i], err);
     }
@@ -127,6 +129,9 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct q
 {
     struct qv__db *db = s->collection->db;
     struct flush f = {0};
+    if (atomic_load(&s->collection->quarantined)) {
+        return QV_OK; /* what is unflushed stays in the log */
+    }
     qv_status st = flush_plan(s, all, &f, err);
     QV_GOTO(st);
     if (f.n == 0 && f.flushed <= atomic_load(&s->flushed_lsn)) {

@@ -4,9 +4,26 @@
  * its flushed LSN. Leftover files of an interrupted seal or merge are recognised by not being in
  * the manifest and by our own name pattern; they are removed here, before anything new is written.
  */
-#include "engine/collection.h"
+#include "engine/quarantine.h"
 
 #include <stdio.h>
+
+/* One segment into the list; damage quarantines the collection and leaves it out. */
+static qv_status open_segment(struct qv__shard *s, const struct qv__manifest_segment *m,
+                              struct qv__segment **list, uint32_t *n, struct qv_err *err)
+{
+    struct qv__collection *c = s->collection;
+    qv_status st = qv__segment_open(&c->env, c->schema, m, &list[*n], err);
+    if (st == QV_OK) {
+        (*n)++;
+        return QV_OK;
+    }
+    if (qv__quarantine_is_damage(st)) {
+        qv__quarantine_enter(c, err, m->n_rows - m->n_dead);
+        return QV_OK;
+    }
+    return qv__wrap(err, st, "collection `%s` shard %" PRIu32, c->name, s->number);
+}
 
 static qv_status open_segments(struct qv__shard *s, const struct qv__manifest_shard *m,
                                struct qv_err *err)
@@ -14,14 +31,17 @@ static qv_status open_segments(struct qv__shard *s, const struct qv__manifest_sh
     struct qv__collection *c = s->collection;
     struct qv__segment **list =
         qv__calloc(c->mem, m->n_segments + 1u, sizeof(struct qv__segment *));
-    qv_status st = list ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to open segments");
+    struct qv_err why = {.code = QV_OK};
+    qv_status st = list ? QV_OK : qv__fail(&why, QV_ENOMEM, "no memory to open segments");
     uint32_t n = 0;
-    for (; st == QV_OK && n < m->n_segments; n++) {
-        st = qv__segment_open(&c->env, c->schema, &m->segments[n], &list[n], err);
-        if (st != QV_OK) {
-            st = qv__wrap(err, st, "collection `%s` shard %" PRIu32, c->name, s->number);
-            break;
-        }
+    for (uint32_t i = 0; st == QV_OK && i < m->n_segments; i++) {
+        st = open_segment(s, &m->segments[i], list, &n, &why);
+    }
+    if (st != QV_OK && err) {
+        *err = why;
+    }
+    if (st == QV_OK && n < m->n_segments) {
+        st = qv__quarantine_hold(s, m, err);
     }
     if (st == QV_OK) {
         struct qv__view *v = NULL;
@@ -134,11 +154,24 @@ static qv_status replay_data(struct qv__db *db, const struct qv__log_record *rec
     if (!c) {
         return QV_OK; /* of a collection dropped since */
     }
+    if (atomic_load(&c->quarantined)) {
+        qv__collection_release(c); /* the log keeps it for the day when the files are whole */
+        return QV_OK;
+    }
     struct qv__arena arena;
     struct qv__record_part *parts = NULL;
     size_t n = 0;
     qv__arena_init(&arena, c->mem);
-    qv_status st = qv__record_decode(rec->body, c->schema, &arena, &parts, &n, err);
+    struct qv_err why = {.code = QV_OK};
+    qv_status st = qv__record_decode(rec->body, c->schema, &arena, &parts, &n, &why);
+    if (st == QV_ECORRUPT || st == QV_EVERSION) {
+        qv__wrap(&why, st, "log record %" PRIu64, rec->lsn);
+        qv__quarantine_enter(c, &why, 0);
+        st = QV_OK;
+        n = 0;
+    } else if (st != QV_OK && err) {
+        *err = why;
+    }
     for (size_t i = 0; st == QV_OK && i < n; i++) {
         struct qv__shard *s = &c->shards[parts[i].shard];
         if (rec->lsn <= atomic_load(&s->flushed_lsn)) {
@@ -162,7 +195,8 @@ static qv_status replay_one(void *arg, const struct qv__log_record *rec, struct 
     db->replayed_records++;
     qv_status st = QV_OK;
     if (rec->type == QV__REC_CATALOG) {
-        st = rec->lsn > db->checkpoint_lsn ? qv__catalog_apply(db, rec->body, err) : QV_OK;
+        st =
+            rec->lsn > db->checkpoint_lsn ? qv__catalog_apply(db, rec->lsn, rec->body, err) : QV_OK;
     } else if (rec->type == QV__REC_DATA) {
         st = replay_data(db, rec, err);
     } else {
@@ -190,7 +224,9 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
     } else {
         QV_GOTO(qv__os_entropy(db->uuid, sizeof db->uuid, err));
     }
-    struct qv__log_local_options lo = {.file_bytes_max = db->options.log_file_bytes,
+    struct qv__log_local_options lo = {.first_file_bytes =
+                                           QV_MIN(db->options.log_file_bytes, (uint64_t)1 << 20),
+                                       .file_bytes_max = db->options.log_file_bytes,
                                        .next_lsn = m.checkpoint_lsn + 1,
                                        .logger = db->logger};
     QV_GOTO(qv__log_local_open(db->io, QV__DIR_LOG, db->mem_log, &lo, &db->log, err));

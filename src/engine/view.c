@@ -3,7 +3,7 @@
  * A reader registers its LSN before it takes views. A view taken later may already hold merged
  * segments, but a merge drops only rows deleted at or below the read horizon of its start, which no
  * reader's LSN is below; so whatever the order, a reader finds every row its LSN may see. */
-#include "engine/collection.h"
+#include "engine/quarantine.h"
 
 qv_status qv__view_create(struct qv__mem *mem, struct qv__segment *const *segments, uint32_t n,
                           struct qv__view **out, struct qv_err *err)
@@ -59,6 +59,13 @@ void qv__shard_swap(struct qv__shard *s, struct qv__view *v)
 
 qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out,
                              struct qv_err *err)
+{
+    QV_TRY(qv__quarantine_check(c, err));
+    return qv__read_view_pin(c, out, err);
+}
+
+qv_status qv__read_view_pin(struct qv__collection *c, struct qv__read_view **out,
+                            struct qv_err *err)
 {
     struct qv__read_view *v =
         qv__zalloc(c->mem_query, sizeof *v + c->n_shards * sizeof v->views[0]);

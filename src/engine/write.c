@@ -4,6 +4,7 @@
  * append one record to the log -> apply stamped with its LSN -> leave the write order -> wait for
  * publication. Up to the append anything may fail and nothing has happened; after it nothing can.
  */
+#include "engine/quarantine.h"
 #include "engine/stage.h"
 
 /* A write between the log and its acknowledgement. */
@@ -97,6 +98,7 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
     if (atomic_load(&c->dropped)) {
         QV_GOTO(qv__fail(err, QV_ENOTFOUND, "Collection `%s` doesn't exist!", c->name));
     }
+    QV_GOTO(qv__quarantine_check(c, err));
     for (size_t i = 0; i < n; i++) {
         QV_GOTO(qv__stage_apply(&stage, &m[i], err));
     }

@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 QUIVER = os.path.abspath(sys.argv[1])
 SOURCE = os.path.abspath(sys.argv[2])
@@ -261,8 +263,32 @@ class Sample(Case):
         self.assertEqual(bad, [segment])
         out, _ = self.quiver("check", "db", rc=1)
         self.assertRegex(out, rf"(?m)^DAMAGED  {segment}: ")
-        err = self.fails("info", "--data", "db", said=os.path.basename(segment))
-        self.assertIn("hint: quiver check", err)
+        # The collection is quarantined, another one serves.
+        name = os.path.basename(segment)
+        self.write("other.jsonl", '{"id": 1, "vector": [1, 0], "payload": {}}\n')
+        self.quiver("import", "other.jsonl", "--collection", "other", "--data", "db")
+        words = self.json("info", "--data", "db", "--collection", "words")["collections"][0]
+        self.assertEqual(words["status"], "red")
+        self.assertIn(name, words["damage"])
+        text, _ = self.quiver("info", "--data", "db", "--collection", "words")
+        self.assertRegex(text, rf"(?m)^  damage +Collection `words` is quarantined: .*{name}")
+        err = self.fails("query", "--collection", "words", "--data", "db", "--id", "559", said=name)
+        self.assertIn("quiver check", err)
+        self.assertEqual(self.json("query", "--collection", "other", "--data", "db", "--vector",
+                                   "[1, 0]")["points"][0]["id"], 1)
+        server = self.serve("--data", "db")
+        with urllib.request.urlopen(server.url + "/readyz") as answer:
+            self.assertIn(b"1 of 2 collections are quarantined", answer.read())
+        with urllib.request.urlopen(server.url + "/metrics") as answer:
+            metrics = answer.read().decode()
+        self.assertIn('quiver_collection_quarantined{id="words"} 1\n', metrics)
+        self.assertIn('quiver_collection_quarantined{id="other"} 0\n', metrics)
+        self.assertIn("quiver_quarantined_collections 1\n", metrics)
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(server.url + "/collections/words/points/559")
+        self.assertEqual(refused.exception.code, 503)
+        self.assertIn(name, refused.exception.read().decode())
+        self.stop(server)
 
 
 class Import(Case):

@@ -5,26 +5,27 @@
  * that is quick, and above it all points are given. */
 #define COUNT_ROWS_MAX 50000u
 
-static qv_status count_indexed(struct qv__call *c, struct qv__str key, uint64_t n_points,
-                               uint64_t *out)
+static qv_status count_indexed(struct qv__call *c, struct qv__str key,
+                               const struct qv__collection_info *info, uint64_t *out)
 {
     struct qv__cond is_empty = {.kind = QV__COND_IS_EMPTY, .key = key};
     struct qv__filter f = {.must_not = {&is_empty, 1}};
-    *out = n_points;
-    if (n_points > COUNT_ROWS_MAX || qv__path_parse(key, &is_empty.path, NULL) != QV_OK) {
+    *out = info->n_points;
+    if (info->quarantined || info->n_points > COUNT_ROWS_MAX ||
+        qv__path_parse(key, &is_empty.path, NULL) != QV_OK) {
         return QV_OK;
     }
     return qv__collection_count(c->collection, &f, &c->ctx, out, &c->err);
 }
 
 static qv_status write_payload_schema(struct qv__call *c, const struct qv__schema *s,
-                                      uint64_t n_points)
+                                      const struct qv__collection_info *info)
 {
     qv__jw_obj(&c->w);
     for (uint32_t i = 0; i < s->n_indexes; i++) {
         const struct qv__payload_index_def *x = &s->indexes[i];
         uint64_t n = 0;
-        QV_TRY(count_indexed(c, x->key, n_points, &n));
+        QV_TRY(count_indexed(c, x->key, info, &n));
         qv__jw_key_n(&c->w, x->key);
         qv__jw_obj(&c->w);
         qv__jw_key(&c->w, "data_type");
@@ -50,9 +51,18 @@ static qv_status write_info(struct qv__call *c, const struct qv__schema *s)
     QV_TRY(qv__qd_config_read(c, s, &kept));
     qv__jw_obj(w);
     qv__jw_key(w, "status");
-    qv__jw_str(w, info.jobs_running || info.unindexed_rows ? "yellow" : "green");
+    qv__jw_str(w, info.quarantined                           ? "red"
+                  : info.jobs_running || info.unindexed_rows ? "yellow"
+                                                             : "green");
     qv__jw_key(w, "optimizer_status");
-    qv__jw_str(w, "ok");
+    if (info.quarantined) {
+        qv__jw_obj(w);
+        qv__jw_key(w, "error");
+        qv__jw_str(w, info.damage);
+        qv__jw_obj_end(w);
+    } else {
+        qv__jw_str(w, "ok");
+    }
     qv__qd_config_warn(c, s, kept);
     qv__qd_key_u64(w, "indexed_vectors_count", info.n_indexed);
     qv__qd_key_u64(w, "points_count", info.n_points);
@@ -60,7 +70,7 @@ static qv_status write_info(struct qv__call *c, const struct qv__schema *s)
     qv__jw_key(w, "config");
     qv__qd_config_show(w, s, kept);
     qv__jw_key(w, "payload_schema");
-    QV_TRY(write_payload_schema(c, s, info.n_points));
+    QV_TRY(write_payload_schema(c, s, &info));
     qv__jw_key(w, "update_queue");
     qv__jw_obj(w);
     qv__qd_key_u64(w, "length", 0); /* a write is applied before it is acknowledged */

@@ -119,6 +119,8 @@ static void per_collection(struct qv__buf *b, const struct names *names)
          offsetof(struct qv__collection_info, disk_bytes), false},
         {"quiver_collection_dead_rows", "rows deleted and not yet merged away",
          offsetof(struct qv__collection_info, dead_rows), false},
+        {"quiver_collection_quarantined", "1 when stored data are damaged and it is not served",
+         offsetof(struct qv__collection_info, quarantined), true},
     };
     for (size_t r = 0; r < QV_ARRAY_LEN(rows); r++) {
         head(b, rows[r].name, rows[r].help, "gauge");
@@ -158,6 +160,8 @@ static void database(struct qv__buf *b, const struct qv__db_info *db)
            db->log_file_bytes);
     number(b, "quiver_replayed_records", "log records replayed at the start", "gauge",
            db->replayed_records);
+    number(b, "quiver_quarantined_collections", "collections not served because of damage", "gauge",
+           db->n_quarantined);
     number(b, "quiver_read_only", "1 when writes are refused", "gauge", db->read_only);
     number(b, "quiver_log_failed", "1 when a sync of the log failed; a restart recovers", "gauge",
            db->log_failed);

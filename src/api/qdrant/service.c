@@ -28,10 +28,22 @@ qv_status qv__qd_healthz(struct qv__call *c)
 }
 
 /* A database answers requests only after recovery, so whoever asks is answered by a ready one,
- * unless the log failed since: then only reads are served, and a restart is due. */
+ * unless the log failed since: then only reads are served, and a restart is due. A quarantined
+ * collection does not take the others out of service: the text names it, not the code.
+ */
 qv_status qv__qd_readyz(struct qv__call *c)
 {
+    struct qv__db_info info;
     QV_TRY(qv__db_ready(c->db, &c->err));
+    qv__db_info(c->db, &info);
+    if (info.n_quarantined) {
+        qv__qd_raw(c, "text/plain; charset=utf-8");
+        qv__buf_printf(&c->request->response.body,
+                       "ready; %" PRIu64 " of %" PRIu64
+                       " collections are quarantined: stored data are damaged",
+                       info.n_quarantined, info.n_collections);
+        return QV_OK;
+    }
     return plain(c, "all shards are ready");
 }
 
