@@ -2,7 +2,8 @@
  *
  * Replay is a pure function of the log: records hold effects, and a shard skips those at or below
  * its flushed LSN. Leftover files of an interrupted seal or merge are recognised by not being in
- * the manifest and by our own name pattern; they are removed here, before anything new is written.
+ * the manifest and by our own name pattern; they are removed here, once manifest and log have
+ * proved sound and before anything new is written: a new file may get the number of one of them.
  */
 #include "engine/quarantine.h"
 
@@ -234,15 +235,17 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
         db->catalog_bytes = m.catalog.n;
         QV_GOTO(qv__catalog_read(db, m.catalog, err));
         QV_GOTO(open_shards(db, &m, err));
-        if (!db->read_only) {
-            remove_leftovers(db, &m);
-        }
     }
     uint64_t from = m.checkpoint_lsn;
     for (uint32_t i = 0; i < m.n_shards; i++) {
         from = QV_MIN(from, m.shards[i].flushed_lsn);
     }
     QV_GOTO(qv__log_replay(db->log, from + 1, replay_one, db, err));
+    /* Before the first manifest the log holds everything, and nothing at all is no proof of that.
+     */
+    if (!db->read_only && (!fresh || db->replayed_records > 0)) {
+        remove_leftovers(db, &m);
+    }
 out:
     atomic_store(&db->recovering, false);
     qv__arena_free(&arena);
