@@ -99,7 +99,13 @@ static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
     QV_GOTO(qv__buf_status(&catalog, err));
     m.catalog = qv__buf_bytes(&catalog);
     m.next_file_id = atomic_load(&db->next_file_id);
-    QV_GOTO(qv__manifest_write(db->io, db->mem_catalog, &m, err));
+    st = qv__manifest_write(db->io, db->mem_catalog, &m, err);
+    if (st == QV_EREADONLY) {
+        /* A restart may find this generation or the one before, and both are whole: nothing they
+         * name was removed. The next one has to follow either. */
+        db->manifest_generation = m.generation;
+    }
+    QV_GOTO(st);
     db->manifest_generation = m.generation;
     db->catalog_bytes = catalog.n;
     db->checkpoint_lsn = m.checkpoint_lsn;

@@ -41,7 +41,7 @@ struct qv__manifest {
 /* Write generation m->generation (above the live one, else QV_EINVAL) and switch CURRENT to it: durable
  * on QV_OK; on an error the old one stays live. QV_EREADONLY is the exception: the disk failed while
  * CURRENT was replaced and again while it was put back, so a restart will find the one or the other;
- * files of both must stay, and nothing more may be written before it. */
+ * files of both must stay until a generation above both is written. */
 qv_status qv__manifest_write(struct qv__io *io, struct qv__mem *mem, const struct qv__manifest *m, struct qv_err *err) QV_MUST_USE;
 /* Read the live manifest into `arena`. QV_ENOTFOUND when the directory is new (no CURRENT and no manifest at all);
  * QV_ECORRUPT when CURRENT or its manifest is damaged, naming the file: never falls back silently. */
