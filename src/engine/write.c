@@ -3,7 +3,10 @@
  * check (no lock) -> write order of the shards concerned -> resolve to effects -> reserve memory ->
  * append one record to the log -> apply stamped with its LSN -> leave the write order -> wait for
  * publication. Up to the append anything may fail and nothing has happened; after it nothing can.
- */
+ *
+ * A request that changes nothing is not logged, unless it changes nothing because of a write that
+ * is not durable yet (the point it would delete was just deleted): then an empty record takes its
+ * place in the order, so that its acknowledgement is worth what any other is. */
 #include "engine/quarantine.h"
 #include "engine/stage.h"
 
@@ -78,7 +81,8 @@ static uint64_t window_ns(const struct qv__schema *schema, const struct qv__writ
     return d == QV__DURABILITY_RELAXED ? (uint64_t)schema->durability.window_ms * 1000000u : 0;
 }
 
-/* Resolve, reserve, log, apply. Under the write order of the shards in the set. */
+/* Resolve, reserve, log, apply. Under the write order of the shards concerned; w->ack.lsn: the last
+ * write to them. */
 static qv_status commit_locked(struct qv__collection *c, struct qv__schema *schema,
                                const struct qv__mutation *m, size_t n, struct qv__arena *arena,
                                struct waiting *w, bool *logged, uint64_t *affected,
@@ -107,7 +111,7 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
     for (uint32_t s = 0; s < c->n_shards; s++) {
         parts += counts[s] > 0;
     }
-    if (parts == 0) {
+    if (parts == 0 && w->ack.lsn <= qv__commit_settled(c->db->commit)) {
         goto out; /* nothing changes: nothing to log */
     }
     qv__record_begin(&record, c->id, parts);
@@ -179,6 +183,9 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
         w->write = write;
         shards_of(c, checked, n, &set);
         lock_shards(c, &set);
+        for (uint32_t s = 0; s < c->n_shards; s++) {
+            w->ack.lsn = set.locked[s] ? QV_MAX(w->ack.lsn, c->shards[s].last_lsn) : w->ack.lsn;
+        }
         st = commit_locked(c, schema, checked, n, &arena, w, &logged, &write->result.n_affected,
                            err);
         if (logged) {
