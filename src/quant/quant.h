@@ -1,0 +1,150 @@
+/* quant.h: the one interface of all quantizers: short codes that stand for vectors, and distances
+ * to them.
+ *
+ * What it is: a quantizer is trained once on a sample and then never changes; it turns vectors into
+ * codes of a fixed size, and a query, prepared once, gives approximate distances to any number of
+ * codes. Distances are those of index.h: smaller is nearer, comparable with exact ones.
+ * What it is not: a store. Codes live where the caller puts them: at any stride and alignment,
+ * among links, in files. Vectors for an exact rerank are the caller's too.
+ *
+ * The kinds (docs/internals/QUANT.md has the formulas and what they measured):
+ *   scalar  8 or 4 bits an element, uniform steps of each vector's own size around the sample's
+ * mean rabitq  1 to 8 bits after a random rotation, with an error bound (Gao and Long 2024, 2025)
+ *   binary  the sign of each element, Hamming distances; needs a rerank
+ * Scalar and rabitq with 4 bits can be split: a code of 4 bits for traversal, and a *rest* of 4
+ * more, kept elsewhere and read only to refine what a traversal found.
+ *
+ * Threads: a quantizer is read by any number of threads; encoders and queries are one thread's
+ * each. */
+#ifndef QV_QUANT_QUANT_H
+#define QV_QUANT_QUANT_H
+
+#include "base/buf.h"
+#include "base/vec.h"
+#include "simd/codes.h"
+#include "simd/prefetch.h"
+#include "simd/simd.h"
+
+/* Values are stored in files: never renumbered. */
+enum qv__quant_kind { QV__QUANT_SCALAR = 1, QV__QUANT_RABITQ = 2, QV__QUANT_BINARY = 3 };
+
+struct qv__quant_params {
+    uint32_t kind;      /* enum qv__quant_kind */
+    uint32_t bits;      /* of a code, per element: scalar 4 or 8, rabitq 1..8, binary 1 */
+    uint32_t rest_bits; /* of the rest, per element: 4 with bits 4, else 0 */
+    uint64_t seed;      /* the sample, the rotation */
+};
+
+struct qv__quant_info {
+    const char *kind;    /* "scalar", "rabitq", "binary" */
+    uint32_t bits;       /* of a code, per element */
+    uint32_t rest_bits;  /* of the rest, per element */
+    uint32_t code_bytes; /* of a code, its factors included */
+    uint32_t rest_bytes; /* of a rest; 0 = there is none */
+    bool has_bound;      /* distances come with a bound of their error */
+    float confidence;    /* ... that holds with at least this probability; 1 = always */
+    size_t memory_bytes; /* of the quantizer itself */
+};
+
+struct qv__quant;
+
+/* QV_EVALIDATION naming field, value and limit. */
+qv_status qv__quant_params_check(const struct qv__quant_params *p, struct qv_err *err) QV_MUST_USE;
+
+/* A quantizer for vectors like `rows`, trained on a sample of ordinals [0, n); n may be 0 (then the
+ * mean is taken to be zero). Takes dim, metric and datatype (f32) from `rows`, which it does not
+ * keep; cosine rows are normalised. Equal inputs and seeds give equal quantizers.
+ * Errors: QV_EVALIDATION, QV_ENOMEM; QV_EUNSUPPORTED for a metric no code serves (L1, Hamming):
+ * fall back to the vectors. Owner: caller, with qv__quant_free. `simd` is borrowed for its life. */
+qv_status qv__quant_train(const struct qv__quant_params *p, const struct qv__vectors *rows,
+                          uint32_t n, struct qv__mem *mem, const struct qv__simd *simd,
+                          struct qv__quant **out, struct qv_err *err) QV_MUST_USE;
+
+/* The quantizer's own bytes (not its codes). Errors: QV_ENOMEM (b->failed). */
+qv_status qv__quant_save(const struct qv__quant *z, struct qv__buf *b,
+                         struct qv_err *err) QV_MUST_USE;
+/* From saved bytes, which may be hostile and are copied. `dim` and `metric` are what the caller
+ * expects. Errors: QV_ECORRUPT, QV_EVERSION, QV_ENOMEM. Owner: caller. */
+qv_status qv__quant_open(struct qv__bytes bytes, uint32_t dim, uint8_t metric, struct qv__mem *mem,
+                         const struct qv__simd *simd, struct qv__quant **out,
+                         struct qv_err *err) QV_MUST_USE;
+void qv__quant_free(struct qv__quant *z); /* NULL-safe; queries and encoders first */
+
+void qv__quant_describe(const struct qv__quant *z, struct qv__quant_info *info);
+size_t qv__quant_code_bytes(const struct qv__quant *z);
+size_t qv__quant_rest_bytes(const struct qv__quant *z);
+
+/* --- encoding -------------------------------------------------------------------------------- */
+
+struct qv__quant_encoder;
+
+/* Scratch memory for encoding. Errors: QV_ENOMEM. Owner: caller. */
+qv_status qv__quant_encoder_new(const struct qv__quant *z, struct qv__mem *mem,
+                                struct qv__quant_encoder **out, struct qv_err *err) QV_MUST_USE;
+void qv__quant_encoder_free(struct qv__quant_encoder *e); /* NULL-safe */
+
+/* Write code_bytes to `code`, and rest_bytes to `rest` (unused, may be NULL, when those are 0).
+ * `vector` has dim finite elements. The same vector always gives the same code. */
+void qv__quant_encode(struct qv__quant_encoder *e, const float *vector, uint8_t *code,
+                      uint8_t *rest);
+/* Ordinals [from, to) of `rows`: code i - from at codes + (i - from) * stride. `rests` as above. */
+void qv__quant_encode_run(struct qv__quant_encoder *e, const struct qv__vectors *rows,
+                          uint32_t from, uint32_t to, uint8_t *codes, size_t code_stride,
+                          uint8_t *rests, size_t rest_stride);
+
+/* --- distances ------------------------------------------------------------------------------- */
+
+/* A prepared query. The calls are chosen when it is made; everything after `code_bytes` is private
+ * to this folder. `bounds` may be NULL; else |dist - exact| <= bound with the quantizer's
+ * confidence (infinity when the kind has no bounds). */
+struct qv__quant_query {
+    /* Of n codes by address. Each next one is prefetched, the first are not. */
+    void (*gather)(const struct qv__quant_query *q, const uint8_t *const *codes, size_t n,
+                   float *dists, float *bounds);
+    /* Of n codes, stride_bytes apart. */
+    void (*run)(const struct qv__quant_query *q, const uint8_t *codes, size_t stride_bytes,
+                size_t n, float *dists, float *bounds);
+    /* Of one code with its rest; of the code alone when there are no rests. */
+    float (*refine)(const struct qv__quant_query *q, const uint8_t *code, const uint8_t *rest,
+                    float *bound);
+    uint32_t code_bytes;
+
+    const struct qv__quant *z;
+    struct qv__code_query ints; /* the query in signed bytes */
+    int8_t *bytes;              /* owned: what ints.q points to */
+    float *work;                /* owned */
+    float constant;             /* of every distance */
+    float per_int, per_code; /* times a code's scale: per unit of its integer product, and once */
+    float norm, error;       /* of the centred query, and of what its bytes lost */
+};
+
+/* Scratch for queries, to be prepared by one of the calls below before use. Errors: QV_ENOMEM.
+ * Owner: caller. */
+qv_status qv__quant_query_new(const struct qv__quant *z, struct qv__mem *mem,
+                              struct qv__quant_query **out, struct qv_err *err) QV_MUST_USE;
+void qv__quant_query_free(struct qv__quant_query *q); /* NULL-safe */
+
+/* Prepare for a vector of dim finite elements (normalised for cosine), not kept; or for the vector
+ * that a code stands for (distances between codes, as a graph's build needs). Again and again. */
+void qv__quant_query_set(struct qv__quant_query *q, const float *vector);
+void qv__quant_query_set_code(struct qv__quant_query *q, const uint8_t *code);
+
+static inline float qv__quant_dist(const struct qv__quant_query *q, const uint8_t *code)
+{
+    float dist;
+    q->gather(q, &code, 1, &dist, NULL);
+    return dist;
+}
+
+/* Of the codes at base + ords[i] * stride_bytes. */
+void qv__quant_gather_ords(const struct qv__quant_query *q, const uint8_t *base,
+                           size_t stride_bytes, const uint32_t *ords, size_t n, float *dists,
+                           float *bounds);
+
+/* Ask for the lines of a code that will be wanted soon. */
+static inline void qv__quant_fetch(const struct qv__quant_query *q, const uint8_t *code)
+{
+    qv__prefetch_span(code, q->code_bytes);
+}
+
+#endif

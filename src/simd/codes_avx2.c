@@ -1,0 +1,193 @@
+/* codes_avx2.c: the kernels on codes for x86-64 with AVX2.
+ *
+ * VPMADDUBSW multiplies unsigned by signed bytes but keeps pairs of products in 16 bits: enough for
+ * elements of 4, 2 and 1 bits, several pairs of which still fit; elements of 8 bits are widened to
+ * 16 first. */
+#include "simd/codes_tables.h"
+
+#if defined(__x86_64__)
+#ifndef __AVX2__
+#error "this file needs -mavx2"
+#endif
+
+#include <immintrin.h>
+
+typedef __m256i ivec;
+#define BIAS8       0
+#define CODES_NAME  "avx2"
+#define CODES_TABLE qv__codes_avx2
+
+QV__KERNEL ivec ivec_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+
+QV__KERNEL ivec ivec_add(ivec a, ivec b)
+{
+    return _mm256_add_epi32(a, b);
+}
+
+QV__KERNEL __m128i add_halves(ivec v)
+{
+    return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+
+QV__KERNEL int32_t ivec_sum(ivec v)
+{
+    __m128i s = add_halves(v);
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1)));
+    return _mm_cvtsi128_si32(s);
+}
+
+QV__KERNEL void ivec_sum4(int32_t *out, ivec a, ivec b, ivec c, ivec d)
+{
+    ivec s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    _mm_storeu_si128((__m128i *)(void *)out, add_halves(s));
+}
+
+QV__KERNEL ivec load(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* Pairs of 16-bit sums to 32 bits. */
+QV__KERNEL ivec add_pairs(ivec acc, ivec sums16)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(sums16, _mm256_set1_epi16(1)));
+}
+
+QV__KERNEL ivec step8(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    ivec x = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)c));
+    ivec y = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)q));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(x, y));
+}
+
+QV__KERNEL ivec block8(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    acc = step8(step8(acc, q, c), q + 16, c + 16);
+    return step8(step8(acc, q + 32, c + 32), q + 48, c + 48);
+}
+
+QV__KERNEL ivec part8(ivec acc, const int8_t *q, const uint8_t *c, size_t n)
+{
+    for (; n >= 16; n -= 16, q += 16, c += 16) {
+        acc = step8(acc, q, c);
+    }
+    if (n > 0) {
+        uint8_t last[16] = {0};
+        memcpy(last, c, n);
+        acc = step8(acc, q, last);
+    }
+    return acc;
+}
+
+/* Sums of pairs of element * query, in 16 bits; elements below 16. */
+QV__KERNEL ivec pairs(ivec elements, const int8_t *q)
+{
+    return _mm256_maddubs_epi16(elements, load(q));
+}
+
+QV__KERNEL ivec block4(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    ivec low = _mm256_set1_epi8(15), v = load(c), w = load(c + 32);
+    ivec s = pairs(_mm256_and_si256(v, low), q);
+    s = _mm256_add_epi16(s, pairs(_mm256_and_si256(w, low), q + 32));
+    v = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
+    w = _mm256_and_si256(_mm256_srli_epi16(w, 4), low);
+    s = _mm256_add_epi16(s, pairs(v, q + 64));
+    s = _mm256_add_epi16(s, pairs(w, q + 96)); /* at most 4 * 2 * 15 * 127 */
+    return add_pairs(acc, s);
+}
+
+QV__KERNEL ivec rest4(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    ivec low = _mm256_set1_epi8(15), v = load(c);
+    ivec s = pairs(_mm256_and_si256(v, low), q);
+    s = _mm256_add_epi16(s, pairs(_mm256_and_si256(_mm256_srli_epi16(v, 4), low), q + 32));
+    return add_pairs(acc, s);
+}
+
+/* 32 bytes of code: 128 elements, those of bits 2k.. at q + k * run. */
+QV__KERNEL ivec half2(const int8_t *q, const uint8_t *c)
+{
+    ivec low = _mm256_set1_epi8(3), v = load(c);
+    ivec s = pairs(_mm256_and_si256(v, low), q);
+    s = _mm256_add_epi16(s, pairs(_mm256_and_si256(_mm256_srli_epi16(v, 2), low), q + 64));
+    s = _mm256_add_epi16(s, pairs(_mm256_and_si256(_mm256_srli_epi16(v, 4), low), q + 128));
+    return _mm256_add_epi16(s, pairs(_mm256_and_si256(_mm256_srli_epi16(v, 6), low), q + 192));
+}
+
+QV__KERNEL ivec block2(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    return add_pairs(acc, _mm256_add_epi16(half2(q, c), half2(q + 32, c + 32)));
+}
+
+QV__KERNEL ivec rest2(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    const ivec shifts01 = _mm256_set_epi64x(2, 2, 0, 0), shifts23 = _mm256_set_epi64x(6, 6, 4, 4);
+    ivec low = _mm256_set1_epi8(3);
+    ivec v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)c));
+    ivec s = pairs(_mm256_and_si256(_mm256_srlv_epi64(v, shifts01), low), q);
+    s = _mm256_add_epi16(s, pairs(_mm256_and_si256(_mm256_srlv_epi64(v, shifts23), low), q + 32));
+    return add_pairs(acc, s);
+}
+
+/* 32 elements of 4 bytes: each bit to a byte of all ones or none, which selects the query's. */
+QV__KERNEL ivec pairs1(const int8_t *q, const uint8_t *c)
+{
+    const ivec spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2,
+                                         2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const ivec bits = _mm256_set1_epi64x((long long)0x8040201008040201ull);
+    int32_t four;
+    memcpy(&four, c, sizeof four);
+    ivec v = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(four), spread), bits);
+    ivec chosen = _mm256_and_si256(_mm256_cmpeq_epi8(v, bits), load(q));
+    return _mm256_maddubs_epi16(_mm256_set1_epi8(1), chosen);
+}
+
+QV__KERNEL ivec rest1(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    return add_pairs(acc, _mm256_add_epi16(pairs1(q, c), pairs1(q + 32, c + 4)));
+}
+
+QV__KERNEL ivec block1(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    ivec s = _mm256_setzero_si256();
+    for (size_t i = 0; i < 16; i++) { /* at most 16 * 2 * 127 */
+        s = _mm256_add_epi16(s, pairs1(q + 32 * i, c + 4 * i));
+    }
+    return add_pairs(acc, s);
+}
+
+/* Bits of each byte, by its halves; sums of eight bytes by VPSADBW. */
+QV__KERNEL ivec count_bits(ivec v)
+{
+    const ivec counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2,
+                                         1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    ivec low = _mm256_set1_epi8(15);
+    ivec s = _mm256_shuffle_epi8(counts, _mm256_and_si256(v, low));
+    s = _mm256_add_epi8(
+        s, _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
+    return _mm256_sad_epu8(s, _mm256_setzero_si256());
+}
+
+static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t n_bytes)
+{
+    ivec sum = _mm256_setzero_si256();
+    for (; n_bytes >= 32; a += 32, b += 32, n_bytes -= 32) {
+        sum = _mm256_add_epi64(sum, count_bits(_mm256_xor_si256(load(a), load(b))));
+    }
+    if (n_bytes > 0) {
+        uint8_t x[32] = {0}, y[32] = {0};
+        memcpy(x, a, n_bytes);
+        memcpy(y, b, n_bytes);
+        sum = _mm256_add_epi64(sum, count_bits(_mm256_xor_si256(load(x), load(y))));
+    }
+    return (uint32_t)ivec_sum(sum); /* the upper halves of the 64-bit sums are zero */
+}
+
+#include "simd/codes_body.h"
+
+#endif

@@ -1,0 +1,137 @@
+/* codes_avx512vnni.c: the kernels on codes for x86-64 with AVX-512 VNNI, BITALG and VPOPCNTDQ.
+ *
+ * VPDPBUSD multiplies unsigned by signed bytes and adds four products to each 32-bit sum, so a code
+ * is widened to one byte an element, in registers, and multiplied with the query's bytes. One bit
+ * needs no widening: it is the mask under which ones are loaded. */
+#include "simd/codes_tables.h"
+
+#if defined(__x86_64__)
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VNNI__) ||                 \
+    !defined(__AVX512VPOPCNTDQ__)
+#error "this file needs -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vpopcntdq"
+#endif
+
+#include <immintrin.h>
+
+typedef __m512i ivec;
+#define BIAS8       0
+#define CODES_NAME  "avx512"
+#define CODES_TABLE qv__codes_avx512
+
+QV__KERNEL ivec ivec_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+
+QV__KERNEL ivec ivec_add(ivec a, ivec b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+QV__KERNEL __m128i add_quarters(ivec v)
+{
+    __m256i h = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+}
+
+QV__KERNEL int32_t ivec_sum(ivec v)
+{
+    __m128i s = add_quarters(v);
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1)));
+    return _mm_cvtsi128_si32(s);
+}
+
+QV__KERNEL void ivec_sum4(int32_t *out, ivec a, ivec b, ivec c, ivec d)
+{
+    ivec ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    ivec cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    ivec s = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    _mm_storeu_si128((__m128i *)(void *)out, add_quarters(s));
+}
+
+QV__KERNEL ivec query_at(const int8_t *q)
+{
+    return _mm512_loadu_si512(q);
+}
+
+QV__KERNEL ivec block8(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    return _mm512_dpbusd_epi32(acc, _mm512_loadu_si512(c), query_at(q));
+}
+
+QV__KERNEL ivec part8(ivec acc, const int8_t *q, const uint8_t *c, size_t n)
+{
+    ivec part = _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (64 - n), c);
+    return _mm512_dpbusd_epi32(acc, part, query_at(q));
+}
+
+QV__KERNEL ivec block4(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    ivec low = _mm512_set1_epi8(15), v = _mm512_loadu_si512(c);
+    acc = _mm512_dpbusd_epi32(acc, _mm512_and_si512(v, low), query_at(q));
+    v = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+    return _mm512_dpbusd_epi32(acc, v, query_at(q + 64));
+}
+
+QV__KERNEL ivec rest4(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)c);
+    ivec both = _mm512_inserti64x4(_mm512_castsi256_si512(v), _mm256_srli_epi16(v, 4), 1);
+    both = _mm512_and_si512(both, _mm512_set1_epi8(15));
+    return _mm512_dpbusd_epi32(acc, both, query_at(q));
+}
+
+QV__KERNEL ivec block2(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    ivec low = _mm512_set1_epi8(3), v = _mm512_loadu_si512(c);
+    acc = _mm512_dpbusd_epi32(acc, _mm512_and_si512(v, low), query_at(q));
+    v = _mm512_srli_epi16(v, 2);
+    acc = _mm512_dpbusd_epi32(acc, _mm512_and_si512(v, low), query_at(q + 64));
+    v = _mm512_srli_epi16(v, 2);
+    acc = _mm512_dpbusd_epi32(acc, _mm512_and_si512(v, low), query_at(q + 128));
+    v = _mm512_srli_epi16(v, 2);
+    return _mm512_dpbusd_epi32(acc, _mm512_and_si512(v, low), query_at(q + 192));
+}
+
+QV__KERNEL ivec rest2(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    const ivec shifts = _mm512_set_epi64(6, 6, 4, 4, 2, 2, 0, 0);
+    ivec v = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)c));
+    v = _mm512_and_si512(_mm512_srlv_epi64(v, shifts), _mm512_set1_epi8(3));
+    return _mm512_dpbusd_epi32(acc, v, query_at(q));
+}
+
+QV__KERNEL ivec rest1(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    ivec ones = _mm512_maskz_mov_epi8(qv__load_bits64(c), _mm512_set1_epi8(1));
+    return _mm512_dpbusd_epi32(acc, ones, query_at(q));
+}
+
+QV__KERNEL ivec block1(ivec acc, const int8_t *q, const uint8_t *c)
+{
+    acc = rest1(rest1(acc, q, c), q + 64, c + 8);
+    acc = rest1(rest1(acc, q + 128, c + 16), q + 192, c + 24);
+    acc = rest1(rest1(acc, q + 256, c + 32), q + 320, c + 40);
+    return rest1(rest1(acc, q + 384, c + 48), q + 448, c + 56);
+}
+
+static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t n_bytes)
+{
+    ivec sum = _mm512_setzero_si512();
+    for (; n_bytes >= 64; a += 64, b += 64, n_bytes -= 64) {
+        ivec differ = _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_loadu_si512(b));
+        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(differ));
+    }
+    if (n_bytes > 0) {
+        __mmask64 m = ~UINT64_C(0) >> (64 - n_bytes);
+        ivec differ =
+            _mm512_xor_si512(_mm512_maskz_loadu_epi8(m, a), _mm512_maskz_loadu_epi8(m, b));
+        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(differ));
+    }
+    return (uint32_t)_mm512_reduce_add_epi64(sum);
+}
+
+#include "simd/codes_body.h"
+
+#endif

@@ -1,0 +1,74 @@
+/* codes_scalar.c: the reference kernels on codes, element by element, as the packing is written
+ * down in codes.h; also what runs where no others do. */
+#include "simd/codes_tables.h"
+
+/* `w` is a constant wherever this is inlined. */
+QV__KERNEL uint32_t element(enum qv__code_width w, const uint8_t *code, size_t dims, size_t i)
+{
+    if (w == QV__W8) {
+        return code[i];
+    }
+    if (w == QV__W1) {
+        return (uint32_t)code[i / 8] >> i % 8 & 1u;
+    }
+    size_t bits = (size_t)1 << w, parts = 8 / bits; /* elements in a byte */
+    size_t whole = parts * QV__CODE_BLOCK_DIMS;     /* elements in 64 bytes */
+    size_t run = QV__CODE_BLOCK_DIMS;
+    size_t from = i / whole * whole;
+    if (from + whole > dims) { /* the last, short blocks */
+        run /= parts;
+        from = i / QV__CODE_BLOCK_DIMS * QV__CODE_BLOCK_DIMS;
+    }
+    size_t j = (i - from) % run, k = (i - from) / run;
+    return (uint32_t)code[from / parts + j] >> k * bits & ((1u << bits) - 1u);
+}
+
+QV__KERNEL int32_t dot(enum qv__code_width w, const struct qv__code_query *q, const uint8_t *code)
+{
+    int32_t sum = 0;
+    for (size_t i = 0; i < q->dims; i++) {
+        sum += (int32_t)q->q[i] * (int32_t)element(w, code, q->dims, i);
+    }
+    return sum;
+}
+
+#define KERNELS(name, w)                                                                           \
+    static void name##_many(const struct qv__code_query *q, const uint8_t *codes,                  \
+                            size_t stride_bytes, size_t n, int32_t *out)                           \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            out[i] = dot(w, q, codes + i * stride_bytes);                                          \
+        }                                                                                          \
+    }                                                                                              \
+    static void name##_gather(const struct qv__code_query *q, const uint8_t *const *codes,         \
+                              size_t offset, size_t n, int32_t *out)                               \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            out[i] = dot(w, q, codes[i] + offset);                                                 \
+        }                                                                                          \
+    }
+
+KERNELS(dot1, QV__W1)
+KERNELS(dot2, QV__W2)
+KERNELS(dot4, QV__W4)
+KERNELS(dot8, QV__W8)
+
+static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t n_bytes)
+{
+    uint32_t sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= n_bytes; i += 8) {
+        sum += (uint32_t)__builtin_popcountll(qv__load_bits64(a + i) ^ qv__load_bits64(b + i));
+    }
+    for (; i < n_bytes; i++) {
+        sum += (uint32_t)__builtin_popcount((unsigned)(a[i] ^ b[i]));
+    }
+    return sum;
+}
+
+const struct qv__codes qv__codes_scalar = {
+    .name = "scalar",
+    .many = {dot1_many, dot2_many, dot4_many, dot8_many},
+    .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
+    .hamming = hamming,
+};

@@ -1,0 +1,29 @@
+/* codes_tables.h: what codes.c and the codes_*.c files share: the tables themselves.
+ *
+ * What it is: one table per instruction set this build has.
+ * What it is not: safe to call without asking the processor first; that is codes.c's work. */
+#ifndef QV_SIMD_CODES_TABLES_H
+#define QV_SIMD_CODES_TABLES_H
+
+#include "simd/codes.h"
+#include "simd/tables.h"
+
+extern const struct qv__codes qv__codes_scalar;
+#if defined(__x86_64__)
+extern const struct qv__codes qv__codes_avx2;
+extern const struct qv__codes qv__codes_avx512;
+#endif
+#if defined(__aarch64__)
+extern const struct qv__codes qv__codes_neon;
+extern const struct qv__codes qv__codes_neondot;
+#endif
+
+/* Eight bytes at any address. */
+QV__KERNEL uint64_t qv__load_bits64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+#endif
