@@ -83,9 +83,9 @@ static uint64_t room(const struct qv__sim *sim)
 
 /* --- open and close --- */
 
-static void push_op(struct qv__sim_inode *i, struct qv__sim_op *op)
+static void push_op(struct qv__sim *sim, struct qv__sim_inode *i, struct qv__sim_op *op)
 {
-    op->seq = ++i->seq;
+    op->seq = i->seq = ++sim->seq;
     *i->ops_tail = op;
     i->ops_tail = &op->next;
 }
@@ -94,8 +94,15 @@ static void push_op(struct qv__sim_inode *i, struct qv__sim_op *op)
 static void do_op(struct qv__sim *sim, struct qv__sim_inode *i, struct qv__sim_op *op)
 {
     qv__sim_op_apply(op, &i->now);
-    push_op(i, op);
+    push_op(sim, i, op);
     qv__sim_recharge(sim, i);
+}
+
+/* What a cut to `size` clears, in both states. */
+static bool reserve_cut(struct qv__sim *sim, struct qv__sim_inode *i, uint64_t size)
+{
+    return qv__sim_bytes_reserve_cut(&i->now, sim->base.mem, size) &&
+           qv__sim_bytes_reserve_cut(&i->durable, sim->base.mem, size);
 }
 
 static struct qv__sim_inode *create_file(struct qv__sim *sim, const struct qv__sim_place *at)
@@ -134,7 +141,8 @@ static qv_status open_inode(struct qv__sim *sim, const char *name, int flags,
     }
     if ((flags & QV__OPEN_TRUNC) && at.inode->now.size > 0) {
         struct qv__sim_op *op = qv__sim_op_new(sim->base.mem, QV__SIM_OP_TRUNCATE, 0, NULL, 0);
-        if (!op) {
+        if (!op || !reserve_cut(sim, at.inode, 0)) {
+            qv__free(op);
             return no_memory("open", name, err);
         }
         do_op(sim, at.inode, op);
@@ -303,7 +311,8 @@ static qv_status set_size(struct qv__file *f, uint64_t size, enum qv__sim_op_kin
                                    verb, f->name, size));
     }
     struct qv__sim_op *op = qv__sim_op_new(sim->base.mem, kind, size, NULL, 0);
-    if (!op) {
+    if (!op || (kind == QV__SIM_OP_TRUNCATE && !reserve_cut(sim, i, size))) {
+        qv__free(op);
         return leave(sim, no_memory(verb, f->name, err));
     }
     do_op(sim, i, op);
@@ -318,6 +327,18 @@ static qv_status sim_truncate(struct qv__file *f, uint64_t size, struct qv_err *
 static qv_status sim_allocate(struct qv__file *f, uint64_t size, struct qv_err *err)
 {
     return set_size(f, size, QV__SIM_OP_ALLOCATE, "allocate", err);
+}
+
+/* Tell the one who watches that a sync is about to begin. */
+static void announce_sync(struct qv__io *io)
+{
+    struct qv__sim *sim = enter(io);
+    void (*watch)(void *arg) = sim->watch;
+    void *arg = sim->watch_arg;
+    (void)leave(sim, QV_OK);
+    if (watch) {
+        watch(arg);
+    }
 }
 
 /* Replay the ops up to `seq` onto the durable bytes; no memory needed, see io_sim_impl.h. */
@@ -346,6 +367,7 @@ static void sleep_ns(uint64_t ns)
 static qv_status sim_sync(struct qv__file *base, bool data_only, struct qv_err *err)
 {
     (void)data_only; /* the one thing fdatasync may leave out, timestamps, is not in the model */
+    announce_sync(base->io);
     struct qv__sim *sim = enter(base->io);
     struct qv__sim_inode *i = inode_of(base);
     if (fault_strikes(sim, QV__SIM_SYNC)) {
@@ -486,6 +508,7 @@ static qv_status sim_list(struct qv__io *io, const char *name,
 
 static qv_status sim_sync_dir(struct qv__io *io, const char *name, struct qv_err *err)
 {
+    announce_sync(io);
     struct qv__sim *sim = enter(io);
     struct qv__sim_inode *dir = NULL;
     if (fault_strikes(sim, QV__SIM_META)) {

@@ -58,6 +58,41 @@ enum qv__sim_crash {
 qv_status qv__io_sim_crash(struct qv__io *io, enum qv__sim_crash how, struct qv__rng *rng,
                            struct qv__io **out, struct qv_err *err) QV_MUST_USE;
 
+/* Going through all that a crash may leave. A unit is one change that no sync has covered, of bytes
+ * or of one name (a rename is two: the new name, then the old one); units are numbered from 0 in
+ * the order they were made, across files and directories. */
+enum qv__sim_unit_kind {
+    QV__UNIT_WRITE,
+    QV__UNIT_TRUNCATE,
+    QV__UNIT_ALLOCATE,
+    QV__UNIT_ADD_NAME,
+    QV__UNIT_DROP_NAME
+};
+struct qv__sim_unit {
+    enum qv__sim_unit_kind kind;
+    uint64_t seq;     /* rises with the number; kept by a crash that keeps all */
+    uint64_t sectors; /* WRITE: 512-byte sectors touched; ALLOCATE: of the new size */
+};
+enum qv__sim_fate_kind { QV__FATE_KEPT = 0, QV__FATE_DROPPED, QV__FATE_TORN };
+struct qv__sim_fate {
+    enum qv__sim_fate_kind kind;
+    /* TORN. WRITE: bit i = sector i arrives, bit 63 for all from there on; ALLOCATE: the number of
+     * new sectors that the file grew by. Other kinds: dropped. */
+    uint64_t sectors;
+    bool grown; /* TORN WRITE: the file has its new size, whatever of the bytes arrived */
+};
+/* Fill `out` with the first `cap` units; returns how many there are. */
+size_t qv__io_sim_units(struct qv__io *io, struct qv__sim_unit *out, size_t cap);
+/* As qv__io_sim_crash, with a fate for each unit. */
+qv_status qv__io_sim_crash_as(struct qv__io *io, const struct qv__sim_fate *fates,
+                              struct qv__io **out, struct qv_err *err) QV_MUST_USE;
+/* Call back at the beginning of every sync and sync_dir, before it does anything (NULL = stop): all
+ * that a crash since the last one could leave can be seen then. The callback may crash and list the
+ * io, but not change it. */
+void qv__io_sim_watch(struct qv__io *io, void (*before_sync)(void *arg), void *arg);
+/* Of names and bytes as programs see them: equal for equal disks. */
+uint64_t qv__io_sim_hash(struct qv__io *io);
+
 /* Damage a stored byte: flip bit 0..7 of it in the current, the synced and the unsynced bytes
  * alike. Errors: QV_ENOTFOUND, QV_EINVAL (past the end, or a directory), QV_ENOMEM. */
 qv_status qv__io_sim_flip(struct qv__io *io, const char *name, uint64_t byte,

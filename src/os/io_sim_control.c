@@ -42,6 +42,15 @@ void qv__io_sim_space(struct qv__io *io, uint64_t bytes)
     qv__mutex_unlock(&sim->lock);
 }
 
+void qv__io_sim_watch(struct qv__io *io, void (*before_sync)(void *arg), void *arg)
+{
+    struct qv__sim *sim = qv__sim_of(io);
+    qv__mutex_lock(&sim->lock);
+    sim->watch = before_sync;
+    sim->watch_arg = arg;
+    qv__mutex_unlock(&sim->lock);
+}
+
 static qv_status flip_in(struct qv__sim_bytes *b, struct qv__mem *mem, uint64_t byte, uint8_t mask)
 {
     if (byte >= b->size) {
@@ -50,7 +59,9 @@ static qv_status flip_in(struct qv__sim_bytes *b, struct qv__mem *mem, uint64_t 
     if (!qv__sim_bytes_reserve(b, mem, byte, 1)) {
         return QV_ENOMEM;
     }
-    b->pages[byte / QV__SIM_PAGE][byte % QV__SIM_PAGE] ^= mask;
+    struct qv__sim_page *page = b->pages[byte / QV__SIM_PAGE];
+    atomic_store(&page->hash, 0);
+    page->b[byte % QV__SIM_PAGE] ^= mask;
     return QV_OK;
 }
 

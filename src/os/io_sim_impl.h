@@ -1,4 +1,4 @@
-/* io_sim_impl.h: the model behind io_sim.h, shared by its four source files.
+/* io_sim_impl.h: the model behind io_sim.h, shared by its source files.
  *
  * What it is: inodes, each in two states: as programs see it now, and as the disk would keep it,
  * with the ordered list of what separates the two. What it is not: visible outside io_sim*.c.
@@ -10,6 +10,8 @@
 #ifndef QV_OS_IO_SIM_IMPL_H
 #define QV_OS_IO_SIM_IMPL_H
 
+#include <stdatomic.h>
+
 #include "base/thread.h"
 #include "os/io_sim.h"
 
@@ -20,24 +22,38 @@
 
 /* --- bytes of a file: a table of pages; NULL is a page of zeros (io_sim_bytes.c) --- */
 
+/* Files of several simulations may share a page; nobody writes to one that is shared. */
+struct qv__sim_page {
+    _Atomic uint32_t refs;
+    _Atomic uint64_t hash; /* of the bytes; 0 = not known */
+    uint8_t b[QV__SIM_PAGE];
+};
+
 /* Invariant: bytes of pages past `size` are zero. Pages are kept until the end, so that a place
  * that was reserved stays reserved. */
 struct qv__sim_bytes {
-    uint8_t **pages;
+    struct qv__sim_page **pages;
     size_t n_pages;
     uint64_t size;
 };
 
-/* Make the pages of [off, off + n) exist. Changes no byte. False: out of memory. */
+/* Make the pages of [off, off + n) exist, unshared. Changes no byte. False: out of memory. */
 bool qv__sim_bytes_reserve(struct qv__sim_bytes *b, struct qv__mem *mem, uint64_t off, size_t n);
+/* Unshare the pages that a cut to `size` clears. False: out of memory. */
+bool qv__sim_bytes_reserve_cut(struct qv__sim_bytes *b, struct qv__mem *mem, uint64_t size);
 /* Into reserved pages; grows `size`. */
 void qv__sim_bytes_put(struct qv__sim_bytes *b, uint64_t off, const uint8_t *src, size_t n);
 /* [off, off + n) lies inside `size`. */
 void qv__sim_bytes_get(const struct qv__sim_bytes *b, uint64_t off, uint8_t *dst, size_t n);
+/* A cut needs a reservation, see above. */
 void qv__sim_bytes_resize(struct qv__sim_bytes *b, uint64_t size);
-/* `to` is empty before; left empty on failure. */
+struct qv__sim_op;
+/* Share the pages of `from`, but copy those that an op of the list (NULL = none) will write to:
+ * what was reserved for it stays so. `to` is empty before; left empty on failure. */
 bool qv__sim_bytes_copy(struct qv__sim_bytes *to, const struct qv__sim_bytes *from,
-                        struct qv__mem *mem);
+                        const struct qv__sim_op *ops, struct qv__mem *mem);
+/* Of size and content; holes and pages of zeros are the same. */
+uint64_t qv__sim_bytes_hash(const struct qv__sim_bytes *b);
 void qv__sim_bytes_free(struct qv__sim_bytes *b);
 
 enum qv__sim_op_kind { QV__SIM_OP_WRITE, QV__SIM_OP_TRUNCATE, QV__SIM_OP_ALLOCATE };
@@ -47,7 +63,8 @@ struct qv__sim_op {
     struct qv__sim_op *next;
     enum qv__sim_op_kind kind;
     bool is_doomed; /* a sync failed on it */
-    uint64_t seq;   /* order within the file */
+    uint64_t seq;   /* order among all changes of the file system */
+    size_t unit;    /* scratch: its number among what a crash decides on */
     uint64_t off;   /* TRUNCATE, ALLOCATE: the new size */
     size_t n;
     uint8_t data[];
@@ -74,6 +91,8 @@ struct qv__sim_names {
 /* One change of a directory that no sync_dir has covered; inode NULL = the name was removed. */
 struct qv__sim_name_op {
     struct qv__sim_name_op *next;
+    uint64_t seq; /* order among all changes of the file system */
+    size_t unit;  /* scratch, as an op's */
     struct qv__sim_entry entry;
 };
 
@@ -95,6 +114,7 @@ struct qv__sim_inode {
     struct qv__sim_names names_now, names_durable;
     struct qv__sim_name_op *name_ops, **name_ops_tail;
     size_t n_name_ops;
+    uint64_t hash; /* scratch of qv__io_sim_hash */
 };
 
 struct qv__sim {
@@ -105,6 +125,9 @@ struct qv__sim {
     struct qv__sim_fault fault;
     uint64_t fault_seen; /* matching calls since the fault was set */
     uint64_t calls[QV__SIM_META + 1];
+    uint64_t seq;             /* of the newest change of bytes or names */
+    void (*watch)(void *arg); /* NULL = nobody */
+    void *watch_arg;
     uint64_t sync_delay_ns;
     uint64_t limit_bytes; /* 0 = none */
     uint64_t used_bytes;

@@ -213,6 +213,7 @@ void qv__sim_change_commit(struct qv__sim *sim, struct qv__sim_change *c)
         QV_ASSERT(found);
         names_remove(&dir->names_now, at);
     }
+    c->op->seq = ++sim->seq;
     *dir->name_ops_tail = c->op;
     dir->name_ops_tail = &c->op->next;
     dir->n_name_ops++;

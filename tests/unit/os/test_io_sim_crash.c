@@ -691,6 +691,128 @@ static void test_crash_out_of_memory(void **state)
     assert_left(io, "f", "F");
 }
 
+/* --- crashes by plan --- */
+
+static struct qv__io *planned(struct qv__io *io, const struct qv__sim_fate *fates)
+{
+    struct qv__io *out = NULL;
+    assert_ok(qv__io_sim_crash_as(io, fates, &out, ERR));
+    return out;
+}
+
+static void test_units_and_their_fates(void **state)
+{
+    struct qv__io *io = io_of_state(state);
+    struct qv__sim_unit u[8];
+    put_durable(io, "f", "old");
+    assert_int_equal(qv__io_sim_units(io, u, 8), 0);
+    struct qv__file *f = open_file(io, "f", QV__OPEN_WRITE);
+    char bytes[1200];
+    memset(bytes, 'x', sizeof bytes);
+    assert_ok(qv__io_pwrite(f, bytes, sizeof bytes, 0, ERR)); /* three sectors */
+    put(io, "g", "G");                                        /* a name, then a write */
+    assert_ok(qv__io_rename(io, "g", "h", ERR));              /* a name more, a name less */
+    assert_ok(qv__io_truncate(f, 700, ERR));
+    close_file(f);
+    static const enum qv__sim_unit_kind kinds[] = {QV__UNIT_WRITE,     QV__UNIT_ADD_NAME,
+                                                   QV__UNIT_WRITE,     QV__UNIT_ADD_NAME,
+                                                   QV__UNIT_DROP_NAME, QV__UNIT_TRUNCATE};
+    assert_int_equal(qv__io_sim_units(io, u, 8), QV_ARRAY_LEN(kinds));
+    for (size_t i = 0; i < QV_ARRAY_LEN(kinds); i++) {
+        assert_int_equal(u[i].kind, kinds[i]);
+        assert_true(i == 0 || u[i].seq > u[i - 1].seq);
+    }
+    assert_int_equal(u[0].sectors, 3);
+    assert_int_equal(qv__io_sim_units(io, NULL, 0), QV_ARRAY_LEN(kinds));
+
+    struct qv__sim_fate fates[QV_ARRAY_LEN(kinds)] = {{QV__FATE_KEPT, 0, false}};
+    struct qv__io *after = planned(io, fates); /* all kept: as programs see it */
+    assert_true(qv__io_sim_hash(after) == qv__io_sim_hash(io));
+    assert_int_equal(qv__io_sim_units(after, NULL, 0), 0);
+    qv__io_close(after);
+
+    fates[0] = (struct qv__sim_fate){QV__FATE_TORN, 2, false}; /* the middle sector alone */
+    fates[4].kind = fates[5].kind = QV__FATE_DROPPED;
+    after = planned(io, fates);
+    assert_true(holds(after, "g", "G") && holds(after, "h", "G"));
+    f = open_file(after, "f", QV__OPEN_READ);
+    uint64_t size = 0;
+    assert_ok(qv__io_size(f, &size, ERR));
+    assert_int_equal(size, 1024);
+    assert_ok(qv__io_pread(f, bytes, 1024, 0, ERR));
+    assert_memory_equal(bytes, "old\0", 4);
+    assert_int_equal(bytes[511], 0);
+    assert_int_equal(bytes[512], 'x');
+    close_file(f);
+    qv__io_close(after);
+
+    fates[0].grown = true;
+    fates[1].kind = fates[3].kind = QV__FATE_DROPPED;
+    after = planned(io, fates);
+    assert_true(holds(after, "g", NULL) && holds(after, "h", NULL));
+    f = open_file(after, "f", QV__OPEN_READ);
+    assert_ok(qv__io_size(f, &size, ERR));
+    assert_int_equal(size, 1200);
+    close_file(f);
+    qv__io_close(after);
+}
+
+static void test_disks_are_compared_by_content(void **state)
+{
+    struct qv__io *io = io_of_state(state);
+    uint64_t empty = qv__io_sim_hash(io);
+    put(io, "f", "F");
+    uint64_t with_f = qv__io_sim_hash(io);
+    assert_true(with_f != empty);
+    put(io, "f", "E");
+    assert_true(qv__io_sim_hash(io) != with_f);
+    put(io, "f", "F");
+    assert_true(qv__io_sim_hash(io) == with_f);
+    assert_ok(qv__io_mkdir(io, "d", ERR));
+    uint64_t with_d = qv__io_sim_hash(io);
+    assert_true(with_d != with_f);
+    assert_ok(qv__io_rename(io, "f", "d/f", ERR));
+    assert_true(qv__io_sim_hash(io) != with_d);
+    assert_ok(qv__io_rename(io, "d/f", "f", ERR));
+    assert_true(qv__io_sim_hash(io) == with_d);
+    struct qv__io *after = crash(io, QV__CRASH_KEEP_ALL);
+    assert_true(qv__io_sim_hash(after) == with_d);
+    assert_ok(qv__io_sim_flip(after, "f", 0, 3)); /* the page was shared: this one alone changes */
+    assert_true(qv__io_sim_hash(after) != with_d);
+    assert_true(qv__io_sim_hash(io) == with_d && holds(io, "f", "F"));
+    qv__io_close(after);
+}
+
+struct watcher {
+    struct qv__io *io;
+    size_t calls, units;
+};
+
+static void count_units(void *arg)
+{
+    struct watcher *w = arg;
+    w->calls++;
+    w->units = qv__io_sim_units(w->io, NULL, 0);
+}
+
+static void test_syncs_are_announced(void **state)
+{
+    struct qv__io *io = io_of_state(state);
+    struct watcher w = {.io = io};
+    qv__io_sim_watch(io, count_units, &w);
+    put(io, "f", "F");
+    assert_int_equal(w.calls, 0);
+    sync_file(io, "f");
+    assert_int_equal(w.calls, 1);
+    assert_int_equal(w.units, 2); /* before anything was done: the name and the write */
+    assert_ok(qv__io_sync_dir(io, "", ERR));
+    assert_int_equal(w.calls, 2);
+    assert_int_equal(w.units, 1);
+    qv__io_sim_watch(io, NULL, NULL);
+    sync_file(io, "f");
+    assert_int_equal(w.calls, 2);
+}
+
 #define ON_SIM_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -713,6 +835,9 @@ int main(void)
         ON_SIM_TEST(test_model_of_bytes),
         ON_SIM_TEST(test_model_of_names),
         ON_SIM_TEST(test_crash_out_of_memory),
+        ON_SIM_TEST(test_units_and_their_fates),
+        ON_SIM_TEST(test_disks_are_compared_by_content),
+        ON_SIM_TEST(test_syncs_are_announced),
     };
     printf("seeds from %u, %u of them\n", SEED, SEEDS);
     return cmocka_run_group_tests(tests, NULL, NULL);
