@@ -88,7 +88,8 @@ static void look_at_all(struct qv__db *db)
 
 qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struct qv_err *err)
 {
-    struct qv__mem *mem = qv__mem_root("quiver", o->memory_bytes);
+    struct qv__mem *mem = o->mem ? qv__mem_child(o->mem, "quiver", o->memory_bytes)
+                                 : qv__mem_root("quiver", o->memory_bytes);
     struct qv__db *db = mem ? qv__zalloc(mem, sizeof *db) : NULL;
     if (!db) {
         qv__mem_close(mem);

@@ -27,6 +27,7 @@ struct qv__db_options {
     const struct qv__clock *clock;   /* NULL = the system's */
     const struct qv__logger *logger; /* borrowed; NULL = silent */
     size_t memory_bytes;             /* budget of the process; 0 = none */
+    struct qv__mem *mem; /* borrowed: the account above this database's (tests); NULL = none */
     int threads;   /* workers; 0 = CPU count, at least 2; -1 = none: the caller steps (tests) */
     uint64_t seed; /* 0 = from the system; anything random derives from it */
     struct qv__segment_policy policy; /* defaults for collections that name none */

@@ -3,7 +3,7 @@
  * Replay is a pure function of the log: records hold effects, and a shard skips those at or below
  * its flushed LSN. Leftover files of an interrupted seal or merge are recognised by not being in
  * the manifest and by our own name pattern; they are removed here, once manifest and log have
- * proved sound and before anything new is written: a new file may get the number of one of them.
+ * proved sound and before anything new is written.
  */
 #include "engine/quarantine.h"
 
@@ -104,6 +104,14 @@ static bool is_live(const struct qv__manifest *m, uint64_t id, bool tombstones, 
     return false;
 }
 
+/* Numbers are never used twice, not even when a file that has one cannot be removed. */
+static void pass_number(struct qv__db *db, uint64_t number)
+{
+    if (number < UINT64_MAX && number >= atomic_load(&db->next_file_id)) {
+        atomic_store(&db->next_file_id, number + 1);
+    }
+}
+
 static void leftover_cb(void *arg, const char *name)
 {
     struct leftovers *l = arg;
@@ -122,6 +130,7 @@ static void leftover_cb(void *arg, const char *name)
     } else {
         return; /* not ours: left alone */
     }
+    pass_number(l->db, QV_MAX(id, gen));
     qv__buf_put(&l->names, name, strlen(name) + 1);
 }
 

@@ -1,0 +1,114 @@
+/* test_recover.c: starts that crashes made difficult. Each case was found by tests/crash, and is
+ * here in its shortest form. */
+#include "engine_fixture.h"
+
+#define DIM 4
+
+static void create(struct fix *f, const char *name)
+{
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = DIM};
+    struct qv__schema s = fix_schema(&def, 1, 1);
+    s.policy = (struct qv__segment_policy){.seal_rows = 16, .index_rows = 16, .merge_fanin = 2};
+    OK(qv__db_create_collection(f->db, qv__str_z(name), &s, &f->err));
+}
+
+static void upsert(struct fix *f, const char *name, uint64_t from, uint64_t n)
+{
+    struct qv__collection *c = fix_collection(f, name);
+    for (uint64_t i = from; i < from + n; i++) {
+        float v[DIM] = {(float)i, 1, 2, 3};
+        struct qv__named_vector nv = {.name = QV__STR(""), .values = v, .dim = DIM};
+        struct qv__point p = {.id = qv__id_u64(i), .vectors = &nv, .n_vectors = 1};
+        fix_write(f, c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = &p, .n_points = 1},
+                  1);
+    }
+    qv__collection_release(c);
+}
+
+static uint64_t count(struct fix *f, const char *name)
+{
+    struct qv__collection *c = fix_collection(f, name);
+    struct qv__qctx ctx = fix_ctx(f);
+    uint64_t n = 0;
+    OK(qv__collection_count(c, NULL, &ctx, &n, &f->err));
+    qv__collection_release(c);
+    return n;
+}
+
+static void begin(struct fix *f)
+{
+    memset(f, 0, sizeof *f);
+    f->mem = qv__mem_root("test", 0);
+    OK(qv__io_sim_open(f->mem, &f->io, &f->err));
+    f->options =
+        (struct qv__db_options){.io = f->io, .threads = -1, .seed = 7, .log_file_bytes = 8192};
+}
+
+/* A collection that was made after the log had been trimmed needs no record of before. */
+static void test_collection_younger_than_the_log(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    begin(f);
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    create(f, "old");
+    upsert(f, "old", 0, 60); /* over several log files */
+    OK(qv__db_checkpoint(f->db, &f->err));
+    upsert(f, "old", 60, 60);
+    OK(qv__db_checkpoint(f->db, &f->err));
+    create(f, "young");
+    upsert(f, "young", 0, 3); /* stays in the log */
+    upsert(f, "old", 200, 1);
+    struct qv__collection *c = fix_collection(f, "old");
+    OK(qv__collection_optimize(c, 1, &f->err)); /* a manifest that names both */
+    qv__collection_release(c);
+    fix_crash(f, QV__CRASH_DROP_ALL, NULL);
+    assert_int_equal(count(f, "old"), 121);
+    assert_int_equal(count(f, "young"), 3);
+    fix_crash(f, QV__CRASH_DROP_ALL, NULL); /* made by replay this time */
+    assert_int_equal(count(f, "young"), 3);
+    fix_close(f);
+}
+
+static void names_seen(void *arg, const char *name, bool is_dir)
+{
+    (void)is_dir;
+    *(bool *)arg |= strcmp(name, "seg-0000000000000009") == 0;
+}
+
+/* Segments that no manifest ever named, because the power went before the first one: they go, and
+ * their numbers are not given again. */
+static void test_leftovers_before_the_first_manifest(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    char name[64];
+    begin(f);
+    OK(qv__io_mkdir(f->io, QV__DIR_BLOBS, &f->err));
+    for (unsigned i = 1; i < 10; i++) {
+        snprintf(name, sizeof name, QV__DIR_BLOBS "/seg-%016x", i);
+        OK(qv__io_write_file(f->io, name, "leftover", 8, &f->err));
+    }
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    bool is_there = false;
+    OK(qv__io_list(f->io, QV__DIR_BLOBS, names_seen, &is_there, &f->err));
+    assert_false(is_there);
+    create(f, "c");
+    upsert(f, "c", 0, 5);
+    OK(qv__db_checkpoint(f->db, &f->err));
+    is_there = false;
+    OK(qv__io_list(f->io, QV__DIR_BLOBS, names_seen, &is_there, &f->err));
+    assert_false(is_there); /* 10 is the first number that was free */
+    fix_crash(f, QV__CRASH_DROP_ALL, NULL);
+    assert_int_equal(count(f, "c"), 5);
+    fix_close(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_collection_younger_than_the_log),
+        cmocka_unit_test(test_leftovers_before_the_first_manifest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
