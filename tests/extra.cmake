@@ -64,3 +64,4 @@ set_tests_properties(neon PROPERTIES LABELS neon TIMEOUT 600 SKIP_RETURN_CODE 77
 if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/cli/CMakeLists.txt")
   add_subdirectory(cli)
 endif()
+add_subdirectory(crash)

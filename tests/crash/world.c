@@ -1,0 +1,570 @@
+/* world.c: requests on a database and its oracle at once. */
+#include "world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "engine/collection.h"
+
+_Noreturn void world_die(const struct world *w, const char *fmt, ...)
+{
+    va_list args;
+    fprintf(stderr, "%s, seed %llu: ", w->workload, (unsigned long long)w->seed);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fprintf(stderr, "\n%s%s\n", w->again ? "again: " : "", w->again ? w->again : "");
+    exit(1);
+}
+
+static void pause_here(struct world *w)
+{
+    if (w->pause) {
+        w->pause(w);
+    }
+}
+
+/* A step failed: tell the harness, or end. */
+static void step_failed(struct world *w, const char *what, qv_status st, const struct qv_err *err)
+{
+    if (!w->may_fail) {
+        world_die(w, "%s: %s: %s", what, qv_status_name(st), err->message);
+    }
+    w->failures++;
+    w->is_lost = w->is_lost || !w->db || qv__commit_poisoned(w->db->commit);
+    if (w->failed) {
+        w->failed(w, what, st, err);
+    }
+}
+
+/* --- life --- */
+
+static uint64_t standing_ns(void *ctx)
+{
+    return *(const uint64_t *)ctx;
+}
+
+static uint64_t standing_ms(void *ctx)
+{
+    return *(const uint64_t *)ctx / 1000000u + UINT64_C(1700000000000);
+}
+
+static void open_db(struct world *w)
+{
+    struct qv_err err;
+    w->options.io = w->io;
+    qv_status st = qv__db_open(&w->options, &w->db, &err);
+    if (st != QV_OK) {
+        w->db = NULL;
+        step_failed(w, "open", st, &err);
+        return;
+    }
+    w->is_lost = false;
+}
+
+void world_begin(struct world *w, const char *workload, uint64_t seed)
+{
+    struct qv_err err;
+    w->workload = workload;
+    w->seed = seed;
+    w->now_ns = 1;
+    qv__rng_seed(&w->rng, seed);
+    w->clock = (struct qv__clock){standing_ns, standing_ms, &w->now_ns};
+    w->mem_disk = qv__mem_root("disk", 0);
+    w->mem = qv__mem_root("world", 0);
+    w->mem_test = qv__mem_root("test", 0);
+    oracle_init(&w->oracle);
+    if (qv__io_sim_open(w->mem_disk, &w->io, &err) != QV_OK) {
+        world_die(w, "%s", err.message);
+    }
+    w->options = (struct qv__db_options){.mem = w->mem,
+                                         .clock = &w->clock,
+                                         .threads = -1,
+                                         .seed = seed,
+                                         .log_file_bytes = 8192,
+                                         .checkpoint_log_bytes = 40960};
+    if (w->disk_changed) {
+        w->disk_changed(w);
+    }
+    open_db(w);
+    pause_here(w);
+}
+
+void world_abandon(struct qv__db *db)
+{
+    if (db) {
+        db->read_only = true; /* no last checkpoint */
+        (void)!qv__db_close(db, NULL);
+    }
+}
+
+void world_end(struct world *w)
+{
+    world_abandon(w->db);
+    qv__io_close(w->io);
+    oracle_free(&w->oracle);
+    if (qv__mem_used(w->mem) != 0) {
+        world_die(w, "%zu bytes were not given back", qv__mem_used(w->mem));
+    }
+    qv__mem_close(w->mem);
+    qv__mem_close(w->mem_disk);
+    qv__mem_close(w->mem_test);
+}
+
+/* What is found after a restart is what happened; the harness decides whether it may be so. */
+static void settle(struct world *w)
+{
+    struct check_found found;
+    char why[CHECK_WHY];
+    if (!w->db) {
+        return;
+    }
+    if (check_read(w->db, w->mem_test, &found, why) != QV_OK) {
+        world_die(w, "after a restart: %s", why);
+    }
+    int64_t k = oracle_match(&w->oracle, &found.state, why, sizeof why);
+    if (k < 0) {
+        world_die(w, "after a restart: %s", why);
+    }
+    oracle_found(&w->oracle, (uint32_t)k);
+}
+
+static void forget_pending(struct world *w)
+{
+    for (unsigned i = 0; i < WORLD_PENDING; i++) {
+        w->pending[i].is_open = false;
+    }
+}
+
+void world_reopen(struct world *w)
+{
+    struct qv_err err;
+    world_drain(w);
+    qv_status st = qv__db_close(w->db, &err);
+    w->db = NULL;
+    forget_pending(w);
+    if (st != QV_OK) {
+        step_failed(w, "close", st, &err);
+    }
+    pause_here(w);
+    open_db(w);
+    settle(w);
+    pause_here(w);
+}
+
+void world_crash(struct world *w, enum qv__sim_crash how)
+{
+    struct qv_err err;
+    struct qv__io *after = NULL;
+    if (qv__io_sim_crash(w->io, how, &w->rng, &after, &err) != QV_OK) {
+        world_die(w, "%s", err.message);
+    }
+    qv__io_sim_watch(w->io, NULL, NULL);
+    qv__io_sim_fault(w->io, (struct qv__sim_fault){0});
+    struct qv__db *old = w->db;
+    w->db = NULL;
+    uint32_t acked = w->oracle.acked; /* what the dying one still syncs is lost with it */
+    world_abandon(old);
+    w->oracle.acked = acked;
+    forget_pending(w);
+    qv__io_close(w->io);
+    w->io = after;
+    if (w->disk_changed) {
+        w->disk_changed(w);
+    }
+    open_db(w);
+    settle(w);
+    pause_here(w);
+}
+
+/* --- catalog --- */
+
+/* A catalog change was answered. */
+static void catalog_done(struct world *w, const char *what, qv_status st, const struct qv_err *err)
+{
+    if (st == QV_OK) {
+        oracle_acked(&w->oracle, w->oracle.n_sent, 0);
+    } else {
+        bool was_lost = w->is_lost;
+        bool unsure = w->db && qv__commit_poisoned(w->db->commit) && !was_lost;
+        if (!unsure) {
+            oracle_refused(&w->oracle);
+        }
+        step_failed(w, what, st, err);
+    }
+    pause_here(w);
+}
+
+void world_create(struct world *w, const char *collection, uint32_t shards)
+{
+    struct qv_err err;
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = ORACLE_DIM};
+    struct qv__schema schema = {
+        .vectors = &def,
+        .n_vectors = 1,
+        .shard_number = shards,
+        .policy = {.seal_rows = 16, .index_rows = 8, .merge_fanin = 2},
+    };
+    if (!w->db) {
+        return;
+    }
+    struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), "");
+    *c = (struct oracle_collection){.shards = shards};
+    snprintf(c->name, sizeof c->name, "%s", collection);
+    qv_status st = qv__db_create_collection(w->db, qv__str_z(collection), &schema, &err);
+    catalog_done(w, "create", st, &err);
+}
+
+/* NULL: a request that failed before was to make it. */
+static struct oracle_collection *model_of(struct world *w, const char *name)
+{
+    struct oracle_collection *c = oracle_collection(oracle_newest(&w->oracle), name);
+    if (!c && !w->may_fail) {
+        world_die(w, "the workload names %s, which is not there", name);
+    }
+    return w->db ? c : NULL;
+}
+
+void world_drop(struct world *w, const char *collection)
+{
+    struct qv_err err;
+    bool existed;
+    if (!model_of(w, collection)) {
+        return;
+    }
+    struct oracle_state *s = oracle_send(&w->oracle);
+    memset(oracle_collection(s, collection), 0, sizeof s->c[0]);
+    for (unsigned i = 0; i < ORACLE_ALIASES; i++) {
+        if (strcmp(s->a[i].collection, collection) == 0) {
+            memset(&s->a[i], 0, sizeof s->a[i]);
+        }
+    }
+    qv_status st = qv__db_drop_collection(w->db, qv__str_z(collection), &existed, &err);
+    catalog_done(w, "drop", st, &err);
+}
+
+void world_alias(struct world *w, const char *alias, const char *collection)
+{
+    struct qv_err err;
+    if (!model_of(w, collection)) {
+        return;
+    }
+    struct oracle_state *s = oracle_send(&w->oracle);
+    unsigned at = 0;
+    for (unsigned i = ORACLE_ALIASES; i-- > 0;) {
+        if (!s->a[i].name[0]) {
+            at = i;
+        }
+    }
+    for (unsigned i = 0; i < ORACLE_ALIASES; i++) {
+        at = strcmp(s->a[i].name, alias) == 0 ? i : at;
+    }
+    snprintf(s->a[at].name, ORACLE_NAME, "%s", alias);
+    snprintf(s->a[at].collection, ORACLE_NAME, "%s", collection);
+    struct qv__alias_action action = {
+        .kind = QV__ALIAS_CREATE, .alias = qv__str_z(alias), .collection = qv__str_z(collection)};
+    qv_status st = qv__db_update_aliases(w->db, &action, 1, &err);
+    catalog_done(w, "alias", st, &err);
+}
+
+void world_index(struct world *w, const char *collection)
+{
+    struct qv_err err;
+    char key[16];
+    if (!model_of(w, collection)) {
+        return;
+    }
+    struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), collection);
+    snprintf(key, sizeof key, "f%u", c->n_indexes++);
+    struct qv__payload_index_def def = {.key = qv__str_z(key), .type = QV__STR("integer")};
+    uint64_t lsn;
+    qv_status st = qv__db_put_payload_index(w->db, qv__str_z(collection), &def, &lsn, &err);
+    catalog_done(w, "index", st, &err);
+}
+
+/* --- points --- */
+
+static void write_done(struct qv__write *write)
+{
+    struct world_write *p = write->arg;
+    struct world *w = p->world;
+    p->is_open = false;
+    if (write->result.status == QV_OK) {
+        if (write->durability == QV__DURABILITY_FSYNC) {
+            oracle_acked(&w->oracle, p->number, write->result.operation_id);
+        } else {
+            w->oracle.versions[p->number] = write->result.operation_id;
+        }
+        return;
+    }
+    /* Refused before the log (then it is the newest that was sent), or its fate is unknown. */
+    bool unsure = !w->is_lost && w->db && qv__commit_poisoned(w->db->commit);
+    if (!unsure && p->number == w->oracle.n_sent) {
+        oracle_refused(&w->oracle);
+    }
+    step_failed(w, "write", write->result.status, &write->result.err);
+}
+
+/* Send one mutation for the newest request of the oracle; returns its slot, NULL when the
+ * collection cannot be had. */
+static struct world_write *send_one(struct world *w, const char *collection,
+                                    const struct qv__mutation *m, bool relaxed)
+{
+    struct qv__collection *c = NULL;
+    struct qv_err err;
+    struct world_write *p = w->pending;
+    while (p->is_open) {
+        p++;
+        QV_ASSERT(p < w->pending + WORLD_PENDING);
+    }
+    qv_status st = qv__db_collection(w->db, qv__str_z(collection), &c, &err);
+    if (st != QV_OK) {
+        world_die(w, "%s", err.message);
+    }
+    *p = (struct world_write){.world = w, .number = w->oracle.n_sent, .is_open = true};
+    p->write.done = write_done;
+    p->write.arg = p;
+    p->write.durability = relaxed ? QV__DURABILITY_RELAXED : QV__DURABILITY_FSYNC;
+    qv__collection_write(c, m, 1, &p->write);
+    qv__collection_release(c);
+    return p;
+}
+
+static void send_and_wait(struct world *w, const char *collection, const struct qv__mutation *m)
+{
+    struct world_write *p = send_one(w, collection, m, false);
+    while (p->is_open && qv__db_step(w->db)) {
+        pause_here(w);
+    }
+    if (p->is_open) {
+        world_die(w, "a write was never answered");
+    }
+    pause_here(w);
+}
+
+static struct qv__bytes payload_of(struct world *w, struct qv__arena *a,
+                                   const struct oracle_point *p, bool n_only)
+{
+    char text[64];
+    qv__json doc = NULL;
+    struct qv__buf b;
+    struct qv_err err;
+    if (p->tag < 0 || n_only) {
+        snprintf(text, sizeof text, "{\"n\":%d}", p->n);
+    } else {
+        snprintf(text, sizeof text, "{\"n\":%d,\"tag\":\"t%d\"}", p->n, p->tag);
+    }
+    qv__buf_init(&b, a->mem);
+    if (qv__json_parse(a, text, strlen(text), NULL, &doc, &err) != QV_OK ||
+        qv__payload_from_json(&b, doc, &err) != QV_OK) {
+        world_die(w, "%s", err.message);
+    }
+    uint8_t *copy = qv__arena_alloc(a, b.n);
+    memcpy(copy, b.p, b.n);
+    struct qv__bytes row = {copy, b.n};
+    qv__buf_free(&b);
+    return row;
+}
+
+struct batch {
+    struct qv__arena arena;
+    struct qv__point points[ORACLE_POINTS];
+    struct qv__named_vector vectors[ORACLE_POINTS];
+    struct qv__id ids[ORACLE_POINTS];
+    char texts[ORACLE_POINTS][8];
+    struct qv__mutation mutation;
+};
+
+static void batch_upsert(struct world *w, struct batch *b, const char *collection, uint32_t from,
+                         uint32_t n)
+{
+    struct oracle_state *s = oracle_send(&w->oracle);
+    struct oracle_collection *c = oracle_collection(s, collection);
+    qv__arena_init(&b->arena, w->mem_test);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t number = (from + i) % ORACLE_POINTS;
+        oracle_put(c, number, w->oracle.n_sent);
+        b->vectors[i] = (struct qv__named_vector){
+            .name = QV__STR(""), .values = c->p[number].v, .dim = ORACLE_DIM};
+        b->points[i] =
+            (struct qv__point){.id = check_id(number, b->texts[i]),
+                               .vectors = &b->vectors[i],
+                               .n_vectors = 1,
+                               .payload = payload_of(w, &b->arena, &c->p[number], false)};
+    }
+    b->mutation = (struct qv__mutation){.kind = QV__MUT_UPSERT, .points = b->points, .n_points = n};
+}
+
+void world_upsert(struct world *w, const char *collection, uint32_t from, uint32_t n)
+{
+    struct batch b;
+    if (!model_of(w, collection)) {
+        return;
+    }
+    batch_upsert(w, &b, collection, from, n);
+    send_and_wait(w, collection, &b.mutation);
+    qv__arena_free(&b.arena);
+}
+
+void world_send(struct world *w, const char *collection, uint32_t from, uint32_t n, bool relaxed)
+{
+    struct batch b;
+    if (!model_of(w, collection)) {
+        return;
+    }
+    batch_upsert(w, &b, collection, from, n);
+    send_one(w, collection, &b.mutation, relaxed);
+    qv__arena_free(&b.arena);
+    pause_here(w);
+}
+
+void world_delete(struct world *w, const char *collection, uint32_t from, uint32_t n)
+{
+    struct batch b;
+    struct oracle_collection *c = model_of(w, collection);
+    bool any = false;
+    for (uint32_t i = 0; c && i < n; i++) {
+        any |= c->p[(from + i) % ORACLE_POINTS].exists;
+    }
+    if (!any) {
+        return; /* it would change nothing and have no record */
+    }
+    struct oracle_state *s = oracle_send(&w->oracle);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t number = (from + i) % ORACLE_POINTS;
+        oracle_delete(oracle_collection(s, collection), number, w->oracle.n_sent);
+        b.ids[i] = check_id(number, b.texts[i]);
+    }
+    b.mutation = (struct qv__mutation){.kind = QV__MUT_DELETE, .ids = b.ids, .n_ids = n};
+    send_and_wait(w, collection, &b.mutation);
+}
+
+static const struct qv__filter *filter_of(struct world *w, struct qv__arena *a, const char *text)
+{
+    qv__json doc = NULL;
+    const struct qv__filter *f = NULL;
+    struct qv_err err;
+    if (qv__json_parse(a, text, strlen(text), NULL, &doc, &err) != QV_OK ||
+        qv__filter_parse(a, doc, &f, &err) != QV_OK) {
+        world_die(w, "%s", err.message);
+    }
+    return f;
+}
+
+void world_delete_where(struct world *w, const char *collection, int32_t from, int32_t to)
+{
+    struct batch b;
+    char text[128];
+    if (!model_of(w, collection)) {
+        return;
+    }
+    struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), collection);
+    if (oracle_delete_where(c, from, to, w->oracle.n_sent) == 0) {
+        oracle_refused(&w->oracle); /* nothing to log */
+        return;
+    }
+    qv__arena_init(&b.arena, w->mem_test);
+    snprintf(text, sizeof text, "{\"must\":[{\"key\":\"n\",\"range\":{\"gte\":%d,\"lt\":%d}}]}",
+             from, to);
+    b.mutation = (struct qv__mutation){
+        .kind = QV__MUT_DELETE, .by_filter = true, .filter = filter_of(w, &b.arena, text)};
+    send_and_wait(w, collection, &b.mutation);
+    qv__arena_free(&b.arena);
+}
+
+void world_set_where(struct world *w, const char *collection, int32_t tag, int32_t n)
+{
+    struct batch b;
+    char text[128];
+    if (!model_of(w, collection)) {
+        return;
+    }
+    struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), collection);
+    if (oracle_set_n_where(c, tag, n, w->oracle.n_sent) == 0) {
+        oracle_refused(&w->oracle);
+        return;
+    }
+    qv__arena_init(&b.arena, w->mem_test);
+    snprintf(text, sizeof text, "{\"must\":[{\"key\":\"tag\",\"match\":{\"value\":\"t%d\"}}]}",
+             tag);
+    struct oracle_point p = {.n = n};
+    b.mutation = (struct qv__mutation){.kind = QV__MUT_SET_PAYLOAD,
+                                       .by_filter = true,
+                                       .filter = filter_of(w, &b.arena, text),
+                                       .payload = payload_of(w, &b.arena, &p, true)};
+    send_and_wait(w, collection, &b.mutation);
+    qv__arena_free(&b.arena);
+}
+
+/* --- background and reads --- */
+
+void world_step(struct world *w, unsigned n)
+{
+    while (w->db && n-- > 0 && qv__db_step(w->db)) {
+        pause_here(w);
+    }
+}
+
+void world_drain(struct world *w)
+{
+    w->now_ns += UINT64_C(2000000000); /* what failed may be tried again */
+    while (w->db && qv__db_step(w->db)) {
+        pause_here(w);
+    }
+}
+
+void world_checkpoint(struct world *w)
+{
+    struct qv_err err;
+    qv_status st = w->db ? qv__db_checkpoint(w->db, &err) : QV_OK;
+    if (st != QV_OK) {
+        step_failed(w, "checkpoint", st, &err);
+    }
+    pause_here(w);
+}
+
+void world_optimize(struct world *w, const char *collection)
+{
+    struct qv_err err;
+    struct qv__collection *c = NULL;
+    if (!model_of(w, collection)) {
+        return;
+    }
+    qv_status st = qv__db_collection(w->db, qv__str_z(collection), &c, &err);
+    if (st == QV_OK) {
+        st = qv__collection_optimize(c, 1, &err);
+        qv__collection_release(c);
+    }
+    if (st != QV_OK) {
+        step_failed(w, "optimize", st, &err);
+    }
+    pause_here(w);
+}
+
+void world_read(struct world *w)
+{
+    struct check_found found;
+    char why[CHECK_WHY];
+    if (!w->db || w->is_lost) {
+        return;
+    }
+    qv_status st = check_read(w->db, w->may_fail ? w->mem : w->mem_test, &found, why);
+    if (st != QV_OK) {
+        struct qv_err err = {.code = st};
+        if (st == QV_ECORRUPT) {
+            world_die(w, "%s", why);
+        }
+        snprintf(err.message, sizeof err.message, "%s", why);
+        step_failed(w, "read", st, &err);
+        return;
+    }
+    if (oracle_difference(&found.state, oracle_newest(&w->oracle), why, sizeof why)) {
+        world_die(w, "%s", why);
+    }
+    if (!w->may_fail &&
+        (!check_versions(&w->oracle, oracle_newest(&w->oracle), &found, why) ||
+         !check_reads(w->db, w->mem_test, oracle_newest(&w->oracle), true, w->seed, why))) {
+        world_die(w, "%s", why);
+    }
+    pause_here(w);
+}

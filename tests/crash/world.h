@@ -1,0 +1,98 @@
+/* world.h: a database on a simulated disk together with the oracle of what it was asked to do.
+ *
+ * What it is: short forms of requests that change both, and what a workload is made of: restarts,
+ * background steps, checkpoints. The database runs stepped (no threads), its clock stands, so that
+ * a run is a function of workload and seed. A harness sits on the disk (syncs, faults) and on
+ * `pause`. What it is not: tolerant by default. A request that fails ends the process, unless the
+ * harness set `may_fail`; then what failed cleanly is taken back from the oracle, and what failed
+ * with the log stays as sent. */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include "check.h"
+#include "os/io_sim.h"
+
+#define WORLD_PENDING 8
+
+struct world;
+
+/* A request that waits for its acknowledgement. */
+struct world_write {
+    struct qv__write write;
+    struct world *world;
+    uint32_t number;
+    bool is_open; /* in use */
+};
+
+struct world {
+    const char *workload;
+    uint64_t seed;
+    struct qv__rng rng;
+    struct qv__mem *mem_disk, *mem; /* of the simulated disk; above the database's */
+    struct qv__mem *mem_test;
+    struct qv__clock clock;
+    uint64_t now_ns;
+    struct qv__db_options options;
+    struct qv__io *io;
+    struct qv__db *db;
+    struct oracle oracle;
+    struct world_write pending[WORLD_PENDING];
+    uint64_t failures; /* requests that failed */
+    bool is_lost;      /* may_fail: the log failed; nothing more is taken until a restart */
+
+    /* of the harness */
+    bool may_fail;
+    void (*pause)(struct world *w);        /* after each step, no lock held */
+    void (*disk_changed)(struct world *w); /* w->io is another one */
+    void (*failed)(struct world *w, const char *what, qv_status st, const struct qv_err *err);
+    void *harness;
+    const char *again; /* the command that shows a failure once more; NULL = unknown */
+};
+
+/* An open, empty database. */
+void world_begin(struct world *w, const char *workload, uint64_t seed);
+void world_end(struct world *w);
+/* Say why on standard error and end with 1. */
+_Noreturn void world_die(const struct world *w, const char *fmt, ...) QV_PRINTF(2, 3);
+
+/* Close without a last checkpoint, as a kill would. */
+void world_abandon(struct qv__db *db);
+
+/* --- steps --- */
+
+void world_create(struct world *w, const char *collection, uint32_t shards);
+void world_drop(struct world *w, const char *collection);
+void world_alias(struct world *w, const char *alias, const char *collection);
+void world_index(struct world *w, const char *collection); /* a payload index */
+
+/* One request: `n` points, from number `from` on. */
+void world_upsert(struct world *w, const char *collection, uint32_t from, uint32_t n);
+void world_delete(struct world *w, const char *collection, uint32_t from, uint32_t n);
+void world_delete_where(struct world *w, const char *collection, int32_t from, int32_t to);
+void world_set_where(struct world *w, const char *collection, int32_t tag, int32_t n);
+/* An upsert that is sent and not waited for; relaxed: acknowledged before it is synced. */
+void world_send(struct world *w, const char *collection, uint32_t from, uint32_t n, bool relaxed);
+/* Run `n` steps of the background (group commits, tasks), or all there are. */
+void world_step(struct world *w, unsigned n);
+void world_drain(struct world *w);
+void world_checkpoint(struct world *w);
+void world_optimize(struct world *w, const char *collection);
+/* All reads against the oracle. */
+void world_read(struct world *w);
+/* Close cleanly and open again. */
+void world_reopen(struct world *w);
+/* End as after a kill or a power cut, and open what is left. */
+void world_crash(struct world *w, enum qv__sim_crash how);
+
+/* --- workloads.c --- */
+
+struct workload {
+    const char *name;
+    const char *what;
+    void (*run)(struct world *w);
+};
+extern const struct workload workloads[];
+extern const unsigned n_workloads;
+const struct workload *workload_find(const char *name);
+
+#endif
