@@ -134,13 +134,15 @@ static void leftover_cb(void *arg, const char *name)
     qv__buf_put(&l->names, name, strlen(name) + 1);
 }
 
-static void remove_leftovers(struct qv__db *db, const struct qv__manifest *m)
+/* Their numbers are passed over in any case. */
+static void see_leftovers(struct qv__db *db, const struct qv__manifest *m, bool may_remove)
 {
     struct leftovers l = {.db = db, .manifest = m};
     struct qv_err err;
     qv__buf_init(&l.names, db->mem);
     if (db->blobs->ops->list(db->blobs, leftover_cb, &l, &err) == QV_OK && !l.names.failed) {
-        for (size_t at = 0; at < l.names.n; at += strlen((const char *)l.names.p + at) + 1) {
+        for (size_t at = 0; may_remove && at < l.names.n;
+             at += strlen((const char *)l.names.p + at) + 1) {
             const char *name = (const char *)l.names.p + at;
             qv__log_line(db->logger, QV__LEVEL_INFO, "recover", "removing leftover file %s", name);
             if (db->blobs->ops->remove(db->blobs, name, &err) != QV_OK) {
@@ -252,8 +254,8 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
     QV_GOTO(qv__log_replay(db->log, from + 1, replay_one, db, err));
     /* Before the first manifest the log holds everything, and nothing at all is no proof of that.
      */
-    if (!db->read_only && (!fresh || db->replayed_records > 0)) {
-        remove_leftovers(db, &m);
+    if (!db->read_only) {
+        see_leftovers(db, &m, !fresh || db->replayed_records > 0);
     }
 out:
     atomic_store(&db->recovering, false);
