@@ -12,14 +12,15 @@
 #include "base/base.h"
 
 enum qv__rank {
-    QV__RANK_MAINTAIN = 5,     /* one seal, merge or checkpoint of a shard at a time */
+    QV__RANK_MERGE = 2,        /* one merge of a shard at a time */
+    QV__RANK_MAINTAIN = 5,     /* one flush or switch of a shard at a time */
     QV__RANK_DB = 10,          /* catalog changes and manifest commits */
     QV__RANK_CATALOG = 20,     /* names -> collections */
     QV__RANK_SHARD_WRITE = 40, /* the write order of a shard */
     QV__RANK_INDEX = 50,       /* building of a growing segment's index */
     QV__RANK_SHARD_VIEW = 60,  /* current view and its readers */
     QV__RANK_SEGMENT = 65,     /* ids and deletions of a segment */
-    QV__RANK_COLLECTION = 68, /* schema pointer of a collection */
+    QV__RANK_COLLECTION = 68,  /* schema pointer of a collection */
     QV__RANK_COMMIT = 70,      /* in-flight LSNs and waiters */
     QV__RANK_LOG = 80,         /* buffer of the write-ahead log */
     QV__RANK_JOBS = 90,

@@ -123,6 +123,7 @@ qv_status qv__catalog_log(struct qv__db *db, const struct qv__buf *json, uint64_
                           struct qv_err *err)
 {
     QV_TRY(qv__buf_status(json, err));
+    QV_TRY(qv__checkpoint_admit(db, err));
     /* The whole catalog is one document of each manifest: it must stay one that can be read back.
      */
     if (json->n > 4096 && db->catalog_bytes + json->n > QV__CATALOG_BYTES_MAX) {

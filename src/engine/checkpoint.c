@@ -4,8 +4,17 @@
  * where sealing changes them together. A quarantined shard is written as it was. A shard with
  * nothing unflushed may claim the LSN up to which all is durable and applied as flushed: none of
  * those records was for this shard since its last flush. Files are named by the manifest before
- * they are removed, and removed only when no manifest that could be live names them. */
+ * they are removed, and removed only when no manifest that could be live names them.
+ *
+ * The log is bounded: a checkpoint begins by itself when the log's files reach a size, flushes
+ * every shard, however little a shard holds, so that none holds back the LSN from which the log is
+ * needed, and is tried again a while after a failure. While checkpoints fail and the files have
+ * reached a second, larger size, writes are refused. What a quarantined collection needs of the log
+ * counts for neither size. */
 #include "engine/quarantine.h"
+
+/* After a failed checkpoint the next one waits this long. */
+#define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
 
 static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__arena *arena,
                               struct qv__manifest_shard *out, struct qv_err *err)
@@ -132,6 +141,8 @@ qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err)
     return st;
 }
 
+/* A shard that cannot be flushed holds back the log from its flushed LSN on, but not the others:
+ * the manifest is written all the same. */
 qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
 {
     if (db->read_only) {
@@ -140,20 +151,72 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
     struct qv__collection **all = NULL;
     uint32_t n = 0;
     QV_TRY(qv__catalog_all(db, &all, &n, err));
-    qv_status st = QV_OK;
-    for (uint32_t i = 0; st == QV_OK && i < n; i++) {
-        for (uint32_t k = 0; st == QV_OK && k < all[i]->n_shards; k++) {
+    struct qv_err why = {.code = QV_OK};
+    qv_status first = QV_OK;
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < all[i]->n_shards; k++) {
             struct qv__shard *s = &all[i]->shards[k];
             qv__mutex_lock(&s->maintenance);
-            st = qv__maintain_flush(s, true, false, err);
+            qv_status st = qv__maintain_flush(s, true, false, first == QV_OK ? &why : NULL);
             qv__mutex_unlock(&s->maintenance);
             if (atomic_load(&all[i]->quarantined)) {
                 st = QV_OK; /* whatever it said: its part of the manifest stays as it is */
+            } else if (st != QV_OK && first == QV_OK) {
+                first = qv__wrap(&why, st, "collection `%s` shard %" PRIu32, all[i]->name, k);
             }
         }
     }
     qv__catalog_all_free(all, n);
-    return st == QV_OK ? qv__checkpoint_commit(db, err) : st;
+    qv_status st = qv__checkpoint_commit(db, first == QV_OK ? &why : NULL);
+    first = first == QV_OK ? st : first;
+    if (first != QV_OK && err) {
+        *err = why;
+    }
+    return first;
+}
+
+/* --- by itself --- */
+
+/* One that is due; books its outcome. */
+static void run_due(struct qv__db *db)
+{
+    struct qv__checkpointer *x = &db->checkpointer;
+    struct qv__log_stats before;
+    struct qv_err err = {.code = QV_OK};
+    qv__log_stats(db->log, &before);
+    qv_status st = qv__db_checkpoint(db, &err);
+    if (st != QV_OK) {
+        qv__count(&x->failures, 1);
+        atomic_store(&x->retry_ns, qv__mono_ns(db->clock) + RETRY_NS);
+        qv__log_line(db->logger, QV__LEVEL_ERROR, "checkpoint", "failed: %s", err.message);
+    }
+    qv__mutex_lock(&x->lock);
+    x->failure = err;
+    x->failure.code = st;
+    if (st == QV_OK) {
+        x->start_bytes = before.bytes;
+    }
+    x->is_due = false;
+    qv__mutex_unlock(&x->lock);
+    qv__log_stats(db->log, &before);
+    atomic_store(&x->log_bytes, before.file_bytes);
+}
+
+static void checkpointer_main(void *arg)
+{
+    struct qv__db *db = arg;
+    struct qv__checkpointer *x = &db->checkpointer;
+    qv__mutex_lock(&x->lock);
+    while (!x->is_stopping) {
+        if (!x->is_due) {
+            qv__cond_wait(&x->changed, &x->lock);
+            continue;
+        }
+        qv__mutex_unlock(&x->lock);
+        run_due(db);
+        qv__mutex_lock(&x->lock);
+    }
+    qv__mutex_unlock(&x->lock);
 }
 
 struct checkpoint_task {
@@ -165,33 +228,102 @@ static void checkpoint_task(struct qv__task *task)
 {
     struct checkpoint_task *t = QV_CONTAINER_OF(task, struct checkpoint_task, task);
     struct qv__db *db = t->db;
-    struct qv_err err;
-    qv_status st = atomic_load(&db->closing) ? QV_OK : qv__db_checkpoint(db, &err);
-    if (st != QV_OK) {
-        qv__log_line(db->logger, QV__LEVEL_ERROR, "checkpoint", "failed: %s", err.message);
+    if (!atomic_load(&db->closing)) {
+        run_due(db);
     }
     qv__free(t);
-    atomic_store(&db->checkpoint_due, false);
     atomic_fetch_sub(&db->jobs, 1);
 }
 
-void qv__checkpoint_look(struct qv__db *db)
+/* Without a thread of its own. */
+static void submit(struct qv__db *db)
 {
-    struct qv__log_stats stats;
-    qv__log_stats(db->log, &stats);
-    /* What a quarantined collection holds back no checkpoint can trim. */
-    uint64_t limit = db->options.checkpoint_log_bytes + atomic_load(&db->log_bytes_held);
-    if (stats.file_bytes < limit || atomic_load(&db->closing) ||
-        atomic_exchange(&db->checkpoint_due, true)) {
-        return;
-    }
     struct checkpoint_task *t = qv__alloc(db->mem, sizeof *t);
     if (!t) {
-        atomic_store(&db->checkpoint_due, false);
+        qv__mutex_lock(&db->checkpointer.lock);
+        db->checkpointer.is_due = false; /* the next write looks again */
+        qv__mutex_unlock(&db->checkpointer.lock);
         return;
     }
     t->task.fn = checkpoint_task;
     t->db = db;
     atomic_fetch_add(&db->jobs, 1);
     qv__pool_submit(db->pool, QV__LANE_BACKGROUND, &t->task);
+}
+
+void qv__checkpoint_look(struct qv__db *db)
+{
+    struct qv__checkpointer *x = &db->checkpointer;
+    struct qv__log_stats stats;
+    uint64_t limit = db->options.checkpoint_log_bytes + atomic_load(&db->log_bytes_held);
+    uint64_t retry_ns = atomic_load(&x->retry_ns);
+    qv__log_stats(db->log, &stats);
+    atomic_store(&x->log_bytes, stats.file_bytes);
+    if (stats.file_bytes < limit || db->read_only || atomic_load(&db->closing) ||
+        (retry_ns && qv__mono_ns(db->clock) < retry_ns)) {
+        return;
+    }
+    qv__mutex_lock(&x->lock);
+    /* Files are kept whole: right after a checkpoint a short limit may be passed still. */
+    uint64_t since = stats.bytes + db->replayed_bytes - x->start_bytes;
+    bool begin = !x->is_due && !x->is_stopping &&
+                 (x->failure.code != QV_OK || since >= db->options.checkpoint_log_bytes / 2);
+    x->is_due |= begin;
+    qv__mutex_unlock(&x->lock);
+    if (begin && x->has_thread) {
+        qv__cond_signal(&x->changed);
+    } else if (begin) {
+        submit(db);
+    }
+}
+
+qv_status qv__checkpoint_admit(struct qv__db *db, struct qv_err *err)
+{
+    struct qv__checkpointer *x = &db->checkpointer;
+    uint64_t limit = db->options.log_bytes_max + atomic_load(&db->log_bytes_held);
+    if (QV_LIKELY(atomic_load_explicit(&x->log_bytes, memory_order_relaxed) < limit)) {
+        return QV_OK;
+    }
+    qv__checkpoint_look(db);
+    uint64_t now = atomic_load(&x->log_bytes);
+    if (now < limit) {
+        return QV_OK;
+    }
+    qv__mutex_lock(&x->lock);
+    bool failed = x->failure.code != QV_OK;
+    qv_status st =
+        qv__fail(err, QV_EBUSY,
+                 "the write-ahead log has %" PRIu64 " bytes of at most %" PRIu64
+                 ", no write is taken before it is shorter: %s%s",
+                 now, limit, failed ? "the last checkpoint failed: " : "a checkpoint is under way",
+                 failed ? x->failure.message : "");
+    qv__mutex_unlock(&x->lock);
+    return st;
+}
+
+void qv__checkpointer_init(struct qv__db *db)
+{
+    qv__mutex_init(&db->checkpointer.lock, QV__RANK_LEAF);
+    qv__cond_init(&db->checkpointer.changed);
+}
+
+qv_status qv__checkpointer_start(struct qv__db *db, struct qv_err *err)
+{
+    struct qv__checkpointer *x = &db->checkpointer;
+    qv_status st = qv__thread_start(&x->thread, "qv-checkpoint", checkpointer_main, db, err);
+    x->has_thread = st == QV_OK;
+    return st;
+}
+
+void qv__checkpointer_stop(struct qv__db *db)
+{
+    struct qv__checkpointer *x = &db->checkpointer;
+    qv__mutex_lock(&x->lock);
+    x->is_stopping = true;
+    qv__cond_broadcast(&x->changed);
+    qv__mutex_unlock(&x->lock);
+    if (x->has_thread) {
+        qv__thread_join(&x->thread);
+        x->has_thread = false;
+    }
 }

@@ -24,6 +24,7 @@ static void collection_free(struct qv__collection *c)
         qv__view_release(s->view);
         qv__mutex_destroy(&s->write);
         qv__mutex_destroy(&s->view_lock);
+        qv__mutex_destroy(&s->merging);
         qv__mutex_destroy(&s->maintenance);
     }
     qv__schema_release(c->schema);
@@ -44,6 +45,7 @@ static qv_status shard_init(struct qv__collection *c, uint32_t number, struct qv
     s->number = number;
     qv__mutex_init(&s->write, QV__RANK_SHARD_WRITE);
     qv__mutex_init(&s->view_lock, QV__RANK_SHARD_VIEW);
+    qv__mutex_init(&s->merging, QV__RANK_MERGE);
     qv__mutex_init(&s->maintenance, QV__RANK_MAINTAIN);
     return qv__shard_roll(s, c->schema, c->schema->policy.seal_rows, err);
 }

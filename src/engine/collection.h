@@ -46,7 +46,9 @@ struct qv__shard {
     struct qv__mutex view_lock;
     struct qv__view *view;        /* guarded by: view_lock; replaced under write + view_lock */
     _Atomic uint64_t flushed_lsn; /* records <= this are in sealed segments of the manifest */
-    struct qv__mutex maintenance; /* one seal, merge or checkpoint at a time; outermost of all */
+    struct qv__mutex merging; /* one merge at a time, for all of its long work; outermost of all */
+    struct qv__mutex maintenance; /* one flush, or switch to what was merged, at a time: while it is
+                                     held the flushed LSN stays */
     _Atomic bool job_due;         /* a maintenance task is queued or running */
     _Atomic bool index_due;       /* an indexing task is queued or running */
     _Atomic uint64_t retry_ns;    /* after a failure no task is queued before this (monotonic) */
@@ -75,6 +77,22 @@ struct qv__collection {
 struct qv__alias {
     char *name;
     char *collection;
+};
+
+/* Checkpoints on their own: a thread, so that no build in the pool holds up the trimming of the
+ * log; a task of the pool when the database is stepped. */
+struct qv__checkpointer {
+    struct qv__mutex lock;
+    struct qv__condvar changed;
+    struct qv__thread thread;
+    bool has_thread;
+    bool is_due;                /* guarded by: lock */
+    bool is_stopping;           /* guarded by: lock */
+    uint64_t start_bytes;       /* log bytes when the last good one began; guarded by: lock */
+    struct qv_err failure;      /* of the last one, code QV_OK when it was good; guarded by: lock */
+    _Atomic uint64_t retry_ns;  /* after a failure none begins before this (monotonic) */
+    _Atomic uint64_t log_bytes; /* size of the log's files when last looked at */
+    struct qv__counter failures;
 };
 
 struct qv__db {
@@ -109,13 +127,13 @@ struct qv__db {
     _Atomic uint64_t checkpoint_lsn_seen;
     _Atomic uint64_t
         log_bytes_held; /* log that a quarantined collection keeps from being trimmed */
-    _Atomic bool checkpoint_due;
+    struct qv__checkpointer checkpointer;
     _Atomic bool closing;
     _Atomic bool recovering;
     _Atomic uint32_t jobs;             /* all background tasks of the database */
     _Atomic uint32_t collections_open; /* alive, dropped ones included */
     struct qv__counter searches;
-    uint64_t replayed_records;
+    uint64_t replayed_records, replayed_bytes;
     double open_seconds;
     bool read_only;
 };
@@ -245,8 +263,14 @@ void qv__job_end(struct qv__collection *c);
 
 /* Write the manifest of what is live now; `flushed` LSNs are read from the shards. Takes ddl. */
 qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
-/* Start a checkpoint when the log is long. */
+/* Start a checkpoint when the log is long. Any thread; cheap. */
 void qv__checkpoint_look(struct qv__db *db);
+/* QV_EBUSY, saying why, while the log is as long as it may be. Before any lock is taken. */
+qv_status qv__checkpoint_admit(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
+void qv__checkpointer_init(struct qv__db *db);
+qv_status qv__checkpointer_start(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
+/* Let a running one end, begin no other. Twice is fine. */
+void qv__checkpointer_stop(struct qv__db *db);
 
 /* --- recover.c --- */
 

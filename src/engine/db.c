@@ -12,6 +12,9 @@ static void options_fill(struct qv__db *db, const struct qv__db_options *o)
     db->options.log_file_bytes = o->log_file_bytes ? o->log_file_bytes : (uint64_t)64 << 20;
     db->options.checkpoint_log_bytes =
         o->checkpoint_log_bytes ? o->checkpoint_log_bytes : (uint64_t)256 << 20;
+    if (o->log_bytes_max == 0) {
+        db->options.log_bytes_max = QV_MIN(db->options.checkpoint_log_bytes, UINT64_MAX / 4) * 4;
+    }
     if (o->threads == 0) {
         db->options.threads = (int)QV_MAX(qv__cpu_count(), 2u);
     }
@@ -19,6 +22,7 @@ static void options_fill(struct qv__db *db, const struct qv__db_options *o)
 
 static void db_free(struct qv__db *db)
 {
+    qv__checkpointer_stop(db);
     qv__commit_close(db->commit);
     qv__pool_close(db->pool);
     qv__catalog_clear(db);
@@ -31,6 +35,8 @@ static void db_free(struct qv__db *db)
     if (db->owns_io) {
         qv__io_close(db->io);
     }
+    qv__cond_destroy(&db->checkpointer.changed);
+    qv__mutex_destroy(&db->checkpointer.lock);
     qv__mutex_destroy(&db->ddl);
     qv__mutex_destroy(&db->catalog);
     qv__mem_close(db->mem_log);
@@ -65,8 +71,9 @@ static qv_status open_parts(struct qv__db *db, struct qv_err *err)
     QV_TRY(qv__blobs_local_open(db->io, QV__DIR_BLOBS, QV__DIR_TMP, db->mem, &db->blobs, err));
     QV_TRY(qv__pool_create(db->mem, o->threads < 0 ? 0 : (unsigned)o->threads, &db->pool, err));
     QV_TRY(qv__recover(db, err));
-    return qv__commit_create(db->mem, db->log, db->pool, db->clock, qv__log_tail(db->log),
-                             o->threads >= 0, &db->commit, err);
+    QV_TRY(qv__commit_create(db->mem, db->log, db->pool, db->clock, qv__log_tail(db->log),
+                             o->threads >= 0, &db->commit, err));
+    return o->threads < 0 || o->read_only ? QV_OK : qv__checkpointer_start(db, err);
 }
 
 /* Queue what recovery left to do. */
@@ -105,6 +112,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     }
     atomic_init(&db->next_file_id, 1);
     db->next_collection_id = 1;
+    qv__checkpointer_init(db);
     qv__mutex_init(&db->ddl, QV__RANK_DB);
     qv__mutex_init(&db->catalog, QV__RANK_CATALOG);
     uint64_t start = qv__mono_ns(db->clock);
@@ -118,6 +126,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
                  "open in %.3f s, %" PRIu64 " log records replayed, kernels: %s", db->open_seconds,
                  db->replayed_records, db->simd->name);
     look_at_all(db);
+    qv__checkpoint_look(db);
     *out = db;
     return QV_OK;
 }
@@ -150,6 +159,7 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
         return QV_OK;
     }
     atomic_store(&db->closing, true);
+    qv__checkpointer_stop(db);
     wait_for_jobs(db);
     qv_status st = QV_OK;
     if (!db->read_only) {
@@ -218,7 +228,10 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
     out->memory_limit = qv__mem_limit(db->mem);
     out->searches = qv__counted(&db->searches);
     out->checkpoint_lsn = atomic_load(&db->checkpoint_lsn_seen);
+    out->checkpoint_failures = qv__counted(&db->checkpointer.failures);
+    out->log_bytes_max = db->options.log_bytes_max;
     out->replayed_records = db->replayed_records;
+    out->replayed_bytes = db->replayed_bytes;
     out->open_seconds = db->open_seconds;
     out->log_failed = qv__commit_poisoned(db->commit);
     out->read_only = db->read_only || out->log_failed;
@@ -226,5 +239,6 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
 
 qv_status qv__db_ready(struct qv__db *db, struct qv_err *err)
 {
-    return qv__commit_check(db->commit, err);
+    QV_TRY(qv__commit_check(db->commit, err));
+    return qv__checkpoint_admit(db, err);
 }

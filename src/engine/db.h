@@ -35,7 +35,10 @@ struct qv__db_options {
     uint64_t log_file_bytes;          /* largest log file; 0 = 64 MiB */
     uint64_t
         checkpoint_log_bytes; /* a checkpoint starts when the log holds this much; 0 = 256 MiB */
-    bool read_only;           /* refuse writes; start no jobs */
+    uint64_t
+        log_bytes_max; /* writes are refused while the log's files are larger, because checkpoints
+                          fail or do not keep up; 0 = four times checkpoint_log_bytes */
+    bool read_only;    /* refuse writes; start no jobs */
 };
 
 /* A damaged log, manifest or CURRENT refuses the start (QV_ECORRUPT, QV_EVERSION: file, offset).
@@ -213,7 +216,9 @@ struct qv__db_info {
     uint64_t memory_used, memory_peak, memory_limit;
     uint64_t searches;
     uint64_t checkpoint_lsn;
-    uint64_t replayed_records; /* at open */
+    uint64_t checkpoint_failures;              /* since open */
+    uint64_t log_bytes_max;                    /* of log_file_bytes */
+    uint64_t replayed_records, replayed_bytes; /* at open */
     double open_seconds;
     bool read_only;  /* poisoned or opened so */
     bool log_failed; /* poisoned */
@@ -221,7 +226,8 @@ struct qv__db_info {
 void qv__db_info(struct qv__db *db, struct qv__db_info *out);
 
 /* QV_OK when reads and writes are served. QV_EREADONLY when a sync of the log failed: reads go on,
- * writes are refused until the next open; the message says what failed. */
+ * writes are refused until the next open. QV_EBUSY while the log may not grow. The message says
+ * what failed. */
 qv_status qv__db_ready(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 
 /* Offline check of a data directory: every file through every layer's validation. Calls back per

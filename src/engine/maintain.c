@@ -1,8 +1,9 @@
 /* maintain.c: background work of a shard: what is due, and the tasks that do it.
  *
- * Indexing (maintain_index.c) runs beside sealing (maintain_seal.c) and merging (maintain_merge.c);
- * those two exclude each other per shard through shard->maintenance, so the flushed LSN moves only
- * where we look at it. */
+ * Indexing (maintain_index.c), sealing (maintain_seal.c) and merging (maintain_merge.c) run beside
+ * each other. Whatever takes long is done without shard->maintenance, so that a checkpoint, and
+ * with it the trimming of the log, never waits for a graph; a flush and the switch to what was
+ * merged exclude each other through it, so the flushed LSN moves only where we look at it. */
 #include "engine/maintain.h"
 
 #include "engine/quarantine.h"
@@ -100,18 +101,24 @@ static void maintain_task(struct qv__task *task)
     struct qv_err err;
     qv_status st = QV_OK;
     bool more = true;
-    qv__mutex_lock(&s->maintenance);
+    qv__mutex_lock(&s->merging);
     while (more && st == QV_OK && !qv__maintain_stopping(s->collection)) {
         struct qv__view *v = qv__shard_view(s);
         bool frozen = qv__maintain_seal_due(v);
         qv__view_release(v);
         if (frozen) {
-            st = qv__maintain_flush(s, false, true, &err);
+            /* Graphs first: while they are built a checkpoint may flush the shard. */
+            st = qv__maintain_index(s, &err);
+            if (st == QV_OK && !qv__maintain_stopping(s->collection)) {
+                qv__mutex_lock(&s->maintenance);
+                st = qv__maintain_flush(s, false, false, &err);
+                qv__mutex_unlock(&s->maintenance);
+            }
         } else {
             st = qv__maintain_merge(s, 0, &more, &err);
         }
     }
-    qv__mutex_unlock(&s->maintenance);
+    qv__mutex_unlock(&s->merging);
     if (st != QV_OK) {
         complain(s, "sealing or merging", st, &err);
     }
@@ -188,12 +195,14 @@ qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segment
     qv_status st = qv__quarantine_check(c, err);
     for (uint32_t i = 0; st == QV_OK && i < c->n_shards; i++) {
         struct qv__shard *s = &c->shards[i];
+        qv__mutex_lock(&s->merging);
         qv__mutex_lock(&s->maintenance);
         st = qv__maintain_flush(s, true, false, err);
+        qv__mutex_unlock(&s->maintenance);
         if (st == QV_OK) {
             st = qv__maintain_merge_to(s, max_segments, err);
         }
-        qv__mutex_unlock(&s->maintenance);
+        qv__mutex_unlock(&s->merging);
     }
     qv__job_end(c);
     return st;

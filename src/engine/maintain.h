@@ -33,7 +33,7 @@ bool qv__maintain_seal_due(const struct qv__view *v);
 
 bool qv__maintain_merge_due(struct qv__shard *s, const struct qv__view *v);
 /* Merge one group. max 0: by the policy; else towards at most max sealed segments. *did false when
- * there was nothing to do. Under maintenance. */
+ * there was nothing to do. Under merging. */
 qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did,
                              struct qv_err *err) QV_MUST_USE;
 

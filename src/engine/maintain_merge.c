@@ -1,7 +1,12 @@
 /* maintain_merge.c: which sealed segments become one, and the switch to it.
  *
  * A merge drops only rows deleted at or below both the flushed LSN (a later record in the log may
- * need the old row at replay) and the read horizon (a reader may still see it). */
+ * need the old row at replay) and the read horizon (a reader may still see it).
+ *
+ * The file is written without any lock but `merging`, while writes, and flushes too, go on. So
+ * before the switch, with `maintenance` held, what was deleted meanwhile is carried over, and if
+ * the flushed LSN has moved a tombstone file of the merged segment is written for it: a manifest
+ * pairs a segment only with tombstones up to its shard's flushed LSN. */
 #include "engine/maintain.h"
 
 #include "engine/quarantine.h"
@@ -77,10 +82,34 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
     return 0;
 }
 
+/* Bring the merged segment, which nobody sees yet, up to the shard's flushed LSN. Under
+ * maintenance. */
+static qv_status catch_up(struct qv__shard *s, struct qv__segment *const *sources,
+                          uint32_t *const *remaps, size_t n, struct qv__segment *merged,
+                          struct qv_err *err)
+{
+    struct qv__tombstone_file tombs;
+    uint64_t gen = atomic_fetch_add(&s->collection->db->next_file_id, 1);
+    qv__mutex_lock(&s->write);
+    qv_status st = qv__segment_carry(sources, remaps, n, merged, err);
+    qv__mutex_unlock(&s->write);
+    if (st == QV_OK) {
+        st = qv__segment_write_tombstones(merged, atomic_load(&s->flushed_lsn), gen, &tombs, err);
+    }
+    if (st == QV_OK && tombs.gen) {
+        (void)qv__segment_install_tombstones(merged, &tombs);
+    }
+    return st;
+}
+
+/* Under maintenance. `flushed` is what the merged file's own tombstones go up to. */
 static qv_status merge_switch(struct qv__shard *s, struct qv__segment *const *sources,
                               uint32_t *const *remaps, size_t n, struct qv__segment *merged,
-                              struct qv_err *err)
+                              uint64_t flushed, struct qv_err *err)
 {
+    if (merged && atomic_load(&s->flushed_lsn) != flushed) {
+        QV_TRY(catch_up(s, sources, remaps, n, merged, err));
+    }
     struct qv__segment **to = qv__calloc(s->collection->mem, n, sizeof(struct qv__segment *));
     if (!to) {
         return qv__fail(err, QV_ENOMEM, "no memory for a view");
@@ -126,7 +155,9 @@ qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did, struc
     uint64_t flushed = atomic_load(&s->flushed_lsn);
     QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, QV_MIN(drop, flushed), flushed,
                               &c->db->closing, remaps, &merged, err));
-    st = merge_switch(s, sources, remaps, n, merged, err);
+    qv__mutex_lock(&s->maintenance);
+    st = merge_switch(s, sources, remaps, n, merged, flushed, err);
+    qv__mutex_unlock(&s->maintenance);
     if (st != QV_OK) {
         if (merged) {
             qv__segment_doom(merged); /* named by no manifest */

@@ -205,6 +205,7 @@ static qv_status replay_one(void *arg, const struct qv__log_record *rec, struct 
 {
     struct qv__db *db = arg;
     db->replayed_records++;
+    db->replayed_bytes += rec->body.n;
     qv_status st = QV_OK;
     if (rec->type == QV__REC_CATALOG) {
         st =

@@ -219,7 +219,8 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
                             struct qv_err *err) QV_MUST_USE;
 
 /* Copy the deletions of the sources that `to` does not have yet; remaps NULL = same rows. Called
- * under the shard's write order, at the switch of views; `to` must not be visible to anyone yet. */
+ * under the shard's write order, the last time at the switch of views; `to` must not be visible to
+ * anyone yet. */
 qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const *remaps, size_t n,
                             struct qv__segment *to, struct qv_err *err) QV_MUST_USE;
 

@@ -168,9 +168,9 @@ static int by_lsn(const void *a, const void *b)
 }
 
 /* Deletions of one source in terms of the new rows: those with an LSN into `list`, the others
- * cleared at once. The new file's tombstones tell what was deleted up to the flushed LSN, but a reader
- * of an older LSN may be about to take the new view: what such a reader may still see is revived here
- * and deleted again with its LSN. */
+ * cleared at once. The new file's tombstones tell what was deleted up to the flushed LSN, but a
+ * reader of an older LSN may be about to take the new view: what such a reader may still see is
+ * revived here and deleted again with its LSN. */
 static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv__segment *to,
                       struct qv__deletion *list)
 {
@@ -182,6 +182,10 @@ static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv
         uint32_t row = remap ? remap[d->entries[i].row] : d->entries[i].row;
         if (row == QV__NO_ROW) {
             continue;
+        }
+        uint64_t known;
+        if (qv__dead_lookup(&to->dead, row, &known)) {
+            continue; /* carried over before */
         }
         bool alive = qv__bit_test_atomic(to->dead.live, row);
         if (!alive && i >= d->cleared) {
@@ -197,7 +201,7 @@ static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv
         uint32_t row = remap ? remap[old] : old;
         uint64_t lsn;
         if (row != QV__NO_ROW && !qv__bit_test_atomic(d->live, old) &&
-            !qv__dead_lookup(d, old, &lsn)) {
+            !qv__dead_lookup(d, old, &lsn) && !qv__dead_lookup(&to->dead, row, &lsn)) {
             qv__dead_clear_now(&to->dead, row);
         }
     }

@@ -169,6 +169,11 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
         finish(write, qv__fail(err, QV_EREADONLY, "the database is open read-only"));
         return;
     }
+    qv_status room = qv__checkpoint_admit(c->db, err);
+    if (room != QV_OK) {
+        finish(write, room);
+        return;
+    }
     qv__commit_admit(c->db->commit);
     struct qv__schema *schema = qv__collection_schema(c);
     struct qv__arena arena;

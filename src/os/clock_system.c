@@ -1,4 +1,4 @@
-/* clock_system.c: the clock and the entropy of this machine.
+/* clock_system.c: the clock, the entropy and the process number of this machine.
  *
  * Monotonic time is CLOCK_MONOTONIC (never set back, does not count suspend, which suits timeouts);
  * wall time is CLOCK_REALTIME. Entropy is getrandom(2) without flags: it blocks only while the
@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "os/io.h"
 
@@ -33,6 +34,11 @@ const struct qv__clock *qv__clock_system(void)
 {
     static const struct qv__clock clock = {system_mono_ns, system_wall_ms, NULL};
     return &clock;
+}
+
+uint64_t qv__os_process(void)
+{
+    return (uint64_t)getpid();
 }
 
 qv_status qv__os_entropy(void *buf, size_t n, struct qv_err *err)

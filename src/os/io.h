@@ -110,6 +110,8 @@ void qv__io_close(struct qv__io *io); /* NULL-safe */
 
 /* The clock of this machine; immutable, shared. */
 const struct qv__clock *qv__clock_system(void);
+/* Number of this process. */
+uint64_t qv__os_process(void);
 /* Fill with entropy of the operating system. Threads: any. Errors: QV_EIO. */
 qv_status qv__os_entropy(void *buf, size_t n, struct qv_err *err) QV_MUST_USE;
 

@@ -1,18 +1,21 @@
 /* datadir.c: the data directory of one database: its lock and its sub-directories.
  *
  * The lock is one of the operating system, held by an open file, so it cannot outlive its process.
- * What is left in tmp is from files that were never adopted: it is removed, and what cannot be
- * removed is left; neither that nor an unknown file ever blocks a start. Memory: none. Locks: none.
+ * The file holds the number of the process that has the lock, only to name it to whoever is
+ * refused: nothing is decided by it. What is left in tmp is from files that were never adopted: it
+ * is removed, and what cannot be removed is left; neither that nor an unknown file ever blocks a
+ * start. Memory: none. Locks: none.
  */
 #include "store/manifest.h"
 
 #include <stdio.h>
 
-#define LOCK_NAME "LOCK"
+#define LOCK_NAME   "LOCK"
+#define OWNER_BYTES 24 /* a number of 64 bits and a newline */
 
 /* --- emptying tmp --- */
 
-#define BATCH     16
+#define BATCH       16
 
 /* Some entries of a directory: sub-directories go first, one at a time. */
 struct look {
@@ -112,12 +115,46 @@ static qv_status make_dir(struct qv__io *io, const char *name, struct qv_err *er
     return st;
 }
 
+/* The refusal, with the number that the holder left, if there is one to read. */
+static qv_status locked(struct qv__file *lock, struct qv_err *err)
+{
+    char text[OWNER_BYTES];
+    uint64_t size = 0, pid = 0;
+    if (qv__io_size(lock, &size, NULL) == QV_OK && size > 0 && size <= sizeof text &&
+        qv__io_pread(lock, text, (size_t)size, 0, NULL) == QV_OK) {
+        for (size_t i = 0; i < size && text[i] >= '0' && text[i] <= '9'; i++) {
+            pid = pid * 10 + (uint64_t)(text[i] - '0');
+        }
+    }
+    if (pid == 0) {
+        return qv__fail(err, QV_ELOCKED,
+                        LOCK_NAME ": another process has this data directory open");
+    }
+    return qv__fail(err, QV_ELOCKED, LOCK_NAME ": process %" PRIu64 " has this data directory open",
+                    pid);
+}
+
+/* A courtesy: a disk that is full must not keep a database from opening. */
+static void leave_owner(struct qv__file *lock)
+{
+    char text[OWNER_BYTES];
+    int n = snprintf(text, sizeof text, "%" PRIu64 "\n", qv__os_process());
+    if (qv__io_truncate(lock, 0, NULL) == QV_OK) {
+        (void)!qv__io_pwrite(lock, text, (size_t)n, 0, NULL);
+    }
+}
+
 qv_status qv__datadir_open(struct qv__io *io, struct qv__datadir *out, struct qv_err *err)
 {
     static const char *const dirs[] = {QV__DIR_LOG, QV__DIR_BLOBS, QV__DIR_TMP};
     struct qv__datadir d = {.io = io};
     QV_TRY(qv__io_open(io, LOCK_NAME, QV__OPEN_CREATE, &d.lock, err));
     qv_status st = qv__io_lock(d.lock, err);
+    if (st == QV_ELOCKED) {
+        st = locked(d.lock, err);
+    } else if (st == QV_OK) {
+        leave_owner(d.lock);
+    }
     for (size_t i = 0; st == QV_OK && i < QV_ARRAY_LEN(dirs); i++) {
         st = make_dir(io, dirs[i], err);
     }
@@ -135,6 +172,6 @@ qv_status qv__datadir_open(struct qv__io *io, struct qv__datadir *out, struct qv
 
 void qv__datadir_close(struct qv__datadir *d)
 {
-    qv__io_file_close(d->lock, NULL); /* nothing is ever written to it */
+    qv__io_file_close(d->lock, NULL); /* nothing in it is needed */
     d->lock = NULL;
 }

@@ -158,6 +158,10 @@ static void database(struct qv__buf *b, const struct qv__db_info *db)
     number(b, "quiver_log_files", "files of the write-ahead log", "gauge", db->log_files);
     number(b, "quiver_log_file_bytes", "size of the write-ahead log on disk", "gauge",
            db->log_file_bytes);
+    number(b, "quiver_log_bytes_max", "size of the log above which writes are refused", "gauge",
+           db->log_bytes_max);
+    number(b, "quiver_checkpoint_failures_total", "checkpoints that failed", "counter",
+           db->checkpoint_failures);
     number(b, "quiver_replayed_records", "log records replayed at the start", "gauge",
            db->replayed_records);
     number(b, "quiver_quarantined_collections", "collections not served because of damage", "gauge",

@@ -10,7 +10,17 @@ static void one_holder(void **state)
     struct qv__datadir d, other;
     env_open(&e);
     assert_ok(qv__datadir_open(e.io, &d, ERR));
+    char holder[64];
+    snprintf(holder, sizeof holder, "process %" PRIu64 " has", qv__os_process());
     assert_status(qv__datadir_open(e.io, &other, ERR), QV_ELOCKED);
+    assert_non_null(strstr(ERR->message, holder));
+    /* What stands in the file only names the holder: rubbish neither blocks nor admits. */
+    static const char *const rubbish[] = {"", "no number", "0", "99999999999999999999999999999999"};
+    for (size_t i = 0; i < QV_ARRAY_LEN(rubbish); i++) {
+        write_whole(e.io, "LOCK", rubbish[i], strlen(rubbish[i]));
+        assert_status(qv__datadir_open(e.io, &other, ERR), QV_ELOCKED);
+        assert_non_null(strstr(ERR->message, "another process has"));
+    }
     qv__datadir_close(&d);
     qv__datadir_close(&d);
     assert_ok(qv__datadir_open(e.io, &d, ERR));
