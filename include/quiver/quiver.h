@@ -114,6 +114,7 @@ struct qv_collection_config {
     uint32_t seal_rows;            /* rows of a growing segment before it is sealed; 0 = 65,536 */
     enum qv_durability durability; /* of writes that do not name one; default: QV_FSYNC */
     uint32_t window_ms;            /* of relaxed writes; 0 = 200; 1..60000 */
+    uint64_t ttl_ms;               /* points that name no expiry live this long; 0 = for ever */
 };
 
 /* Errors: QV_EEXISTS, QV_EVALIDATION, QV_EINVAL (names field, value, limit). Durable on return. */
@@ -140,11 +141,20 @@ struct qv_point {
     const struct qv_vector *vectors;
     size_t n_vectors;    /* a point may lack vectors */
     const char *payload; /* JSON object, NUL-terminated; NULL = none */
+    /* When it expires, in Unix milliseconds by the system's clock: from then on no read returns it,
+     * and it is deleted in the background. 0 = as the collection says; QV_NEVER. */
+    int64_t expires_at_ms;
+    /* With has_if_version the call fails with QV_ECONFLICT, and nothing is written, unless the
+     * point has this version (struct qv_hit); 0 = unless there is no such point. */
+    bool has_if_version;
+    uint64_t if_version;
 };
+#define QV_NEVER INT64_MAX
 
 /* Insert points or replace those with the same id; all or nothing; durable and searchable on
  * return. Errors: QV_ENOTFOUND (collection), QV_EINVAL (unknown vector, wrong size, NaN or
- * infinity, bad JSON; names the point's position), QV_ENOSPC, QV_ENOMEM, QV_EREADONLY. */
+ * infinity, bad JSON; names the point's position), QV_ECONFLICT (if_version), QV_ENOSPC, QV_ENOMEM,
+ * QV_EREADONLY. */
 QV_API QV_MUST_USE qv_status qv_upsert(qv_db *db, const char *collection,
                                        const struct qv_point *points, size_t n, struct qv_err *err);
 /* The same, acknowledged as `durability` says whatever the collection's default is. */
@@ -162,15 +172,37 @@ QV_API QV_MUST_USE qv_status qv_delete_where(qv_db *db, const char *collection,
                                              const char *filter_json, uint64_t *n_deleted,
                                              struct qv_err *err);
 
+/* One step of a change that depends on what is there. path leads to one value: keys that are
+ * missing are made, [n] must exist; a missing value counts as the empty array, or as 0. */
+enum qv_payload_op_kind {
+    QV_APPEND = 1,   /* one element to an array */
+    QV_REMOVE = 2,   /* every element of an array that equals the value */
+    QV_INCREMENT = 3 /* a number: whole ones exactly in 64 bits with a sign, others as doubles */
+};
+struct qv_payload_op {
+    enum qv_payload_op_kind kind;
+    const char *path;  /* "a.b[0].c" */
+    const char *value; /* JSON, NUL-terminated */
+};
+/* Apply the steps, in order, to the payload of each point; all or nothing; no other write comes in
+ * between, so increments of many threads add up. Durable on return. Errors: QV_ENOTFOUND
+ * (collection or point), QV_EINVAL (path, value, another type, a sum out of range), QV_ENOSPC,
+ * QV_ENOMEM. */
+QV_API QV_MUST_USE qv_status qv_modify_payload(qv_db *db, const char *collection,
+                                               const struct qv_id *ids, size_t n,
+                                               const struct qv_payload_op *ops, size_t n_ops,
+                                               struct qv_err *err);
+
 /* --- reads
  * -----------------------------------------------------------------------------------------------
  */
 
 struct qv_hit {
-    struct qv_id id;     /* a string id is owned by the result */
-    uint64_t version;    /* grows with every change of the point */
-    float score;         /* cosine, dot: larger is nearer; euclid, manhattan: smaller */
-    const char *payload; /* JSON object, NUL-terminated; NULL unless asked; owned by the result */
+    struct qv_id id;       /* a string id is owned by the result */
+    uint64_t version;      /* grows with every change of the point */
+    int64_t expires_at_ms; /* Unix milliseconds; QV_NEVER */
+    float score;           /* cosine, dot: larger is nearer; euclid, manhattan: smaller */
+    const char *payload;   /* JSON object, NUL-terminated; NULL unless asked; owned by the result */
     const struct qv_vector
         *vectors; /* NULL unless asked; owned by the result; cosine vectors are normalised */
     size_t n_vectors;

@@ -35,6 +35,8 @@ qv_status qv__handle_ids(struct qv__arena *a, const struct qv_id *in, size_t n, 
 void qv__handle_id_out(const struct qv__id *in, struct qv_id *out);
 qv_status qv__handle_points(struct qv__arena *a, const struct qv_point *in, size_t n,
                             struct qv__point **out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__handle_ops(struct qv__arena *a, const struct qv_payload_op *in, size_t n,
+                         struct qv__payload_op **out, struct qv_err *err) QV_MUST_USE;
 /* NULL text = no filter. */
 qv_status qv__handle_filter(struct qv__arena *a, const char *json, const struct qv__filter **out,
                             struct qv_err *err) QV_MUST_USE;

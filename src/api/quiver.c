@@ -167,6 +167,7 @@ qv_status qv_create_collection(qv_db *db, const char *name,
     }
     schema.durability.mode = (enum qv__durability)config->durability;
     schema.durability.window_ms = config->window_ms;
+    schema.policy.ttl_ms = config->ttl_ms;
     return qv__db_create_collection(db->db, qv__str_z(name), &schema, err);
 }
 
@@ -293,6 +294,35 @@ qv_status qv_delete_where(qv_db *db, const char *collection, const char *filter_
     }
     if (st == QV_OK && n_deleted) {
         *n_deleted = result.n_affected;
+    }
+    qv__arena_free(&arena);
+    qv__collection_release(c);
+    return st;
+}
+
+qv_status qv_modify_payload(qv_db *db, const char *collection, const struct qv_id *ids, size_t n,
+                            const struct qv_payload_op *ops, size_t n_ops, struct qv_err *err)
+{
+    struct qv__collection *c = NULL;
+    struct qv__id *to_ids = NULL;
+    struct qv__payload_op *to_ops = NULL;
+    if ((n && !ids) || (n_ops && !ops)) {
+        return qv__handle_missing(err, n && !ids ? "ids" : "ops");
+    }
+    QV_TRY(qv__handle_collection(db, collection, &c, err));
+    struct qv__arena arena;
+    qv__arena_init(&arena, qv__db_mem(db->db));
+    qv_status st = qv__handle_ids(&arena, ids, n, &to_ids, err);
+    if (st == QV_OK) {
+        st = qv__handle_ops(&arena, ops, n_ops, &to_ops, err);
+    }
+    if (st == QV_OK) {
+        struct qv__mutation m = {.kind = QV__MUT_MODIFY_PAYLOAD,
+                                 .ids = to_ids,
+                                 .n_ids = n,
+                                 .ops = to_ops,
+                                 .n_ops = n_ops};
+        st = qv__collection_write_sync(c, &m, 1, NULL, err);
     }
     qv__arena_free(&arena);
     qv__collection_release(c);

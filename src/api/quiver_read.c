@@ -121,6 +121,7 @@ static qv_status fill(struct qv_result *r, const struct qv__result_set *rs,
         const struct qv__result_point *p = &rs->points[i];
         QV_TRY(copy_id(r, &p->id, &r->hits[i].id, err));
         r->hits[i].version = p->version;
+        r->hits[i].expires_at_ms = p->expires_ms;
         r->hits[i].score = p->score + 0.0f; /* never -0 */
         if (f->vectors != QV__VECTORS_NONE) {
             QV_TRY(copy_vectors(r, rs->schema, p, names, &r->hits[i], err));

@@ -187,6 +187,13 @@ qv_status qv__handle_points(struct qv__arena *a, const struct qv_point *in, size
     for (size_t i = 0; i < n; i++) {
         QV_TRY(qv__handle_id(&in[i].id, "points", i, &points[i].id, err));
         QV_TRY(to_vectors(a, &in[i], i, &points[i], err));
+        if (in[i].expires_at_ms < 0) {
+            return qv__fail(err, QV_EINVAL, "points[%zu].expires_at_ms: %" PRId64 " is negative", i,
+                            in[i].expires_at_ms);
+        }
+        points[i].expires_ms = in[i].expires_at_ms;
+        points[i].expected =
+            (struct qv__expected){.given = in[i].has_if_version, .version = in[i].if_version};
     }
     struct qv__arena scratch;
     struct qv__buf rows;
@@ -197,4 +204,58 @@ qv_status qv__handle_points(struct qv__arena *a, const struct qv_point *in, size
     qv__arena_free(&scratch);
     *out = points;
     return st;
+}
+
+/* --- payload steps --- */
+
+static qv_status to_op(struct qv__arena *a, const struct qv_payload_op *in, size_t i,
+                       struct qv__payload_op *out, struct qv_err *err)
+{
+    qv__json v = NULL;
+    struct qv__buf b;
+    if ((unsigned)in->kind < QV_APPEND || (unsigned)in->kind > QV_INCREMENT) {
+        return qv__fail(err, QV_EINVAL, "ops[%zu].kind: %d is none", i, (int)in->kind);
+    }
+    if (!in->path || !in->value) {
+        return qv__fail(err, QV_EINVAL, "ops[%zu].%s: must not be NULL", i,
+                        in->path ? "value" : "path");
+    }
+    out->kind = in->kind == QV_APPEND   ? QV__OP_APPEND
+                : in->kind == QV_REMOVE ? QV__OP_REMOVE
+                                        : QV__OP_INCREMENT;
+    out->text = qv__str_z(in->path);
+    qv_status st = qv__path_parse(out->text, &out->path, err);
+    if (st != QV_OK) {
+        return qv__wrap(err, st, "ops[%zu].path", i);
+    }
+    st = qv__json_parse(a, in->value, strlen(in->value), NULL, &v, err);
+    if (st != QV_OK) {
+        return qv__wrap(err, st, "ops[%zu].value", i);
+    }
+    qv__buf_init(&b, a->mem);
+    st = qv__value_from_json(&b, v, err);
+    st = st == QV_OK ? qv__buf_status(&b, err) : st;
+    uint8_t *copy = st == QV_OK ? qv__arena_alloc(a, b.n) : NULL;
+    if (copy) {
+        memcpy(copy, b.p, b.n);
+        out->value = (struct qv__bytes){copy, b.n};
+    } else if (st == QV_OK) {
+        st = qv__fail(err, QV_ENOMEM, "no memory for payload steps");
+    }
+    qv__buf_free(&b);
+    return st;
+}
+
+qv_status qv__handle_ops(struct qv__arena *a, const struct qv_payload_op *in, size_t n,
+                         struct qv__payload_op **out, struct qv_err *err)
+{
+    struct qv__payload_op *ops = n < SIZE_MAX ? qv__arena_calloc(a, n + 1, sizeof *ops) : NULL;
+    if (!ops) {
+        return qv__fail(err, QV_ENOMEM, "no memory for %zu payload steps", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        QV_TRY(to_op(a, &in[i], i, &ops[i], err));
+    }
+    *out = ops;
+    return QV_OK;
 }

@@ -43,6 +43,7 @@ static qv_status shard_init(struct qv__collection *c, uint32_t number, struct qv
     struct qv__shard *s = &c->shards[number];
     s->collection = c;
     s->number = number;
+    atomic_init(&s->expiry_ms, INT64_MAX);
     qv__mutex_init(&s->write, QV__RANK_SHARD_WRITE);
     qv__mutex_init(&s->view_lock, QV__RANK_SHARD_VIEW);
     qv__mutex_init(&s->merging, QV__RANK_MERGE);
@@ -144,7 +145,7 @@ static qv_status info_segment(struct qv__read_view *v, const struct qv__segment 
     struct qv__visible vis;
     uint64_t memory = 0, file = 0, indexed = 0;
     const char *kind = NULL;
-    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->collection->mem_query, &vis, err));
+    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, v->collection->mem_query, &vis, err));
     out->n_points += vis.count;
     out->n_vectors += vis.count * v->schema->n_vectors;
     qv__visible_free(&vis);
@@ -168,7 +169,7 @@ qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_in
     memset(out, 0, sizeof *out);
     struct qv__read_view *v = NULL;
     struct qv_err why;
-    QV_TRY(qv__read_view_pin(c, &v, err));
+    QV_TRY(qv__read_view_pin(c, NULL, &v, err));
     if (qv__quarantine_check(c, &why) != QV_OK) {
         out->quarantined = 1;
         memcpy(out->damage, why.message, sizeof out->damage);
@@ -190,7 +191,7 @@ qv_status qv__collection_segments(struct qv__collection *c,
                                   struct qv_err *err)
 {
     struct qv__read_view *v = NULL;
-    QV_TRY(qv__read_view_pin(c, &v, err));
+    QV_TRY(qv__read_view_pin(c, NULL, &v, err));
     for (uint32_t s = 0; s < v->n; s++) {
         for (uint32_t i = 0; i < v->views[s]->n; i++) {
             const struct qv__segment *seg = v->views[s]->segments[i];

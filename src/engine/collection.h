@@ -51,6 +51,8 @@ struct qv__shard {
                                      held the flushed LSN stays */
     _Atomic bool job_due;         /* a maintenance task is queued or running */
     _Atomic bool index_due;       /* an indexing task is queued or running */
+    _Atomic bool purge_due;       /* a purge is queued or running */
+    _Atomic int64_t expiry_ms;    /* earliest expiry not yet purged; INT64_MAX = none known */
     _Atomic uint64_t retry_ns;    /* after a failure no task is queued before this (monotonic) */
     struct qv__manifest_segment *held; /* quarantined at start: what manifests say; immutable */
     uint32_t n_held;
@@ -72,6 +74,16 @@ struct qv__collection {
     _Atomic uint32_t jobs;            /* queued or running tasks; settle waits for 0 */
     uint32_t n_shards;                /* immutable */
     struct qv__shard *shards;         /* immutable array */
+};
+
+/* When the next purge is due, and the thread that waits for it; started by the first expiry. */
+struct qv__alarm {
+    struct qv__mutex lock;
+    struct qv__condvar changed;
+    _Atomic int64_t due_ms; /* INT64_MAX = nothing expires; written under lock */
+    bool is_started;        /* guarded by: lock */
+    bool is_stopping;       /* guarded by: lock */
+    struct qv__thread thread;
 };
 
 struct qv__alias {
@@ -128,6 +140,7 @@ struct qv__db {
     _Atomic uint64_t
         log_bytes_held; /* log that a quarantined collection keeps from being trimmed */
     struct qv__checkpointer checkpointer;
+    struct qv__alarm alarm; /* wakes purges */
     _Atomic bool closing;
     _Atomic bool recovering;
     _Atomic uint32_t jobs;             /* all background tasks of the database */
@@ -150,19 +163,21 @@ struct qv__view *qv__shard_view(struct qv__shard *s);
 /* Put `v` (consumed) in place; the old one is released. Under s->write. */
 void qv__shard_swap(struct qv__shard *s, struct qv__view *v);
 
-/* All shards of a collection at one published LSN. */
+/* All shards of a collection at one published LSN and one instant of the clock. */
 struct qv__read_view {
     struct qv__collection *collection; /* retained */
     struct qv__schema *schema;         /* retained */
     struct qv__reader_ticket ticket;
+    int64_t now_ms; /* what expired at or before this is not there */
     uint32_t n;
     struct qv__view *views[]; /* one per shard, retained */
 };
-qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out,
-                             struct qv_err *err) QV_MUST_USE;
+/* The instant is the context's, fixed there by the first view of a request; ctx NULL = now. */
+qv_status qv__read_view_open(struct qv__collection *c, struct qv__qctx *ctx,
+                             struct qv__read_view **out, struct qv_err *err) QV_MUST_USE;
 /* The same of a quarantined collection too: for what counts and describes, not for what answers. */
-qv_status qv__read_view_pin(struct qv__collection *c, struct qv__read_view **out,
-                            struct qv_err *err) QV_MUST_USE;
+qv_status qv__read_view_pin(struct qv__collection *c, struct qv__qctx *ctx,
+                            struct qv__read_view **out, struct qv_err *err) QV_MUST_USE;
 void qv__read_view_close(struct qv__read_view *v); /* NULL-safe */
 
 /* --- shard.c --- */
@@ -174,8 +189,8 @@ struct qv__effect {
     struct qv__id id;
     const float *const *vectors; /* PUT: [n_vectors of the schema], NULL = absent */
     struct qv__bytes payload;    /* PUT, PAYLOAD */
-    int64_t expires_ms;
-    struct qv__segment *old; /* set by reserve: where the newest row is; NULL = none */
+    int64_t expires_ms;          /* PUT; a PAYLOAD keeps the old row's */
+    struct qv__segment *old;     /* set by reserve: where the newest row is; NULL = none */
     uint32_t old_row;
 };
 
@@ -256,6 +271,17 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build,
 /* Merge until at most max_segments sealed ones are left. */
 qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments,
                                 struct qv_err *err) QV_MUST_USE;
+/* A row that expires at this instant came in, or is known from the disk. Any thread; under `write`
+ * or with no lock. */
+void qv__purge_note(struct qv__shard *s, int64_t expires_ms);
+/* Queue the purges that are due by now; true if any was. What the alarm's thread does, and the
+ * step of a database without threads. */
+bool qv__purge_look(struct qv__db *db);
+/* At open, once the segments are there: note what they hold. */
+void qv__purge_open(struct qv__shard *s);
+void qv__alarm_init(struct qv__alarm *a);
+/* Stop the thread. Twice is fine. */
+void qv__alarm_stop(struct qv__alarm *a);
 void qv__job_begin(struct qv__collection *c);
 void qv__job_end(struct qv__collection *c);
 

@@ -23,6 +23,7 @@ static void options_fill(struct qv__db *db, const struct qv__db_options *o)
 static void db_free(struct qv__db *db)
 {
     qv__checkpointer_stop(db);
+    qv__alarm_stop(&db->alarm);
     qv__commit_close(db->commit);
     qv__pool_close(db->pool);
     qv__catalog_clear(db);
@@ -37,6 +38,8 @@ static void db_free(struct qv__db *db)
     }
     qv__cond_destroy(&db->checkpointer.changed);
     qv__mutex_destroy(&db->checkpointer.lock);
+    qv__cond_destroy(&db->alarm.changed);
+    qv__mutex_destroy(&db->alarm.lock);
     qv__mutex_destroy(&db->ddl);
     qv__mutex_destroy(&db->catalog);
     qv__mem_close(db->mem_log);
@@ -87,6 +90,7 @@ static void look_at_all(struct qv__db *db)
                 qv__mutex_lock(&all[i]->shards[k].write);
                 qv__maintain_look(&all[i]->shards[k]);
                 qv__mutex_unlock(&all[i]->shards[k].write);
+                qv__purge_open(&all[i]->shards[k]);
             }
         }
         qv__catalog_all_free(all, n);
@@ -113,6 +117,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     atomic_init(&db->next_file_id, 1);
     db->next_collection_id = 1;
     qv__checkpointer_init(db);
+    qv__alarm_init(&db->alarm);
     qv__mutex_init(&db->ddl, QV__RANK_DB);
     qv__mutex_init(&db->catalog, QV__RANK_CATALOG);
     uint64_t start = qv__mono_ns(db->clock);
@@ -160,6 +165,7 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
     }
     atomic_store(&db->closing, true);
     qv__checkpointer_stop(db);
+    qv__alarm_stop(&db->alarm);
     wait_for_jobs(db);
     qv_status st = QV_OK;
     if (!db->read_only) {
@@ -176,7 +182,8 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
 
 bool qv__db_step(struct qv__db *db)
 {
-    return qv__pool_step(db->pool) || qv__commit_step(db->commit);
+    return qv__pool_step(db->pool) || qv__commit_step(db->commit) ||
+           (qv__pool_threads(db->pool) == 0 && qv__purge_look(db));
 }
 
 qv_status qv__db_sync(struct qv__db *db, struct qv_err *err)

@@ -15,7 +15,7 @@ static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, boo
     }
     /* Only published rows: the others may never come to be. */
     qv__read_begin(c->db->commit, &ticket);
-    qv_status st = qv__segment_visible(seg, ticket.lsn, c->mem, &vis, err);
+    qv_status st = qv__segment_visible(seg, ticket.lsn, QV__ALWAYS, c->mem, &vis, err);
     qv__read_end(c->db->commit, &ticket);
     if (st == QV_OK) {
         uint32_t before = qv__segment_unindexed(seg);

@@ -9,6 +9,13 @@
 #include "base/id.h"
 #include "payload/filter.h"
 
+/* A condition on the version a point had before the request (0 = there was none). If it does not
+ * hold, the whole request fails with QV_ECONFLICT. */
+struct qv__expected {
+    bool given;
+    uint64_t version;
+};
+
 struct qv__named_vector {
     struct qv__str name; /* "" = the default vector */
     const float *values; /* as given; normalised by the engine for cosine */
@@ -20,6 +27,8 @@ struct qv__point {
     const struct qv__named_vector *vectors;
     uint32_t n_vectors;
     struct qv__bytes payload; /* row encoding; {NULL, 0} = empty */
+    int64_t expires_ms; /* Unix milliseconds; 0 = as the collection says, INT64_MAX = never */
+    struct qv__expected expected;
 };
 
 enum qv__mutation_kind {
@@ -31,7 +40,9 @@ enum qv__mutation_kind {
     QV__MUT_CLEAR_PAYLOAD,     /* select */
     QV__MUT_UPDATE_VECTORS, /* points: replace only the vectors named; points that do not exist are
                                an error */
-    QV__MUT_DELETE_VECTORS  /* select, vector_names */
+    QV__MUT_DELETE_VECTORS, /* select, vector_names */
+    QV__MUT_MODIFY_PAYLOAD, /* select, ops: append, remove, increment */
+    QV__MUT_EXPIRE          /* ids, expires_ms: delete those that expired by then (the purge) */
 };
 
 enum qv__update_mode { QV__UPDATE_UPSERT = 0, QV__UPDATE_INSERT_ONLY, QV__UPDATE_UPDATE_ONLY };
@@ -49,6 +60,10 @@ struct qv__mutation {
     const struct qv__filter *filter;
     bool by_filter;
     struct qv__bytes payload;
+    int64_t expires_ms; /* *_PAYLOAD: the new expiry, INT64_MAX = never, 0 = as it was */
+    struct qv__expected expected; /* of every point selected, or of points that say nothing */
+    const struct qv__payload_op *ops;
+    size_t n_ops;
     const struct qv__path *at; /* NULL = root */
     const struct qv__path *paths;
     size_t n_paths;

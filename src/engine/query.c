@@ -77,7 +77,7 @@ static qv_status stored_vector(struct run *r, const struct qv__id *id, const flo
     qv_status st = QV_OK;
     if (q->lookup_collection.n) {
         QV_GOTO(qv__db_collection(r->c->db, q->lookup_collection, &c, err));
-        QV_GOTO(qv__read_view_open(c, &other, err));
+        QV_GOTO(qv__read_view_open(c, r->ctx, &other, err));
         view = other;
         name = q->lookup_vector;
     }
@@ -256,7 +256,7 @@ static qv_status search_segment(struct run *r, size_t at, uint32_t k, struct qv_
     const struct qv__segment *seg = r->segments[at];
     struct qv__visible vis;
     struct qv__bitset match = {0};
-    QV_TRY(qv__segment_visible(seg, r->rs->view->ticket.lsn, r->ctx->mem, &vis, err));
+    QV_TRY(qv__segment_visible(seg, r->rs->view->ticket.lsn, r->rs->view->now_ms, r->ctx->mem, &vis, err));
     struct qv__segment_search s = {.column = r->column,
                                    .vector = r->vector,
                                    .ef = r->q->params.ef,
@@ -405,7 +405,7 @@ qv_status qv__collection_query(struct qv__collection *c, const struct qv__query 
         return query_ids(c, q, f, ctx, out, err);
     }
     struct run r = {.c = c, .q = q, .f = f, .ctx = ctx, .rs = out};
-    qv_status st = qv__result_open(c, out, err);
+    qv_status st = qv__result_open(c, ctx, out, err);
     QV_GOTO(st);
     QV_GOTO(qv__fetch_check(out->schema, f, err));
     QV_GOTO(run_open(&r, err));

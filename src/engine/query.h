@@ -75,6 +75,7 @@ struct qv__fetch {
 struct qv__result_point {
     struct qv__id id;
     uint64_t version;
+    int64_t expires_ms; /* INT64_MAX = never */
     float score;
     struct qv__bytes payload; /* whole row; selection is applied by the writer */
     const float *const

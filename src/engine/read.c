@@ -6,11 +6,12 @@
 
 /* --- results --- */
 
-qv_status qv__result_open(struct qv__collection *c, struct qv__result_set *out, struct qv_err *err)
+qv_status qv__result_open(struct qv__collection *c, struct qv__qctx *ctx,
+                          struct qv__result_set *out, struct qv_err *err)
 {
     memset(out, 0, sizeof *out);
     qv__arena_init(&out->arena, c->mem_query);
-    QV_TRY(qv__read_view_open(c, &out->view, err));
+    QV_TRY(qv__read_view_open(c, ctx, &out->view, err));
     out->schema = out->view->schema;
     return QV_OK;
 }
@@ -54,6 +55,7 @@ qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *se
     struct qv__result_point *p = &rs->points[rs->n];
     *p = (struct qv__result_point){.id = qv__segment_row_id(seg, row),
                                    .version = qv__segment_row_version(seg, row),
+                                   .expires_ms = qv__segment_row_expires(seg, row),
                                    .score = score};
     if (f && f->payload.kind != QV__SELECT_NONE) {
         p->payload = qv__segment_row_payload(seg, row);
@@ -103,7 +105,7 @@ bool qv__read_find(const struct qv__read_view *v, const struct qv__id *id,
     for (uint32_t i = view->n; i-- > 0;) {
         if (qv__segment_find(view->segments[i], id, v->ticket.lsn, row)) {
             *seg = view->segments[i];
-            return true;
+            return qv__segment_row_expires(*seg, *row) > v->now_ms;
         }
     }
     return false;
@@ -120,7 +122,7 @@ qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids,
 {
     struct qv__map seen;
     qv__map_init(&seen, c->mem_query);
-    qv_status st = qv__result_open(c, out, err);
+    qv_status st = qv__result_open(c, ctx, out, err);
     QV_GOTO(st);
     QV_GOTO(fetch_check(out->schema, f, err));
     QV_GOTO(qv__result_reserve(out, n, err));
@@ -191,7 +193,7 @@ static qv_status source_open(struct scroll_source *s, const struct qv__read_view
                              struct qv_err *err)
 {
     s->segment = seg;
-    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, ctx->mem, &s->visible, err));
+    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, ctx->mem, &s->visible, err));
     /* With a filter the number of rows that must be looked at is not known beforehand. */
     uint64_t want = filter ? UINT64_MAX : limit;
     qv_status st = qv__id_cursor_open(seg, from, want, s->visible.words, s->visible.n_rows,
@@ -227,7 +229,7 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
 {
     struct scroll s = {0};
     size_t n = 0;
-    qv_status st = qv__result_open(c, out, err);
+    qv_status st = qv__result_open(c, ctx, out, err);
     QV_GOTO(st);
     QV_GOTO(fetch_check(out->schema, f, err));
     if (limit == 0 || limit > QV__LIMIT_MAX) {
@@ -285,7 +287,7 @@ static qv_status count_segment(const struct qv__read_view *v, const struct qv__s
 {
     struct qv__visible vis;
     uint64_t count = 0;
-    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, ctx->mem, &vis, err));
+    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, ctx->mem, &vis, err));
     qv_status st = QV_OK;
     if (filter) {
         struct qv__bitset match = {0};
@@ -304,7 +306,7 @@ qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter
 {
     struct qv__read_view *v = NULL;
     *out = 0;
-    QV_TRY(qv__read_view_open(c, &v, err));
+    QV_TRY(qv__read_view_open(c, ctx, &v, err));
     qv_status st = QV_OK;
     for (uint32_t s = 0; st == QV_OK && s < v->n; s++) {
         for (uint32_t i = 0; st == QV_OK && i < v->views[s]->n; i++) {

@@ -6,8 +6,8 @@
 #include "engine/collection.h"
 
 /* Zero *out, open a read view and its arena. On an error *out may be freed as it is. */
-qv_status qv__result_open(struct qv__collection *c, struct qv__result_set *out,
-                          struct qv_err *err) QV_MUST_USE;
+qv_status qv__result_open(struct qv__collection *c, struct qv__qctx *ctx,
+                          struct qv__result_set *out, struct qv_err *err) QV_MUST_USE;
 qv_status qv__result_reserve(struct qv__result_set *rs, size_t n, struct qv_err *err) QV_MUST_USE;
 /* Append one row to the reserved results. */
 qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *seg, uint32_t row,

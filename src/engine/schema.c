@@ -174,6 +174,11 @@ static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
                         "durability.window_ms: value %" PRIu32 " invalid, must be from 1 to %u",
                         s->durability.window_ms, QV__WINDOW_MS_MAX);
     }
+    if (s->policy.ttl_ms > QV__TTL_MS_MAX) {
+        return qv__fail(err, QV_EVALIDATION,
+                        "ttl: value %" PRIu64 " ms invalid, must be at most %" PRIu64,
+                        s->policy.ttl_ms, QV__TTL_MS_MAX);
+    }
     size_t config = s->config_json.n;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         config += s->vectors[i].config_json.n;
@@ -346,6 +351,9 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
     put_u64(w, "build_threads", s->policy.build_threads);
     qv__jw_key(w, "index_at_seal_only");
     qv__jw_bool(w, s->policy.index_at_seal_only);
+    if (s->policy.ttl_ms) {
+        put_u64(w, "ttl_ms", s->policy.ttl_ms);
+    }
     qv__jw_obj_end(w);
     qv__jw_key(w, "durability");
     qv__jw_obj(w);
@@ -399,7 +407,8 @@ static bool policy_from_json(qv__json o, struct qv__segment_policy *p)
            get_u64(o, "seal_bytes", UINT64_MAX, &p->seal_bytes) &&
            get_u32(o, "index_rows", &p->index_rows) && get_u32(o, "merge_fanin", &p->merge_fanin) &&
            get_u32(o, "build_threads", &p->build_threads) &&
-           qv__json_bool(qv__json_get(o, "index_at_seal_only"), &p->index_at_seal_only);
+           qv__json_bool(qv__json_get(o, "index_at_seal_only"), &p->index_at_seal_only) &&
+           (!qv__json_get(o, "ttl_ms") || get_u64(o, "ttl_ms", QV__TTL_MS_MAX, &p->ttl_ms));
 }
 
 /* Absent in catalogs of the first version: then it is the default. */

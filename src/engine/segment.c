@@ -23,6 +23,7 @@ qv_status qv__segment_alloc(const struct qv__segment_env *env, struct qv__schema
     s->id = id;
     s->sealed = sealed;
     s->capacity = capacity;
+    atomic_init(&s->expiry.next, INT64_MAX);
     qv__mutex_init(&s->lock, QV__RANK_SEGMENT);
     qv__mutex_init(&s->indexing, QV__RANK_INDEX);
     s->columns = qv__calloc(mem, QV_MAX(schema->n_vectors, 1u), sizeof *s->columns);
@@ -77,6 +78,7 @@ void qv__segment_release(struct qv__segment *s)
         qv__growing_free(s);
     }
     qv__dead_free(&s->dead);
+    qv__expiry_free(&s->expiry);
     qv__free(s->columns);
     qv__schema_release(s->schema);
     qv__mutex_destroy(&s->lock);
@@ -317,8 +319,8 @@ static void hide_newer(const struct qv__segment *s, uint64_t lsn, struct qv__bit
     }
 }
 
-qv_status qv__segment_visible(const struct qv__segment *cs, uint64_t lsn, struct qv__mem *mem,
-                              struct qv__visible *out, struct qv_err *err)
+qv_status qv__segment_visible(const struct qv__segment *cs, uint64_t lsn, int64_t now_ms,
+                              struct qv__mem *mem, struct qv__visible *out, struct qv_err *err)
 {
     struct qv__segment *s = (struct qv__segment *)(uintptr_t)cs;
     struct qv__dead *d = &s->dead;
@@ -326,7 +328,9 @@ qv_status qv__segment_visible(const struct qv__segment *cs, uint64_t lsn, struct
     out->lsn = lsn;
     bool newer = s->sealed && qv__segment_max_lsn(s) > lsn;
     out->n_rows = s->sealed ? qv__segment_rows(s) : rows_at(s, lsn);
-    if (!newer && atomic_load(&d->n_uncleared) == 0) {
+    /* After the rows: an append enters its expiry first. */
+    bool expired = qv__segment_next_expiry(s) <= now_ms;
+    if (!newer && !expired && atomic_load(&d->n_uncleared) == 0) {
         if (atomic_load(&d->n_dead) == 0) {
             out->count = out->n_rows;
         } else {
@@ -347,6 +351,9 @@ qv_status qv__segment_visible(const struct qv__segment *cs, uint64_t lsn, struct
         out->own.words[n_words - 1] &= (UINT64_C(1) << (out->n_rows & 63)) - 1;
     }
     qv__dead_mark(out->own.words, d, out->n_rows, lsn);
+    if (expired) {
+        qv__expiry_mark(s, 0, now_ms, out->n_rows, out->own.words);
+    }
     qv__mutex_unlock(&s->lock);
     if (newer) {
         hide_newer(s, lsn, &out->own);

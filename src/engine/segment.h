@@ -6,7 +6,9 @@
  * it is not: aware of other segments, of the log, or of queries beyond one column's nearest rows.
  *
  * Versions: a row is visible to a reader at LSN r when insert_lsn <= r < delete_lsn. Rows of a
- * growing segment are in LSN order, so what r may see is a prefix of them. Deletions are held in
+ * growing segment are in LSN order, so what r may see is a prefix of them. A row with an expiry is
+ * hidden from that instant on by the reader's own clock; the deletion that purges it comes later and
+ * is one like any other. Deletions are held in
  * three stages: (1) in `pending` with their LSN while some reader may still see the row; (2) in the
  * `live` words, cleared once the read horizon passed the LSN; (3) forgotten from `pending` once
  * also flushed (tombstone files hold only deletions at or below the shard's flushed LSN, because
@@ -31,6 +33,7 @@
 #include "store/segfile.h"
 
 #define QV__LSN_MAX UINT64_MAX /* "latest": reads that see applied but unpublished rows */
+#define QV__ALWAYS  INT64_MIN  /* an instant before every expiry */
 
 struct qv__segment;
 
@@ -129,10 +132,20 @@ void qv__segment_delete(struct qv__segment *s, uint32_t row, uint64_t lsn);
  * forget those at or below min(horizon, flushed). */
 void qv__segment_drain(struct qv__segment *s, uint64_t horizon, uint64_t flushed);
 
+/* --- expiry --- */
+
+/* The earliest expiry of a row that some reader may still see; INT64_MAX = none. */
+int64_t qv__segment_next_expiry(const struct qv__segment *s);
+/* Rows whose newest version expired at or before now_ms, at most `max`; returns how many. *next_ms:
+ * the earliest later expiry (exact when fewer than max were found; INT64_MAX = none). */
+size_t qv__segment_expired(const struct qv__segment *s, int64_t now_ms, uint32_t *rows, size_t max,
+                           int64_t *next_ms);
+
 /* --- reading --- */
 
-/* What a reader at `lsn` may see, as words over rows [0, n_rows). Either borrowed from the segment
- * (fast path: no deletion in flight), or built in `own`. words NULL = all n_rows rows. */
+/* What a reader at `lsn` may see at the instant `now_ms` (Unix milliseconds; QV__ALWAYS = expired
+ * rows too), as words over rows [0, n_rows). Either borrowed from the segment (fast path: no
+ * deletion in flight, nothing expired), or built in `own`. words NULL = all n_rows rows. */
 struct qv__visible {
     uint64_t lsn;
     uint32_t n_rows;
@@ -140,8 +153,9 @@ struct qv__visible {
     uint64_t count; /* visible rows */
     struct qv__bitset own;
 };
-qv_status qv__segment_visible(const struct qv__segment *s, uint64_t lsn, struct qv__mem *mem,
-                              struct qv__visible *out, struct qv_err *err) QV_MUST_USE;
+qv_status qv__segment_visible(const struct qv__segment *s, uint64_t lsn, int64_t now_ms,
+                              struct qv__mem *mem, struct qv__visible *out,
+                              struct qv_err *err) QV_MUST_USE;
 void qv__visible_free(struct qv__visible *v);
 
 /* Rows of `v` that match the filter, in a new bitset over [0, v->n_rows). Uses an id set of the

@@ -138,6 +138,7 @@ void qv__segment_drain(struct qv__segment *s, uint64_t horizon, uint64_t flushed
         uint32_t row = d->entries[d->first].row;
         qv__map_remove(&d->by_row, qv__hash_u64(row), row_eq, &row, d, NULL);
     }
+    qv__expiry_drain(s);
     qv__mutex_unlock(&s->lock);
 }
 

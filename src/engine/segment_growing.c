@@ -145,7 +145,9 @@ qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows,
     }
     size_t bytes = 0;
     uint32_t vectors[QV__VECTORS_MAX] = {0};
+    size_t expiring = 0;
     for (size_t i = 0; i < n; i++) {
+        expiring += rows[i].expires_ms != INT64_MAX;
         size_t id = rows[i].id.kind == QV__ID_STR ? rows[i].id.len : 0;
         if (rows[i].payload.n > UINT32_MAX || !qv__add_ok(bytes, rows[i].payload.n + id, &bytes)) {
             return qv__fail(err, QV_ETOOBIG, "payload of %zu bytes is too large",
@@ -158,6 +160,9 @@ qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows,
     qv_status st = reserve_rows(s, have + (uint32_t)n);
     if (st == QV_OK) {
         st = reserve_bytes(s, bytes);
+    }
+    if (st == QV_OK) {
+        st = qv__expiry_reserve(s, expiring);
     }
     for (uint32_t c = 0; st == QV_OK && c < s->n_columns; c++) {
         st = reserve_vectors(s, &s->columns[c], atomic_load(&s->columns[c].n) + vectors[c]);
@@ -230,6 +235,9 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint
     qv__mutex_lock(&s->lock);
     uint64_t *newest = qv__map_find(&s->by_id, hash, id_eq, &c->id[at], s);
     c->previous[at] = newest ? (uint32_t)*newest : QV__NO_ROW;
+    if (r->expires_ms != INT64_MAX) {
+        qv__expiry_push(s, row);
+    }
     /* Published before the map names it, so a reader that finds the row may read it. */
     atomic_store_explicit(&s->n_rows, row + 1, memory_order_release);
     if (newest) {

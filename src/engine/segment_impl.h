@@ -46,6 +46,28 @@ bool qv__dead_lookup(const struct qv__dead *d, uint32_t row, uint64_t *lsn);
 bool qv__dead_alive(const struct qv__dead *d, uint32_t row, uint64_t lsn);
 void qv__dead_mark(uint64_t *words, const struct qv__dead *d, uint32_t n_rows, uint64_t lsn);
 
+/* --- expiry (segment_expiry.c) --- */
+
+/* Rows with an expiry, a binary heap with the earliest on top. */
+struct qv__expiry {
+    uint32_t *heap;       /* guarded by: lock */
+    size_t n, cap;        /* guarded by: lock */
+    _Atomic int64_t next; /* instant of the top; INT64_MAX = none */
+};
+
+void qv__expiry_free(struct qv__expiry *x);
+/* Make sure that n pushes cannot fail. */
+qv_status qv__expiry_reserve(struct qv__segment *s, size_t n) QV_MUST_USE;
+/* Fill the heap of a segment just opened. */
+qv_status qv__expiry_open(struct qv__segment *s) QV_MUST_USE;
+/* All below: under the segment's lock. */
+void qv__expiry_push(struct qv__segment *s, uint32_t row);
+/* Forget what no reader can see any more. */
+void qv__expiry_drain(struct qv__segment *s);
+/* Clear the rows from heap place i downwards that have expired. */
+void qv__expiry_mark(const struct qv__segment *s, size_t i, int64_t now_ms, uint32_t n_rows,
+                     uint64_t *words);
+
 /* --- growing --- */
 
 struct qv__row_chunk {
@@ -91,8 +113,9 @@ struct qv__segment {
     _Atomic uint64_t max_lsn;
     uint32_t n_columns;
     struct qv__column *columns;
-    struct qv__mutex lock; /* by_id, dead, tombs */
+    struct qv__mutex lock; /* by_id, dead, expiry, tombs */
     struct qv__dead dead;
+    struct qv__expiry expiry;
     struct qv__mem *mem; /* account of this segment, owned */
 
     /* growing */

@@ -221,7 +221,10 @@ static qv_status open_parts(struct qv__segment *s, const struct qv__manifest_seg
         QV_TRY(open_column(s, i, meta.n_rows, verify, err));
     }
     atomic_store(&s->n_rows, meta.n_rows);
-    return open_tombstones(s, m, err);
+    QV_TRY(open_tombstones(s, m, err));
+    return qv__expiry_open(s) == QV_OK
+               ? QV_OK
+               : qv__fail(err, QV_ENOMEM, "no memory for the expiries of %s", name);
 }
 
 qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *schema,

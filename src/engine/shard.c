@@ -105,8 +105,9 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
         *r = (struct qv__row){.id = e[i].id,
                               .vectors = e[i].vectors,
                               .payload = e[i].payload,
-                              .expires_ms = INT64_MAX};
+                              .expires_ms = e[i].expires_ms};
         if (e[i].kind == QV__EFFECT_PAYLOAD) {
+            r->expires_ms = qv__segment_row_expires(seg, row);
             const float **columns = vectors + n_rows * schema->n_vectors;
             for (uint32_t c = 0; c < schema->n_vectors; c++) {
                 columns[c] = qv__segment_row_vector(seg, row, c);
@@ -150,12 +151,16 @@ uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t
                 columns[c] = qv__segment_row_vector(e->old, e->old_row, c);
             }
             r.vectors = columns;
+            r.expires_ms = qv__segment_row_expires(e->old, e->old_row);
         }
         if (found) {
             qv__segment_delete(e->old, e->old_row, lsn);
         }
         if (e->kind != QV__EFFECT_DELETE) {
             qv__segment_append(s->active, &r, lsn);
+            if (r.expires_ms != INT64_MAX) {
+                qv__purge_note(s, r.expires_ms);
+            }
         }
         changed += found || e->kind != QV__EFFECT_DELETE;
     }

@@ -1,6 +1,8 @@
 /* stage.c: the state of the touched points while one request is resolved. */
 #include "engine/stage.h"
 
+#include <stdio.h>
+
 void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__schema *schema,
                     struct qv__arena *arena, struct qv__qctx *ctx)
 {
@@ -9,6 +11,7 @@ void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__s
     st->schema = schema;
     st->arena = arena;
     st->ctx = ctx;
+    st->now_ms = ctx->now_ms;
     qv__map_init(&st->map, c->mem);
 }
 
@@ -64,8 +67,11 @@ static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__
     struct qv__segment *seg = NULL;
     uint32_t row = 0;
     if (qv__shard_find(&c->shards[p->shard], id, &seg, &row)) {
-        p->existed = p->exists = true;
+        p->existed = true;
         p->payload = qv__segment_row_payload(seg, row);
+        p->expires_ms = qv__segment_row_expires(seg, row);
+        p->exists = p->expires_ms > st->now_ms;
+        p->version = p->exists ? qv__segment_row_version(seg, row) : 0;
         for (uint32_t i = 0; i < n_vectors; i++) {
             vectors[i] = qv__segment_row_vector(seg, row, i);
         }
@@ -134,7 +140,7 @@ static qv_status select_segment(struct qv__stage *st, struct qv__segment *seg,
     struct qv__visible vis;
     struct qv__bitset match = {0};
     uint64_t count = 0;
-    QV_TRY(qv__segment_visible(seg, QV__LSN_MAX, st->collection->mem, &vis, err));
+    QV_TRY(qv__segment_visible(seg, QV__LSN_MAX, st->now_ms, st->collection->mem, &vis, err));
     qv_status status = qv__segment_match(seg, &vis, f, st->ctx, &match, &count, err);
     for (size_t row = 0;
          status == QV_OK && count && (row = qv__bitset_next(&match, row)) < match.n_bits; row++) {
@@ -172,6 +178,23 @@ static qv_status select_filter(struct qv__stage *st, const struct qv__filter *f,
     return QV_OK;
 }
 
+static qv_status expect(const struct qv__staged *p, const struct qv__expected *expected,
+                        struct qv_err *err)
+{
+    char text[64], is[48];
+    if (!expected->given || expected->version == p->version) {
+        return QV_OK;
+    }
+    qv__id_text(&p->id, text, sizeof text);
+    if (p->version) {
+        snprintf(is, sizeof is, "has version %" PRIu64, p->version);
+    } else {
+        snprintf(is, sizeof is, "does not exist");
+    }
+    return qv__fail(err, QV_ECONFLICT, "point %s %s, expected version %" PRIu64 "%s", text, is,
+                    expected->version, expected->version ? "" : " (no such point)");
+}
+
 static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, bool must_exist,
                             struct selection *sel, struct qv_err *err)
 {
@@ -179,6 +202,7 @@ static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, 
     for (size_t i = 0; i < m->n_ids; i++) {
         struct qv__staged *p = NULL;
         QV_TRY(load(st, &m->ids[i], &p, err));
+        QV_TRY(expect(p, &m->expected, err));
         if (p->exists) {
             QV_TRY(select_add(st, sel, p, err));
         } else if (must_exist) {
@@ -219,6 +243,7 @@ static qv_status upsert(struct qv__stage *st, const struct qv__mutation *m, stru
         const struct qv__point *from = &m->points[i];
         struct qv__staged *p = NULL;
         QV_TRY(load(st, &from->id, &p, err));
+        QV_TRY(expect(p, from->expected.given ? &from->expected : &m->expected, err));
         bool skip = (m->mode == QV__UPDATE_INSERT_ONLY && p->exists) ||
                     (m->mode == QV__UPDATE_UPDATE_ONLY && !p->exists) ||
                     (m->condition && p->exists && !staged_match(st, p, m->condition));
@@ -228,6 +253,7 @@ static qv_status upsert(struct qv__stage *st, const struct qv__mutation *m, stru
         memset(p->vectors, 0, QV_MAX(st->schema->n_vectors, 1u) * sizeof *p->vectors);
         set_vectors(st, p, from);
         p->payload = from->payload;
+        p->expires_ms = from->expires_ms;
         p->exists = true;
         QV_TRY(spend(st, from->payload.n, i, err));
     }
@@ -242,6 +268,7 @@ static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation 
         const struct qv__point *from = &m->points[i];
         struct qv__staged *p = NULL;
         QV_TRY(load(st, &from->id, &p, err));
+        QV_TRY(expect(p, from->expected.given ? &from->expected : &m->expected, err));
         if (!p->exists) {
             return qv__fail(err, QV_ENOTFOUND, "No point with id %s found",
                             qv__id_text(&from->id, text, sizeof text));
@@ -259,6 +286,10 @@ static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m
 {
     static const uint8_t empty[3] = {QV__TAG_OBJ, 1, 0};
     p->touched = true;
+    if (m->expires_ms && m->expires_ms != p->expires_ms) {
+        p->expires_ms = m->expires_ms;
+        p->vectors_changed = true;
+    }
     if (m->kind == QV__MUT_CLEAR_PAYLOAD ||
         (m->kind == QV__MUT_OVERWRITE_PAYLOAD && m->payload.n == 0)) {
         p->payload = (struct qv__bytes){empty, sizeof empty};
@@ -272,7 +303,13 @@ static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m
     qv__buf_init(&out, st->collection->mem);
     qv_status status = m->kind == QV__MUT_SET_PAYLOAD
                            ? qv__payload_merge(&out, p->payload, m->payload, m->at, err)
+                       : m->kind == QV__MUT_MODIFY_PAYLOAD
+                           ? qv__payload_modify(&out, p->payload, m->ops, m->n_ops, err)
                            : qv__payload_remove(&out, p->payload, m->paths, m->n_paths, err);
+    if (status == QV_EINVAL && err) {
+        char text[64];
+        qv__wrap(err, status, "point %s", qv__id_text(&p->id, text, sizeof text));
+    }
     if (status == QV_OK) {
         uint8_t *copy = qv__arena_alloc(st->arena, out.n);
         if (copy) {
@@ -286,13 +323,41 @@ static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m
     return status;
 }
 
+/* Delete what expired by `m->expires_ms` and was not written since: the deletions of a purge. Ids
+ * that no longer qualify are left alone. */
+static qv_status expire(struct qv__stage *st, const struct qv__mutation *m, struct qv_err *err)
+{
+    for (size_t i = 0; i < m->n_ids; i++) {
+        struct qv__staged *p = NULL;
+        QV_TRY(load(st, &m->ids[i], &p, err));
+        if (p->existed && !p->touched && p->expires_ms <= m->expires_ms) {
+            p->exists = false;
+            p->touched = true;
+        }
+    }
+    return QV_OK;
+}
+
+/* What a payload edit may add to each point. */
+static size_t added_bytes(const struct qv__mutation *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_ops; i++) {
+        n += m->ops[i].value.n + m->ops[i].text.n;
+    }
+    bool grows = m->kind == QV__MUT_SET_PAYLOAD || m->kind == QV__MUT_OVERWRITE_PAYLOAD;
+    return n + (grows ? m->payload.n : 0);
+}
+
 static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *m,
                                struct selection *sel, struct qv_err *err)
 {
     for (size_t i = 0; i < sel->n; i++) {
         struct qv__staged *p = sel->points[i];
-        bool grows = m->kind == QV__MUT_SET_PAYLOAD || m->kind == QV__MUT_OVERWRITE_PAYLOAD;
-        QV_TRY(spend(st, grows ? m->payload.n : 0, i, err));
+        if (m->by_filter) {
+            QV_TRY(expect(p, &m->expected, err));
+        }
+        QV_TRY(spend(st, added_bytes(m), i, err));
         switch (m->kind) {
         case QV__MUT_DELETE:
             p->exists = false;
@@ -308,10 +373,12 @@ static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *
         case QV__MUT_OVERWRITE_PAYLOAD:
         case QV__MUT_DELETE_PAYLOAD:
         case QV__MUT_CLEAR_PAYLOAD:
+        case QV__MUT_MODIFY_PAYLOAD:
             QV_TRY(edit_payload(st, m, p, err));
             break;
         case QV__MUT_UPSERT:
         case QV__MUT_UPDATE_VECTORS:
+        case QV__MUT_EXPIRE:
         default:
             return qv__fail(err, QV_EINTERNAL, "mutation kind %d selects nothing", (int)m->kind);
         }
@@ -326,6 +393,9 @@ qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m, st
     }
     if (m->kind == QV__MUT_UPDATE_VECTORS) {
         return update_vectors(st, m, err);
+    }
+    if (m->kind == QV__MUT_EXPIRE) {
+        return expire(st, m, err);
     }
     struct selection sel = {0};
     bool must_exist = m->kind != QV__MUT_DELETE && m->kind != QV__MUT_DELETE_VECTORS;

@@ -15,10 +15,11 @@
 struct qv__staged {
     struct qv__id id;
     uint32_t shard;
-    bool existed; /* before this request */
-    bool exists;  /* now */
+    bool existed; /* a row of it is there, perhaps an expired one */
+    bool exists;  /* as the mutations so far left it */
     bool touched; /* by a mutation, not just looked at */
-    bool vectors_changed;
+    bool vectors_changed; /* or the expiry: it takes a whole PUT */
+    uint64_t version;     /* before this request; 0 = there was no such point */
     const float **vectors; /* [n_vectors], NULL = absent; borrowed from a segment or the arena */
     struct qv__bytes payload;
     int64_t expires_ms;
@@ -29,6 +30,7 @@ struct qv__stage {
     struct qv__schema *schema;
     struct qv__arena *arena;
     struct qv__qctx *ctx;
+    int64_t now_ms;             /* of the request: what expired by then is absent */
     uint64_t bytes;             /* new payload staged so far */
     struct qv__map map;         /* id -> staged */
     struct qv__staged **points; /* in order of first touch */
@@ -40,10 +42,10 @@ void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__s
 void qv__stage_free(struct qv__stage *st);
 
 /* Check one mutation against the schema and normalise its vectors, before any lock: `out` is a copy
- * with vectors in the arena. Errors name the point's position, the vector, the value and the limit.
+ * with vectors in the arena and the collection's default expiry filled in. Errors name the point's position, the vector, the value and the limit.
  */
 qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd,
-                          struct qv__arena *arena, const struct qv__mutation *m,
+                          int64_t now_ms, struct qv__arena *arena, const struct qv__mutation *m,
                           struct qv__mutation *out, struct qv_err *err) QV_MUST_USE;
 /* Apply one checked mutation to the stage. Under the write order of every shard it may touch. */
 qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m,

@@ -42,9 +42,16 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
     return QV_OK;
 }
 
+/* The log holds instants: what is relative to the clock is resolved here, once. */
+static int64_t default_expiry(const struct qv__schema *schema, int64_t now_ms)
+{
+    uint64_t ttl = schema->policy.ttl_ms;
+    return ttl ? now_ms + (int64_t)ttl : INT64_MAX;
+}
+
 static qv_status point_check(const struct qv__schema *schema, const struct qv__simd *simd,
-                             struct qv__arena *arena, const struct qv__point *in, size_t i,
-                             struct qv__point *out, struct qv_err *err)
+                             int64_t now_ms, struct qv__arena *arena, const struct qv__point *in,
+                             size_t i, struct qv__point *out, struct qv_err *err)
 {
     QV_TRY(id_check(&in->id, "points", i, err));
     *out = *in;
@@ -80,6 +87,9 @@ static qv_status point_check(const struct qv__schema *schema, const struct qv__s
         }
     }
     out->vectors = vectors;
+    if (out->expires_ms == 0) {
+        out->expires_ms = default_expiry(schema, now_ms);
+    }
     if (out->payload.n == 0) {
         /* The stored form of an empty payload is an empty object. */
         static const uint8_t empty[3] = {QV__TAG_OBJ, 1, 0};
@@ -89,7 +99,7 @@ static qv_status point_check(const struct qv__schema *schema, const struct qv__s
 }
 
 qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd,
-                          struct qv__arena *arena, const struct qv__mutation *m,
+                          int64_t now_ms, struct qv__arena *arena, const struct qv__mutation *m,
                           struct qv__mutation *out, struct qv_err *err)
 {
     *out = *m;
@@ -99,12 +109,15 @@ qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd
             return qv__fail(err, QV_ENOMEM, "no memory for a write of %zu points", m->n_points);
         }
         for (size_t i = 0; i < m->n_points; i++) {
-            QV_TRY(point_check(schema, simd, arena, &m->points[i], i, &points[i], err));
+            QV_TRY(point_check(schema, simd, now_ms, arena, &m->points[i], i, &points[i], err));
         }
         out->points = points;
     }
     for (size_t i = 0; i < m->n_ids; i++) {
         QV_TRY(id_check(&m->ids[i], "ids", i, err));
+    }
+    for (size_t i = 0; i < m->n_ops; i++) {
+        QV_TRY(qv__payload_op_check(&m->ops[i], err));
     }
     for (size_t i = 0; i < m->n_vector_names; i++) {
         if (qv__schema_vector(schema, m->vector_names[i]) < 0) {

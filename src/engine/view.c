@@ -57,15 +57,15 @@ void qv__shard_swap(struct qv__shard *s, struct qv__view *v)
     qv__view_release(old);
 }
 
-qv_status qv__read_view_open(struct qv__collection *c, struct qv__read_view **out,
-                             struct qv_err *err)
+qv_status qv__read_view_open(struct qv__collection *c, struct qv__qctx *ctx,
+                             struct qv__read_view **out, struct qv_err *err)
 {
     QV_TRY(qv__quarantine_check(c, err));
-    return qv__read_view_pin(c, out, err);
+    return qv__read_view_pin(c, ctx, out, err);
 }
 
-qv_status qv__read_view_pin(struct qv__collection *c, struct qv__read_view **out,
-                            struct qv_err *err)
+qv_status qv__read_view_pin(struct qv__collection *c, struct qv__qctx *ctx,
+                            struct qv__read_view **out, struct qv_err *err)
 {
     struct qv__read_view *v =
         qv__zalloc(c->mem_query, sizeof *v + c->n_shards * sizeof v->views[0]);
@@ -75,6 +75,10 @@ qv_status qv__read_view_pin(struct qv__collection *c, struct qv__read_view **out
     v->collection = qv__collection_retain(c);
     v->schema = qv__collection_schema(c);
     v->n = c->n_shards;
+    v->now_ms = ctx && ctx->now_ms ? ctx->now_ms : (int64_t)qv__wall_ms(c->db->clock);
+    if (ctx) {
+        ctx->now_ms = v->now_ms;
+    }
     qv__read_begin(c->db->commit, &v->ticket);
     for (uint32_t i = 0; i < v->n; i++) {
         v->views[i] = qv__shard_view(&c->shards[i]);

@@ -15,6 +15,7 @@ struct waiting {
     struct qv__ack ack;
     struct qv__inflight inflight;
     struct qv__write *write;
+    int64_t now_ms;                    /* the request's instant: expiries are resolved with it */
     struct qv__collection *collection; /* retained */
 };
 
@@ -91,6 +92,7 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
     struct qv__qctx ctx = {.clock = c->db->clock,
                            .mem = c->mem,
                            .deadline_ns = w->write->deadline_ns,
+                           .now_ms = w->now_ms,
                            .cancel = w->write->cancel};
     struct qv__stage stage;
     struct qv__buf record;
@@ -140,15 +142,15 @@ out:
 }
 
 static qv_status check_all(struct qv__collection *c, const struct qv__schema *schema,
-                           const struct qv__mutation *m, size_t n, struct qv__arena *arena,
-                           struct qv__mutation **out, struct qv_err *err)
+                           const struct qv__mutation *m, size_t n, int64_t now_ms,
+                           struct qv__arena *arena, struct qv__mutation **out, struct qv_err *err)
 {
     struct qv__mutation *checked = qv__arena_calloc(arena, n + 1, sizeof *checked);
     if (!checked) {
         return qv__fail(err, QV_ENOMEM, "no memory for a write");
     }
     for (size_t i = 0; i < n; i++) {
-        QV_TRY(qv__stage_check(schema, c->db->simd, arena, &m[i], &checked[i], err));
+        QV_TRY(qv__stage_check(schema, c->db->simd, now_ms, arena, &m[i], &checked[i], err));
     }
     *out = checked;
     return QV_OK;
@@ -182,10 +184,12 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     bool logged = false;
     qv__arena_init(&arena, c->mem);
     struct waiting *w = qv__zalloc(c->mem, sizeof *w);
-    qv_status st = w ? check_all(c, schema, m, n, &arena, &checked, err)
+    int64_t now_ms = (int64_t)qv__wall_ms(c->db->clock);
+    qv_status st = w ? check_all(c, schema, m, n, now_ms, &arena, &checked, err)
                      : qv__fail(err, QV_ENOMEM, "no memory for a write");
     if (st == QV_OK) {
         w->write = write;
+        w->now_ms = now_ms;
         shards_of(c, checked, n, &set);
         lock_shards(c, &set);
         for (uint32_t s = 0; s < c->n_shards; s++) {

@@ -10,6 +10,8 @@
  * may be 60 and then counts as the next one. Digits below a microsecond are cut.
  *
  * Days are counted with the proleptic Gregorian formula of H. Hinnant (days_from_civil). */
+#include <stdio.h>
+
 #include "payload/filter.h"
 #include "payload/utf8.h"
 
@@ -264,4 +266,21 @@ bool qv__datetime_parse(struct qv__str text, int64_t *us)
                       d.minute * 60 + d.second - d.zone_s;
     *us = seconds * 1000000 + d.micros;
     return true;
+}
+
+const char *qv__datetime_text(int64_t ms, char out[QV__DATETIME_TEXT_MAX])
+{
+    int64_t days = ms / 86400000, in_day = ms % 86400000;
+    /* The inverse of days_from_civil(), for days after 1970. */
+    int64_t z = days + 719468, era = z / 146097, day_of_era = z % 146097;
+    int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int64_t mp = (5 * day_of_year + 2) / 153, month = mp + (mp < 10 ? 3 : -9);
+    int64_t year = year_of_era + era * 400 + (month <= 2);
+    unsigned day = (unsigned)(day_of_year - (153 * mp + 2) / 5 + 1), t = (unsigned)in_day;
+    (void)snprintf(out, QV__DATETIME_TEXT_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+                   (unsigned)year % 10000, (unsigned)month % 100, day % 100, t / 3600000 % 100,
+                   t / 60000 % 60, t / 1000 % 60, t % 1000);
+    return out;
 }

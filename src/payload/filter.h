@@ -154,5 +154,8 @@ uint64_t qv__id_slice_hash(const struct qv__id *id);
 /* RFC 3339 and its shorter forms (date, date time with space, no zone = UTC) -> microseconds since
  * the epoch. */
 bool qv__datetime_parse(struct qv__str text, int64_t *us);
+/* "2026-02-03T04:05:06.789Z" of Unix milliseconds; within the years 1970 to 9999. Returns `out`. */
+#define QV__DATETIME_TEXT_MAX 40u
+const char *qv__datetime_text(int64_t ms, char out[QV__DATETIME_TEXT_MAX]);
 
 #endif

@@ -104,6 +104,26 @@ qv_status qv__payload_remove(struct qv__buf *out, struct qv__bytes row,
                              const struct qv__path *paths, size_t n_paths,
                              struct qv_err *err) QV_MUST_USE;
 
+/* Edits that depend on what is there, applied one after another. A path leads to one value: keys
+ * that are missing are made, `[n]` must exist, `[]` is refused. A missing value (or null) counts as
+ * the empty array, or as 0.
+ *   append     one element behind the array's others
+ *   remove     every element that equals the value (same type, same bytes)
+ *   increment  whole numbers exactly, in 64 bits with a sign; with a fraction on either side as a
+ *              double
+ * QV_EINVAL, naming the path: of another type, out of range, not leading to one value. */
+struct qv__payload_op {
+    enum { QV__OP_APPEND = 1, QV__OP_REMOVE, QV__OP_INCREMENT } kind;
+    struct qv__path path;
+    struct qv__str text;    /* of the path, for messages; borrowed */
+    struct qv__bytes value; /* encoded; borrowed */
+};
+/* What can be said without a row: the path, and that an increment is a finite number. */
+qv_status qv__payload_op_check(const struct qv__payload_op *op, struct qv_err *err) QV_MUST_USE;
+qv_status qv__payload_modify(struct qv__buf *out, struct qv__bytes row,
+                             const struct qv__payload_op *ops, size_t n_ops,
+                             struct qv_err *err) QV_MUST_USE;
+
 /* with_payload: all, none (written as null), include or exclude these paths; objects and arrays
  * keep their shape. As in the peer only `[]` names the elements of an array here, `[n]` none. */
 struct qv__payload_selector {

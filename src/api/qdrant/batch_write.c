@@ -16,6 +16,7 @@ static const struct {
     {"overwrite_payload", qv__qd_overwrite_payload},
     {"delete_payload", qv__qd_delete_payload},
     {"clear_payload", qv__qd_clear_payload},
+    {"modify_payload", qv__qd_modify_payload}, /* ours */
     {"update_vectors", qv__qd_update_vectors},
     {"delete_vectors", qv__qd_delete_vectors},
 };
@@ -64,6 +65,11 @@ qv_status qv__qd_points_delete_payload(struct qv__call *c)
 qv_status qv__qd_points_clear_payload(struct qv__call *c)
 {
     return single(c, qv__qd_clear_payload);
+}
+
+qv_status qv__qd_points_modify_payload(struct qv__call *c)
+{
+    return single(c, qv__qd_modify_payload);
 }
 
 static qv_status operation(struct qv__call *c, qv__json v, uint32_t i)

@@ -80,6 +80,7 @@ static const struct qv__qd_setting params[] = {
     {.name = "read_fan_out_delay_ms", .type = QV__QD_UINT},
     {.name = "on_disk_payload", .type = QV__QD_BOOL, .fallback = "true"},
     {.name = "payload", .type = QV__QD_OBJECT, .group = &payload_group},
+    {.name = "ttl", .type = QV__QD_UINT, .max = QV__TTL_MS_MAX / 1000}, /* ours: seconds */
 };
 const GROUP(qv__qd_collection_params, params, "params");
 

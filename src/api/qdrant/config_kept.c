@@ -152,6 +152,12 @@ static qv_status describe(struct qv__call *c, const struct qv__schema *s, struct
         qv__jw_obj_end(&w);
     }
     qv__jw_obj_end(&w);
+    if (s->policy.ttl_ms) {
+        qv__jw_key(&w, "params");
+        qv__jw_obj(&w);
+        qv__qd_key_u64(&w, "ttl", s->policy.ttl_ms / 1000);
+        qv__jw_obj_end(&w);
+    }
     qv__jw_obj_end(&w);
     QV_TRY(qv__buf_status(&c->scratch, &c->err));
     char *copy = qv__arena_strndup(c->arena, (const char *)c->scratch.p, c->scratch.n);
@@ -197,8 +203,11 @@ void qv__qd_graph_params(qv__json all, qv__json own, struct qv__index_params *ou
 
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)
 {
-    uint64_t threshold_kb = 0;
+    uint64_t threshold_kb = 0, ttl_s = 0;
     uint32_t dim = 1;
+    if (qv__json_u64(qv__json_get(qv__json_get(kept, "params"), "ttl"), &ttl_s)) {
+        out->ttl_ms = ttl_s * 1000;
+    }
     if (!qv__json_u64(qv__json_get(qv__json_get(kept, "optimizers_config"), "indexing_threshold"),
                       &threshold_kb)) {
         return;

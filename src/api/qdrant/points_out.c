@@ -133,6 +133,11 @@ void qv__qd_point_write(struct qv__jw *w, const struct qv__result_set *rs, size_
     if (f->vectors != QV__VECTORS_NONE) {
         write_vectors(w, rs->schema, p, f);
     }
+    if (p->expires_ms != INT64_MAX) {
+        char text[QV__DATETIME_TEXT_MAX];
+        qv__jw_key(w, "expires_at"); /* ours: only where there is one */
+        qv__jw_str(w, qv__datetime_text(p->expires_ms, text));
+    }
     qv__jw_obj_end(w);
 }
 

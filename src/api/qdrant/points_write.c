@@ -123,6 +123,7 @@ qv_status qv__qd_select(struct qv__call *c, qv__json v, struct qv__mutation *m)
 {
     qv__json points = qv__json_get(v, "points"), filter = qv__json_get(v, "filter");
     QV_TRY(qv__qd_no_shard_key(c, v));
+    QV_TRY(qv__qd_if_version(c, v, &m->expected));
     if (qv__qd_given(points)) {
         return qv__qd_select_ids(c, points, m);
     }
@@ -192,6 +193,8 @@ static qv_status point_of(struct qv__call *c, qv__json v, struct qv__point *out)
     QV_TRY(qv__qd_vector_member(c, v, &vectors));
     QV_TRY(qv__qd_vectors(c, vectors, "vector", &list, &out->n_vectors));
     out->vectors = list;
+    QV_TRY(qv__qd_expiry(c, v, &out->expires_ms));
+    QV_TRY(qv__qd_if_version(c, v, &out->expected));
     return qv__qd_payload(c, qv__json_get(v, "payload"), "payload", &out->payload);
 }
 
@@ -302,8 +305,11 @@ static qv_status columns(struct qv__call *c, qv__json v, struct qv__point *point
     return QV_OK;
 }
 
-static qv_status upsert_batch(struct qv__call *c, qv__json batch, struct qv__mutation *m)
+/* Columns have no place for an expiry of each point: the body's own is that of all. */
+static qv_status upsert_batch(struct qv__call *c, qv__json body, qv__json batch,
+                              struct qv__mutation *m)
 {
+    int64_t expires_ms = 0;
     struct qv__id *ids = NULL;
     size_t n = 0;
     if (!qv__json_is(batch, QV__JSON_OBJ)) {
@@ -314,8 +320,10 @@ static qv_status upsert_batch(struct qv__call *c, qv__json batch, struct qv__mut
     if (!points) {
         return qv__qd_no_memory(c);
     }
+    QV_TRY(qv__qd_expiry(c, body, &expires_ms));
     for (size_t i = 0; i < n; i++) {
         points[i].id = ids[i];
+        points[i].expires_ms = expires_ms;
     }
     QV_TRY(columns(c, qv__json_get(batch, "vectors"), points, n));
     qv__json payloads = qv__json_get(batch, "payloads");
@@ -366,8 +374,9 @@ qv_status qv__qd_upsert(struct qv__call *c, qv__json v)
     }
     QV_TRY(qv__qd_no_shard_key(c, v));
     QV_TRY(parse_mode(c, v, m));
+    QV_TRY(qv__qd_if_version(c, v, &m->expected));
     QV_TRY(qv__qd_filter(c, qv__json_get(v, "update_filter"), &m->condition));
-    QV_TRY(batch ? upsert_batch(c, batch, m) : upsert_list(c, points, m));
+    QV_TRY(batch ? upsert_batch(c, v, batch, m) : upsert_list(c, points, m));
     return m->n_points ? QV_OK : empty_request(c);
 }
 
@@ -395,6 +404,7 @@ static qv_status vectors_of(struct qv__call *c, qv__json v, struct qv__point *ou
                            c->place);
     }
     QV_TRY(qv__qd_vectors(c, vectors, "vector", &list, &out->n_vectors));
+    QV_TRY(qv__qd_if_version(c, v, &out->expected));
     out->vectors = list;
     return QV_OK;
 }
@@ -407,6 +417,7 @@ qv_status qv__qd_update_vectors(struct qv__call *c, qv__json v)
         return QV_ENOMEM;
     }
     QV_TRY(qv__qd_no_shard_key(c, v));
+    QV_TRY(qv__qd_if_version(c, v, &m->expected));
     QV_TRY(qv__qd_filter(c, qv__json_get(v, "update_filter"), &m->condition));
     if (!qv__json_is(list, QV__JSON_ARR)) {
         return qv__qd_expected(c, "points", "an array of points", list);
@@ -476,6 +487,7 @@ qv_status qv__qd_delete_vectors(struct qv__call *c, qv__json v)
         }
         m->vector_names = names;
         m->n_vector_names = n;
+        QV_TRY(qv__qd_if_version(c, v, &m->expected));
         if (by_filter) {
             m->by_filter = true;
             QV_TRY(qv__qd_filter(c, filter, &m->filter));

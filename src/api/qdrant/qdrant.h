@@ -23,6 +23,7 @@
 
 #define QV__QD_BATCH_MAX   10000u  /* searches in one batch */
 #define QV__QD_PATHS_MAX   100000u /* payload paths in one request */
+#define QV__QD_OPS_MAX     1000u   /* steps of one payload modification */
 #define QV__QD_DEPTH_MAX   100u    /* of a request body; the answer may nest it four deeper */
 #define QV__QD_CONFIG_MAX  ((size_t)1 << 20) /* bytes of a collection's kept configuration */
 
@@ -316,6 +317,12 @@ qv_status qv__qd_select_ids(struct qv__call *c, qv__json ids, struct qv__mutatio
 /* JSON payload (object or null) to a row in the arena. */
 qv_status qv__qd_payload(struct qv__call *c, qv__json v, const char *field,
                          struct qv__bytes *out) QV_MUST_USE;
+qv_status qv__qd_modify_payload(struct qv__call *c, qv__json v) QV_MUST_USE;
+/* --- write_extras.c: members of ours --- */
+/* `expires_at` or `ttl`: the instant in Unix milliseconds; INT64_MAX = "never", 0 = not given. */
+qv_status qv__qd_expiry(struct qv__call *c, qv__json obj, int64_t *out) QV_MUST_USE;
+/* `if_version`. */
+qv_status qv__qd_if_version(struct qv__call *c, qv__json obj, struct qv__expected *out) QV_MUST_USE;
 /* Start the mutations of the call; it responds when they are durable. */
 void qv__qd_write_start(struct qv__call *c);
 /* {"operation_id": N, "status": "..."} */
@@ -367,6 +374,7 @@ qv_status qv__qd_points_set_payload(struct qv__call *c);
 qv_status qv__qd_points_overwrite_payload(struct qv__call *c);
 qv_status qv__qd_points_delete_payload(struct qv__call *c);
 qv_status qv__qd_points_clear_payload(struct qv__call *c);
+qv_status qv__qd_points_modify_payload(struct qv__call *c);
 qv_status qv__qd_points_batch(struct qv__call *c);
 
 #endif

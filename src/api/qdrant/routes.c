@@ -79,6 +79,7 @@ static const struct qv__route routes[] = {
     {QV__PUT, WRITE, POINTS "/payload", MUTATES, qv__qd_points_overwrite_payload},
     {QV__POST, WRITE, POINTS "/payload/delete", MUTATES, qv__qd_points_delete_payload},
     {QV__POST, WRITE, POINTS "/payload/clear", MUTATES, qv__qd_points_clear_payload},
+    {QV__POST, WRITE, POINTS "/payload/modify", MUTATES, qv__qd_points_modify_payload}, /* ours */
     {QV__POST, WRITE, POINTS "/batch", MUTATES, qv__qd_points_batch},
 
     /* reading points */

@@ -25,7 +25,7 @@ static unsigned seen(struct fix *f, struct qv__collection *c, uint64_t lsn, floa
     unsigned n = 0;
     for (uint32_t i = 0; i < v->n; i++) {
         struct qv__visible vis;
-        OK(qv__segment_visible(v->segments[i], lsn, f->mem, &vis, &f->err));
+        OK(qv__segment_visible(v->segments[i], lsn, QV__ALWAYS, f->mem, &vis, &f->err));
         for (uint32_t row = 0; row < vis.n_rows; row++) {
             if (!vis.words || qv__bit_test_atomic(vis.words, row)) {
                 assert_true(qv__segment_row_vector(v->segments[i], row, 0)[0] == value);

@@ -1,0 +1,168 @@
+/* test_rest_extensions.c: what the REST dialect has beyond the peer's: expiry, conditional writes,
+ * payload operations; and the same through the C interface. */
+#include "test_rest.h"
+
+#define WAIT "?wait=true"
+
+static void test_expiry(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"},\"ttl\":86400}", "true");
+    has(t, "GET", "/collections/c", NULL, 200, "\"ttl\":86400");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[1,0],\"expires_at\":\"2099-12-31T23:59:59.5Z\"},"
+        "{\"id\":2,\"vector\":[1,0],\"expires_at\":4102444800000},"
+        "{\"id\":3,\"vector\":[1,0],\"expires_at\":\"never\"},"
+        "{\"id\":4,\"vector\":[1,0],\"expires_at\":\"2001-01-01\"},"
+        "{\"id\":5,\"vector\":[1,0],\"ttl\":3600},{\"id\":6,\"vector\":[1,0]}]}",
+        200, "completed");
+    good(t, "POST", "/collections/c/points/count", "{}", "{\"count\":5}");
+    good(t, "POST", "/collections/c/points", "{\"ids\":[1,2,3,4],\"with_payload\":false}",
+         "[{\"id\":1,\"expires_at\":\"2099-12-31T23:59:59.500Z\"},"
+         "{\"id\":2,\"expires_at\":\"2100-01-01T00:00:00.000Z\"},{\"id\":3}]");
+    has(t, "POST", "/collections/c/points", "{\"ids\":[5]}", 200, "\"expires_at\":\"20");
+    has(t, "POST", "/collections/c/points", "{\"ids\":[6]}", 200, "\"expires_at\":\"20");
+    has(t, "POST", "/collections/c/points/payload" WAIT,
+        "{\"payload\":{\"a\":1},\"points\":[1],\"expires_at\":\"never\"}", 200, "completed");
+    good(t, "POST", "/collections/c/points", "{\"ids\":[1]}", "[{\"id\":1,\"payload\":{\"a\":1}}]");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"batch\":{\"ids\":[7,8],\"vectors\":[[1,0],[0,1]]},\"expires_at\":4102444800000}", 200,
+        "completed");
+    has(t, "POST", "/collections/c/points", "{\"ids\":[8]}", 200, "2100-01-01T00:00:00.000Z");
+    good(t, "PATCH", "/collections/c", "{\"params\":{\"ttl\":0}}", "true");
+    has(t, "PUT", "/collections/c/points" WAIT, "{\"points\":[{\"id\":9,\"vector\":[1,0]}]}", 200,
+        "completed");
+    good(t, "POST", "/collections/c/points", "{\"ids\":[9],\"with_payload\":false}",
+         "[{\"id\":9}]");
+    bad(t, "PUT", "/collections/c/points", "{\"points\":[{\"id\":1,\"vector\":[1,0],\"ttl\":0}]}",
+        422,
+        "Validation error in JSON body: [points[0].ttl: value 0 invalid, must be seconds above 0 "
+        "and "
+        "at most 3155760000]");
+    bad(t, "PUT", "/collections/c/points",
+        "{\"points\":[{\"id\":1,\"vector\":[1,0],\"ttl\":1,\"expires_at\":5}]}", 422,
+        "Validation error in JSON body: [points[0].ttl: not together with expires_at]");
+    has(t, "PUT", "/collections/c/points",
+        "{\"points\":[{\"id\":1,\"vector\":[1,0],\"expires_at\":\"tomorrow\"}]}", 400,
+        "points[0].expires_at: expected an RFC 3339 date-time, Unix milliseconds, or "
+        "\\\"never\\\"");
+}
+
+static void test_conditions(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[1,0],\"if_version\":0}]}", 200, "completed");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[1,0]}],\"if_version\":0}", 409,
+        "expected version 0 (no such point)");
+    has(t, "POST", "/collections/c/points/delete" WAIT, "{\"points\":[1],\"if_version\":999}", 409,
+        "point 1 has version ");
+    has(t, "POST", "/collections/c/points/payload" WAIT,
+        "{\"payload\":{\"a\":1},\"points\":[1],\"if_version\":999}", 409, "expected version 999");
+    /* the peer's own modes skip instead */
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[5,5],\"payload\":{\"x\":1}}],"
+        "\"update_mode\":\"insert_only\"}",
+        200, "completed");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":2,\"vector\":[5,5]}],\"update_mode\":\"update_only\"}", 200,
+        "completed");
+    good(t, "POST", "/collections/c/points/scroll", "{}",
+         "{\"points\":[{\"id\":1,\"payload\":{}}],\"next_page_offset\":null}");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[5,5],\"payload\":{\"x\":2}}],"
+        "\"update_filter\":{\"must\":[{\"key\":\"x\",\"match\":{\"value\":1}}]}}",
+        200, "completed");
+    good(t, "POST", "/collections/c/points", "{\"ids\":[1]}", "[{\"id\":1,\"payload\":{}}]");
+}
+
+static void test_payload_operations(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[1,0],\"payload\":{\"tags\":[\"a\"],\"k\":1}},"
+        "{\"id\":2,\"vector\":[1,0]}]}",
+        200, "completed");
+    has(t, "POST", "/collections/c/points/payload/modify" WAIT,
+        "{\"points\":[1,2],\"ops\":[{\"op\":\"append\",\"key\":\"tags\",\"value\":\"b\"},"
+        "{\"op\":\"increment\",\"key\":\"stats.n\",\"value\":3}]}",
+        200, "completed");
+    good(t, "POST", "/collections/c/points", "{\"ids\":[1,2]}",
+         "[{\"id\":1,\"payload\":{\"tags\":[\"a\",\"b\"],\"k\":1,\"stats\":{\"n\":3}}},"
+         "{\"id\":2,\"payload\":{\"tags\":[\"b\"],\"stats\":{\"n\":3}}}]");
+    has(t, "POST", "/collections/c/points/batch" WAIT,
+        "{\"operations\":[{\"modify_payload\":{\"filter\":{\"must\":[{\"key\":\"k\",\"match\":"
+        "{\"value\":1}}]},\"ops\":[{\"op\":\"remove\",\"key\":\"tags\",\"value\":\"a\"}]}},"
+        "{\"modify_payload\":{\"points\":[1],\"ops\":[{\"op\":\"increment\",\"key\":\"stats.n\","
+        "\"value\":-1}]}}]}",
+        200, "completed");
+    good(t, "POST", "/collections/c/points", "{\"ids\":[1]}",
+         "[{\"id\":1,\"payload\":{\"tags\":[\"b\"],\"k\":1,\"stats\":{\"n\":2}}}]");
+    has(t, "POST", "/collections/c/points/payload/modify" WAIT,
+        "{\"points\":[2,1],\"ops\":[{\"op\":\"append\",\"key\":\"k\",\"value\":\"b\"}]}", 400,
+        "point 1: payload key `k`: expected an array, found a number");
+    has(t, "POST", "/collections/c/points", "{\"ids\":[2]}", 200,
+        "{\"tags\":[\"b\"],\"stats\":{\"n\":3}}");
+    has(t, "POST", "/collections/c/points/payload/modify" WAIT,
+        "{\"points\":[3],\"ops\":[{\"op\":\"append\",\"key\":\"k\",\"value\":\"b\"}]}", 404,
+        "No point with id 3 found");
+    has(t, "POST", "/collections/c/points/payload/modify" WAIT,
+        "{\"points\":[1],\"ops\":[{\"op\":\"double\",\"key\":\"k\",\"value\":1}]}", 400,
+        "ops.op: expected one of `append`, `remove`, `increment`");
+    has(t, "POST", "/collections/c/points/payload/modify" WAIT, "{\"points\":[1],\"ops\":[]}", 422,
+        "ops: value 0 invalid");
+}
+
+static void test_typed(void **state)
+{
+    struct rest *t = *state;
+    struct qv_err err = {.code = QV_OK};
+    struct qv_vector_config vector = {.size = 2, .metric = QV_DOT};
+    struct qv_collection_config config = {
+        .vectors = &vector, .n_vectors = 1, .ttl_ms = 3600 * 1000};
+    assert_int_equal(qv_create_collection(t->db, "c", &config, &err), QV_OK);
+    has(t, "GET", "/collections/c", NULL, 200, "\"ttl\":3600");
+    float v[2] = {1, 0};
+    struct qv_vector vec = {.values = v, .size = 2};
+    struct qv_point p[3] = {
+        {.id = qv_id_u64(1), .vectors = &vec, .n_vectors = 1, .payload = "{\"n\":1}"},
+        {.id = qv_id_u64(2), .vectors = &vec, .n_vectors = 1, .expires_at_ms = QV_NEVER},
+        {.id = qv_id_u64(3), .vectors = &vec, .n_vectors = 1, .expires_at_ms = 1000}};
+    assert_int_equal(qv_upsert(t->db, "c", p, 3, &err), QV_OK);
+    struct qv_id ids[3] = {qv_id_u64(1), qv_id_u64(2), qv_id_u64(3)};
+    struct qv_payload_op ops[2] = {{QV_INCREMENT, "n", "41"}, {QV_APPEND, "log", "\"x\""}};
+    assert_int_equal(qv_modify_payload(t->db, "c", ids, 2, ops, 2, &err), QV_OK);
+    qv_result *r = NULL;
+    assert_int_equal(qv_get(t->db, "c", ids, 3, true, false, &r, &err), QV_OK);
+    assert_int_equal(qv_result_count(r), 2);
+    assert_string_equal(qv_result_hit(r, 0)->payload, "{\"n\":42,\"log\":[\"x\"]}");
+    assert_true(qv_result_hit(r, 0)->expires_at_ms > 1600000000000);
+    assert_true(qv_result_hit(r, 1)->expires_at_ms == QV_NEVER);
+    p[0].has_if_version = true;
+    p[0].if_version = qv_result_hit(r, 0)->version;
+    qv_result_free(r);
+    assert_int_equal(qv_upsert(t->db, "c", p, 1, &err), QV_OK);
+    assert_int_equal(qv_upsert(t->db, "c", p, 1, &err), QV_ECONFLICT);
+    ops[0].value = "\"x\"";
+    assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, ops, 1, &err), QV_EINVAL);
+    ops[0].value = "1,";
+    assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, ops, 1, &err), QV_EINVAL);
+    ops[0].path = NULL;
+    assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, ops, 1, &err), QV_EINVAL);
+    assert_string_equal(err.message, "ops[0].path: must not be NULL");
+    p[0].expires_at_ms = -1;
+    assert_int_equal(qv_upsert(t->db, "c", p, 1, &err), QV_EINVAL);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {T(test_expiry), T(test_conditions),
+                                       T(test_payload_operations), T(test_typed)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
