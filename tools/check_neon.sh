@@ -1,7 +1,7 @@
 #!/bin/sh
 # Build the NEON kernels for 64-bit ARM and run their cases under an emulator.
 #
-# The cases are those of the unit test (tests/unit/simd/simd_cases.h), without its framework, which
+# The cases are those of the unit tests (tests/unit/simd/*_cases.h), without their framework, which
 # a cross-compiling machine need not have for the other processor.
 #
 #   tools/check_neon.sh      NEON_CC, NEON_QEMU and NEON_SYSROOT may name others than Debian's
@@ -35,16 +35,21 @@ fail() {
 set -- -std=gnu17 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
     -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wcast-qual -Werror \
     -I"$root/src" -I"$root/include"
-for source in src/simd/simd.c src/simd/dist_scalar.c src/simd/dist_neon.c src/base/base.c \
+for source in src/simd/simd.c src/simd/dist_scalar.c src/simd/dist_neon.c src/simd/codes.c \
+    src/simd/codes_scalar.c src/simd/codes_neon.c src/simd/codes_neondot.c src/base/base.c \
     src/base/status.c src/base/rng.c; do
-    "$cc" "$@" -c "$root/$source" -o "$work/$(basename "$source" .c).o" ||
+    case "$source" in
+    *_neondot.c) more=-march=armv8.2-a+dotprod ;;
+    *) more= ;;
+    esac
+    "$cc" "$@" $more -c "$root/$source" -o "$work/$(basename "$source" .c).o" ||
         fail "$source did not compile"
 done
 "$cc" "$@" -Wno-missing-prototypes -Wno-conversion -Wno-sign-conversion -Wno-pedantic \
     -Wno-cast-qual -static "$root/tests/unit/simd/neon_main.c" "$work"/*.o -lm \
     -o "$work/neon_main" || fail "the cases did not compile"
 
-"$root/tools/check_prefetch.sh" "$work/dist_neon.o"
+"$root/tools/check_prefetch.sh" "$work/dist_neon.o" "$work/codes_neon.o" "$work/codes_neondot.o"
 case $? in
 0 | 77) ;; # a missing disassembler is not this script's business
 *) fail "prefetches are missing from the object code" ;;

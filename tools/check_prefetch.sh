@@ -8,8 +8,8 @@
 #
 #   tools/check_prefetch.sh [-n TOTAL] OBJECT...
 #
-# The objects are those of src/simd/dist_<isa>.c, except the scalar one. TOTAL is 12 if not given;
-# AVX2 should have 16 and AVX-512 24.
+# The objects are those of src/simd/dist_<isa>.c and codes_<isa>.c, except the scalar ones. TOTAL is
+# 12 if not given; dist_avx2 should have 16 and dist_avx512 24.
 #
 # Exit: 0 all there, 1 missing, 2 wrong use, 77 no disassembler (skipped).
 set -u

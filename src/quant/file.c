@@ -77,14 +77,13 @@ qv_status qv__quant_open(struct qv__bytes bytes, uint32_t dim, uint8_t metric, s
     if (qv__read_u32(&r) != qv__crc32c(0, bytes.p, HEAD_BYTES + mean_bytes)) {
         return qv__fail(err, QV_ECORRUPT, "quantizer: checksum differs");
     }
-    for (size_t i = 0; i < dim; i++) {
-        if (!__builtin_isfinite(qv__load_float(mean + i * sizeof(float)))) {
-            return qv__fail(err, QV_ECORRUPT, "quantizer: mean %zu is not a number", i);
-        }
-    }
     struct qv__quant *z;
     QV_TRY(qv__quant_create(&p, dim, metric, mem, simd, &z, err));
     memcpy(z->mean, mean, mean_bytes);
+    if (!qv__simd_finite(z->mean, dim)) { /* the mean of vectors that passed passes too */
+        qv__quant_free(z);
+        return qv__fail(err, QV_ECORRUPT, "quantizer: the mean is no vector of finite length");
+    }
     *out = z;
     return QV_OK;
 }

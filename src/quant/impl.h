@@ -51,8 +51,8 @@ struct qv__quant {
     struct qv__plane planes[QV__PLANES_MAX];
     struct qv__plane rest; /* with rest_bits: its only plane */
     uint32_t code_bytes, rest_bytes;
-    float *mean;     /* owned: dim elements */
-    uint64_t *signs; /* owned: rotation: QV__ROTATION_ROUNDS * dims bits; else NULL */
+    float *mean;  /* owned: dim elements */
+    float *signs; /* owned: of the rotation; NULL = there is none */
 };
 
 struct qv__quant_encoder {
@@ -109,10 +109,10 @@ void qv__plane_unpack(enum qv__code_width w, unsigned shift, const uint8_t *plan
 /* rotate.c */
 
 enum { QV__ROTATION_ROUNDS = 4 };
-size_t qv__rotation_words(uint32_t dims); /* 64-bit words of signs; dims a multiple of 64 */
-void qv__rotation_make(uint64_t *signs, uint32_t dims, uint64_t seed);
+size_t qv__rotation_floats(uint32_t dims); /* of signs; dims a multiple of 64 */
+void qv__rotation_make(float *signs, uint32_t dims, uint64_t seed);
 /* Lengths and angles are kept, up to rounding. */
-void qv__rotation_apply(const uint64_t *signs, float *v, uint32_t dims);
+void qv__rotation_apply(const float *signs, float *v, uint32_t dims);
 
 /* encode.c */
 

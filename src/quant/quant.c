@@ -103,7 +103,7 @@ qv_status qv__quant_create(const struct qv__quant_params *p, uint32_t dim, uint8
     z->dims = rotates || p->bits < 8 ? (uint32_t)qv__quant_padded(z) : dim;
     lay_out(z);
     z->mean = qv__calloc(mem, dim, sizeof *z->mean);
-    z->signs = rotates ? qv__calloc(mem, qv__rotation_words(z->dims), sizeof *z->signs) : NULL;
+    z->signs = rotates ? qv__calloc(mem, qv__rotation_floats(z->dims), sizeof *z->signs) : NULL;
     if (z->mean == NULL || (rotates && z->signs == NULL)) {
         qv__quant_free(z);
         return qv__fail(err, QV_ENOMEM, "no memory for a quantizer of %u dimensions", dim);
@@ -182,7 +182,7 @@ size_t qv__quant_rest_bytes(const struct qv__quant *z)
 
 void qv__quant_describe(const struct qv__quant *z, struct qv__quant_info *info)
 {
-    size_t words = z->signs != NULL ? qv__rotation_words(z->dims) : 0;
+    size_t n_signs = z->signs != NULL ? qv__rotation_floats(z->dims) : 0;
     *info = (struct qv__quant_info){
         .kind = kind_name(z->params.kind),
         .bits = z->params.bits,
@@ -193,7 +193,7 @@ void qv__quant_describe(const struct qv__quant *z, struct qv__quant_info *info)
         .confidence = z->params.kind == QV__QUANT_BINARY   ? 0.0f
                       : z->params.kind == QV__QUANT_RABITQ ? QV__RABITQ_CONFIDENCE
                                                            : 1.0f,
-        .memory_bytes = sizeof *z + z->dim * sizeof *z->mean + words * sizeof *z->signs,
+        .memory_bytes = sizeof *z + z->dim * sizeof *z->mean + n_signs * sizeof *z->signs,
     };
 }
 

@@ -26,16 +26,17 @@ static float bound_of(const struct qv__quant_query *q, const struct qv__factors 
     return as_number(bound);
 }
 
-/* From integer products to distances. `factors` of code i begin at codes(i). */
-static inline void finish(const struct qv__quant_query *q, const uint8_t *factors, int32_t product,
-                          float *dist, float *bound)
+static float bound_at(const struct qv__quant_query *q, const uint8_t *factors, float dist)
+{
+    struct qv__factors f = qv__factors_load(factors);
+    return bound_of(q, &f, dist);
+}
+
+/* From the integer product with a code to the distance; `factors` are the code's. */
+static inline float finish(const struct qv__quant_query *q, const uint8_t *factors, int32_t product)
 {
     float scale = qv__load_float(factors), add = qv__load_float(factors + 4);
-    *dist = as_number(q->constant + add - scale * (q->per_int * (float)product + q->per_code));
-    if (bound != NULL) {
-        struct qv__factors f = qv__factors_load(factors);
-        *bound = bound_of(q, &f, *dist);
-    }
+    return as_number(q->constant + add - scale * (q->per_int * (float)product + q->per_code));
 }
 
 static inline void add_plane(int32_t *sum, const int32_t *of_plane, size_t n, unsigned shift)
@@ -49,12 +50,12 @@ static void products_gather(const struct qv__quant_query *q, const uint8_t *cons
                             int32_t *out)
 {
     const struct qv__quant *z = q->z;
-    struct qv__code_query ints = q->ints;
     int32_t of_plane[QV__BATCH];
-    z->kernels->gather[z->planes[0].width](&ints, codes, 0, n, out);
+    z->kernels->gather[z->planes[0].width](&q->ints, codes, 0, n, out);
     if (z->n_planes == 1) {
         return;
     }
+    struct qv__code_query ints = q->ints;
     ints.fetch_bytes = 0;
     for (size_t i = 0; i < n; i++) {
         out[i] = (int32_t)((uint32_t)out[i] << z->planes[0].shift);
@@ -74,8 +75,10 @@ static void gather(const struct qv__quant_query *q, const uint8_t *const *codes,
         size_t m = QV_MIN(n - from, (size_t)QV__BATCH);
         products_gather(q, codes + from, m, products);
         for (size_t i = 0; i < m; i++) {
-            finish(q, codes[from + i] + tail, products[i], dists + from + i,
-                   bounds != NULL ? bounds + from + i : NULL);
+            dists[from + i] = finish(q, codes[from + i] + tail, products[i]);
+        }
+        for (size_t i = 0; bounds != NULL && i < m; i++) {
+            bounds[from + i] = bound_at(q, codes[from + i] + tail, dists[from + i]);
         }
     }
 }
@@ -84,12 +87,12 @@ static void products_run(const struct qv__quant_query *q, const uint8_t *codes, 
                          size_t n, int32_t *out)
 {
     const struct qv__quant *z = q->z;
-    struct qv__code_query ints = q->ints;
     int32_t of_plane[QV__BATCH];
-    z->kernels->many[z->planes[0].width](&ints, codes, stride, n, out);
+    z->kernels->many[z->planes[0].width](&q->ints, codes, stride, n, out);
     if (z->n_planes == 1) {
         return;
     }
+    struct qv__code_query ints = q->ints;
     ints.fetch_bytes = 0;
     for (size_t i = 0; i < n; i++) {
         out[i] = (int32_t)((uint32_t)out[i] << z->planes[0].shift);
@@ -111,8 +114,10 @@ static void run(const struct qv__quant_query *q, const uint8_t *codes, size_t st
         const uint8_t *at = codes + from * stride_bytes;
         products_run(q, at, stride_bytes, m, products);
         for (size_t i = 0; i < m; i++) {
-            finish(q, at + i * stride_bytes + tail, products[i], dists + from + i,
-                   bounds != NULL ? bounds + from + i : NULL);
+            dists[from + i] = finish(q, at + i * stride_bytes + tail, products[i]);
+        }
+        for (size_t i = 0; bounds != NULL && i < m; i++) {
+            bounds[from + i] = bound_at(q, at + i * stride_bytes + tail, dists[from + i]);
         }
     }
 }
@@ -226,7 +231,7 @@ static float largest(const float *v, size_t n)
 static float round_to_bytes(float *v, size_t n, int8_t *bytes)
 {
     float step = largest(v, n) / 127.0f, per_step = 1.0f / step;
-    if (!(per_step <= FLT_MAX)) { /* zero, or too small for its inverse */
+    if (!(per_step > 0.0f && per_step <= FLT_MAX)) { /* zero, or too small for its inverse */
         memset(bytes, 0, n);
         return 0.0f;
     }

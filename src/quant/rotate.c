@@ -9,28 +9,44 @@
 
 #include "base/rng.h"
 
-size_t qv__rotation_words(uint32_t dims)
+/* The largest power of two that is not above dims. */
+static size_t power_in(uint32_t dims)
 {
-    return (size_t)QV__ROTATION_ROUNDS * dims / 64;
+    size_t power = 64;
+    while (power * 2 <= dims) {
+        power *= 2;
+    }
+    return power;
 }
 
-void qv__rotation_make(uint64_t *signs, uint32_t dims, uint64_t seed)
+size_t qv__rotation_floats(uint32_t dims)
+{
+    return (size_t)QV__ROTATION_ROUNDS * dims;
+}
+
+/* All that a round divides by to keep lengths is in its signs. */
+void qv__rotation_make(float *signs, uint32_t dims, uint64_t seed)
 {
     struct qv__rng rng;
     qv__rng_seed(&rng, qv__mix64(seed ^ UINT64_C(0x726f746174696f6e))); /* apart from the sample */
-    for (size_t i = 0; i < qv__rotation_words(dims); i++) {
-        signs[i] = qv__rng_u64(&rng);
+    size_t power = power_in(dims);
+    float of_transform = 1.0f / __builtin_sqrtf((float)power);
+    float of_pairs = power < dims ? 0.70710678f : 1.0f;
+    for (size_t round = 0; round < QV__ROTATION_ROUNDS; round++) {
+        size_t from = round % 2 == 0 ? 0 : dims - power;
+        uint64_t bits = 0;
+        for (size_t i = 0; i < dims; i++) {
+            bits = i % 64 == 0 ? qv__rng_u64(&rng) : bits >> 1;
+            float size = i >= from && i < from + power ? of_transform * of_pairs : of_pairs;
+            signs[round * dims + i] = bits & 1 ? -size : size;
+        }
     }
 }
 
-/* Through the sign bit: no branch, no multiplication. */
-static void flip_signs(const uint64_t *signs, float *v, size_t n)
+static void flip_signs(const float *restrict signs, float *restrict v, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, v + i, sizeof bits);
-        bits ^= (uint32_t)(signs[i / 64] >> i % 64 & 1u) << 31;
-        memcpy(v + i, &bits, sizeof bits);
+        v[i] *= signs[i];
     }
 }
 
@@ -43,44 +59,44 @@ static void butterflies(float *restrict a, float *restrict b, size_t n)
     }
 }
 
-static void scale(float *v, float by, size_t n)
+/* Two steps at once, over quarters of 4 n elements: half the loads and stores. */
+static void double_butterflies(float *v, size_t n)
 {
+    float *restrict a = v, *restrict b = v + n, *restrict c = v + 2 * n, *restrict d = v + 3 * n;
     for (size_t i = 0; i < n; i++) {
-        v[i] *= by;
+        float x = a[i] + b[i], y = a[i] - b[i], z = c[i] + d[i], w = c[i] - d[i];
+        a[i] = x + z;
+        b[i] = y + w;
+        c[i] = x - z;
+        d[i] = y - w;
     }
 }
 
-/* n: a power of two, at least 4. */
+/* n: a power of two, at least 4. Not divided by the square root of n. */
 static void hadamard(float *v, size_t n)
 {
-    for (size_t i = 0; i < n; i += 4) { /* the two shortest steps at once */
-        float a = v[i] + v[i + 1], b = v[i] - v[i + 1];
-        float c = v[i + 2] + v[i + 3], d = v[i + 2] - v[i + 3];
-        v[i] = a + c;
-        v[i + 1] = b + d;
-        v[i + 2] = a - c;
-        v[i + 3] = b - d;
+    for (size_t i = 0; i < n; i += 4) {
+        double_butterflies(v + i, 1);
     }
-    for (size_t half = 4; half < n; half *= 2) {
-        for (size_t i = 0; i < n; i += 2 * half) {
-            butterflies(v + i, v + i + half, half);
+    size_t half = 4;
+    for (; half * 4 <= n; half *= 4) {
+        for (size_t i = 0; i < n; i += 4 * half) {
+            double_butterflies(v + i, half);
         }
     }
-    scale(v, 1.0f / __builtin_sqrtf((float)n), n);
+    for (size_t i = 0; half < n && i < n; i += 2 * half) {
+        butterflies(v + i, v + i + half, half);
+    }
 }
 
-void qv__rotation_apply(const uint64_t *signs, float *v, uint32_t dims)
+void qv__rotation_apply(const float *signs, float *v, uint32_t dims)
 {
-    size_t power = 64;
-    while (power * 2 <= dims) {
-        power *= 2;
-    }
+    size_t power = power_in(dims);
     for (size_t round = 0; round < QV__ROTATION_ROUNDS; round++) {
-        flip_signs(signs + round * (dims / 64), v, dims);
+        flip_signs(signs + round * dims, v, dims);
         hadamard(round % 2 == 0 ? v : v + (dims - power), power);
         if (power < dims) {
             butterflies(v, v + dims / 2, dims / 2);
-            scale(v, 0.70710678f, dims);
         }
     }
 }

@@ -1,6 +1,6 @@
-/* neon_main.c: the cases of simd_cases.h without a test framework, for tools/check_neon.sh, which
+/* neon_main.c: the cases of simd_cases.h and codes_cases.h without a test framework, for tools/check_neon.sh, which
  * builds this for another processor and runs it under an emulator. */
-#include "simd_cases.h"
+#include "codes_cases.h"
 
 int main(void)
 {
@@ -17,7 +17,23 @@ int main(void)
             failed += !ok;
         }
     }
+    for (int isa = 0; isa < QV__CODES_ISAS; isa++) {
+        const struct qv__codes *k = qv__codes_table((enum qv__codes_isa)isa);
+        if (k == NULL) {
+            continue;
+        }
+        for (size_t i = 0; i < CODE_CASES; i++) {
+            bool ok = code_case_run(i, k);
+            printf("%s: %s, %s\n", ok ? "ok" : "FAILED", k->name, code_cases[i].name);
+            passed += ok;
+            failed += !ok;
+        }
+    }
 #if defined(__aarch64__)
+    bool dot = qv__codes_table(QV__CODES_NEONDOT) != NULL;
+    printf("%s: the emulator has a dot product\n", dot ? "ok" : "FAILED");
+    passed += dot;
+    failed += !dot;
     bool best = qv__simd_best(NULL)->isa == QV__ISA_NEON;
     printf("%s: neon is the best table here\n", best ? "ok" : "FAILED");
     passed += best;
