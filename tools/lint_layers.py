@@ -34,6 +34,7 @@ MAY = {
 ONLY_IN = {
     "yajl/": "base",
     "xxhash.h": "base",
+    "nettle/": "base",
     "microhttpd.h": "server",
 }
 

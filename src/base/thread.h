@@ -13,6 +13,7 @@
 
 enum qv__rank {
     QV__RANK_MERGE = 2,        /* one merge of a shard at a time */
+    QV__RANK_SNAPSHOTS = 4,    /* names in snapshots/ */
     QV__RANK_MAINTAIN = 5,     /* one flush or switch of a shard at a time */
     QV__RANK_DB = 10,          /* catalog changes and manifest commits */
     QV__RANK_CATALOG = 20,     /* names -> collections */

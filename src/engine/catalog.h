@@ -21,6 +21,10 @@ void qv__catalog_insert(struct qv__db *db, struct qv__collection *c);
 /* Take a collection and its aliases out of the lists; the caller gets the list's reference. Under
  * catalog. */
 void qv__catalog_remove(struct qv__db *db, struct qv__collection *c);
+/* Put `in` where `out` is, with its aliases; the caller gets the list's reference to `out`. Under
+ * catalog. */
+void qv__catalog_replace(struct qv__db *db, const struct qv__collection *out,
+                         struct qv__collection *in);
 void qv__catalog_alias_remove(struct qv__db *db, uint32_t i);
 /* name and collection are consumed; room was reserved. Under catalog. */
 void qv__catalog_alias_put(struct qv__db *db, char *name, char *collection);

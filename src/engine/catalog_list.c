@@ -79,6 +79,14 @@ void qv__catalog_insert(struct qv__db *db, struct qv__collection *c)
     db->n_collections++;
 }
 
+void qv__catalog_replace(struct qv__db *db, const struct qv__collection *out,
+                         struct qv__collection *in)
+{
+    uint32_t i = collection_lower(db, qv__str_z(out->name));
+    QV_ASSERT(i < db->n_collections && db->collections[i] == out);
+    db->collections[i] = in;
+}
+
 void qv__catalog_alias_remove(struct qv__db *db, uint32_t i)
 {
     qv__free(db->aliases[i].name);

@@ -85,27 +85,54 @@ qv_status qv__catalog_apply(struct qv__db *db, uint64_t lsn, struct qv__bytes bo
     return st;
 }
 
-void qv__catalog_write(struct qv__db *db, struct qv__buf *out)
+static void write_collection(struct qv__jw *w, struct qv__collection *c)
+{
+    qv__jw_obj(w);
+    qv__catalog_u64(w, "id", c->id);
+    qv__jw_key(w, "name");
+    qv__jw_str(w, c->name);
+    qv__jw_key(w, "schema");
+    struct qv__schema *s = qv__collection_schema(c);
+    qv__schema_to_json(w, s);
+    qv__schema_release(s);
+    qv__jw_obj_end(w);
+}
+
+/* Up to the list of collections. */
+static void write_head(struct qv__jw *w, uint64_t next_collection_id, struct qv__buf *out)
+{
+    qv__jw_init(w, out);
+    qv__jw_obj(w);
+    qv__catalog_u64(w, "format", 1);
+    qv__catalog_u64(w, "next_collection_id", next_collection_id);
+    qv__jw_key(w, "collections");
+    qv__jw_arr(w);
+}
+
+void qv__catalog_write_one(struct qv__collection *c, struct qv__buf *out)
+{
+    struct qv__jw w;
+    write_head(&w, c->id + 1, out);
+    write_collection(&w, c);
+    qv__jw_arr_end(&w);
+    qv__jw_key(&w, "aliases");
+    qv__jw_obj(&w);
+    qv__jw_obj_end(&w);
+    qv__jw_obj_end(&w);
+}
+
+void qv__catalog_write(struct qv__db *db, const struct qv__swap *swap, struct qv__buf *out)
 {
     struct qv__jw w;
     qv__mutex_lock(&db->catalog);
-    qv__jw_init(&w, out);
-    qv__jw_obj(&w);
-    qv__catalog_u64(&w, "format", 1);
-    qv__catalog_u64(&w, "next_collection_id", db->next_collection_id);
-    qv__jw_key(&w, "collections");
-    qv__jw_arr(&w);
+    write_head(&w, db->next_collection_id, out);
     for (uint32_t i = 0; i < db->n_collections; i++) {
-        struct qv__collection *c = db->collections[i];
-        qv__jw_obj(&w);
-        qv__catalog_u64(&w, "id", c->id);
-        qv__jw_key(&w, "name");
-        qv__jw_str(&w, c->name);
-        qv__jw_key(&w, "schema");
-        struct qv__schema *s = qv__collection_schema(c);
-        qv__schema_to_json(&w, s);
-        qv__schema_release(s);
-        qv__jw_obj_end(&w);
+        if (!swap || db->collections[i] != swap->out) {
+            write_collection(&w, db->collections[i]);
+        }
+    }
+    if (swap) {
+        write_collection(&w, swap->in);
     }
     qv__jw_arr_end(&w);
     qv__jw_key(&w, "aliases");

@@ -11,6 +11,7 @@
  * needed, and is tried again a while after a failure. While checkpoints fail and the files have
  * reached a second, larger size, writes are refused. What a quarantined collection needs of the log
  * counts for neither size. */
+#include "engine/catalog.h"
 #include "engine/quarantine.h"
 
 /* After a failed checkpoint the next one waits this long. */
@@ -46,12 +47,30 @@ static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__
     return st;
 }
 
-static qv_status gather(struct qv__db *db, struct qv__arena *arena, struct qv__manifest *m,
-                        struct qv_err *err)
+/* Put `in` where `out` is in a list with room for one more. */
+static void swap_in(const struct qv__swap *swap, struct qv__collection **all, uint32_t *n)
+{
+    uint32_t i = 0;
+    while (i < *n && all[i] != swap->out) {
+        i++;
+    }
+    if (i < *n) {
+        qv__collection_release(all[i]);
+    } else {
+        (*n)++;
+    }
+    all[i] = qv__collection_retain(swap->in);
+}
+
+static qv_status gather(struct qv__db *db, const struct qv__swap *swap, struct qv__arena *arena,
+                        struct qv__manifest *m, struct qv_err *err)
 {
     struct qv__collection **all = NULL;
     uint32_t n = 0, shards = 0;
     QV_TRY(qv__catalog_all(db, &all, &n, err));
+    if (swap) {
+        swap_in(swap, all, &n);
+    }
     for (uint32_t i = 0; i < n; i++) {
         shards += all[i]->n_shards;
     }
@@ -90,7 +109,7 @@ static void note_held_log(struct qv__db *db)
     atomic_store(&db->log_bytes_held, any ? stats.file_bytes : 0);
 }
 
-static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
+static qv_status commit_locked(struct qv__db *db, const struct qv__swap *swap, struct qv_err *err)
 {
     struct qv__arena arena;
     struct qv__buf catalog;
@@ -102,10 +121,14 @@ static qv_status commit_locked(struct qv__db *db, struct qv_err *err)
     struct qv__manifest m = {.generation = db->manifest_generation + 1,
                              .checkpoint_lsn = qv__commit_settled(db->commit)};
     memcpy(m.db_uuid, db->uuid, sizeof m.db_uuid);
-    qv_status st = gather(db, &arena, &m, err);
+    qv_status st = gather(db, swap, &arena, &m, err);
     QV_GOTO(st);
-    qv__catalog_write(db, &catalog);
+    qv__catalog_write(db, swap, &catalog);
     QV_GOTO(qv__buf_status(&catalog, err));
+    if (swap && catalog.n > QV__CATALOG_BYTES_MAX) {
+        QV_GOTO(qv__fail(err, QV_ETOOBIG, "the catalog would be larger than %zu bytes",
+                         QV__CATALOG_BYTES_MAX));
+    }
     m.catalog = qv__buf_bytes(&catalog);
     m.next_file_id = atomic_load(&db->next_file_id);
     st = qv__manifest_write(db->io, db->mem_catalog, &m, err);
@@ -136,9 +159,14 @@ out:
 qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err)
 {
     qv__mutex_lock(&db->ddl);
-    qv_status st = commit_locked(db, err);
+    qv_status st = commit_locked(db, NULL, err);
     qv__mutex_unlock(&db->ddl);
     return st;
+}
+
+qv_status qv__checkpoint_swap(struct qv__db *db, const struct qv__swap *swap, struct qv_err *err)
+{
+    return commit_locked(db, swap, err);
 }
 
 /* A shard that cannot be flushed holds back the log from its flushed LSN on, but not the others:

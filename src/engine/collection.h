@@ -4,7 +4,8 @@
  * What it is: the structs that the files of this folder share, and which lock guards which field.
  * What it is not: visible outside engine/; the face is db.h.
  *
- * Locks, outside in (ranks of base/thread.h): db->ddl (one catalog change or checkpoint at a time)
+ * Locks, outside in (ranks of base/thread.h): db->snapshots (names of snapshots) -> db->ddl (one
+ * catalog change or checkpoint at a time)
  * -> db->catalog (names) -> shard->write (write order, shards in rising number) -> shard->view_lock
  * -> segment->lock -> collection->lock (schema pointer) -> commit -> log. No I/O happens under any
  * of them but ddl. */
@@ -123,6 +124,9 @@ struct qv__db {
     struct qv__rng rng; /* guarded by: catalog */
     uint8_t uuid[16];
 
+    struct qv__mutex snapshots;          /* names of snapshots; see snapshot_impl.h */
+    struct qv__snapshot_stream *streams; /* being read; guarded by: snapshots */
+
     struct qv__mutex ddl;                /* serialises catalog changes and checkpoints */
     struct qv__mutex catalog;            /* collections, aliases */
     struct qv__collection **collections; /* sorted by name; guarded by: catalog */
@@ -180,6 +184,12 @@ qv_status qv__read_view_pin(struct qv__collection *c, struct qv__qctx *ctx,
                             struct qv__read_view **out, struct qv_err *err) QV_MUST_USE;
 void qv__read_view_close(struct qv__read_view *v); /* NULL-safe */
 
+/* A collection that takes another one's place: what a manifest says as if it had. */
+struct qv__swap {
+    const struct qv__collection *out; /* NULL = none */
+    struct qv__collection *in;
+};
+
 /* --- shard.c --- */
 
 /* What one record does to one point, in final form. */
@@ -205,6 +215,10 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
 /* Under s->write, after a successful reserve of the same effects. Returns points whose state
  * changed. */
 uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t n, uint64_t lsn);
+/* Put sealed segments, each retained, before the active one of a fresh shard, whose records up to
+ * `flushed` they hold. */
+qv_status qv__shard_fill(struct qv__shard *s, struct qv__segment *const *list, uint32_t n,
+                         uint64_t flushed, struct qv_err *err) QV_MUST_USE;
 /* A new empty active segment at the end of the view. Under s->write. */
 qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_t capacity,
                          struct qv_err *err) QV_MUST_USE;
@@ -247,7 +261,9 @@ struct qv__collection *qv__collection_retain(struct qv__collection *c);
 qv_status qv__catalog_apply(struct qv__db *db, uint64_t lsn, struct qv__bytes body,
                             struct qv_err *err) QV_MUST_USE;
 /* The catalog as JSON for the manifest. */
-void qv__catalog_write(struct qv__db *db, struct qv__buf *out);
+void qv__catalog_write(struct qv__db *db, const struct qv__swap *swap, struct qv__buf *out);
+/* The same of one collection alone, without aliases. */
+void qv__catalog_write_one(struct qv__collection *c, struct qv__buf *out);
 qv_status qv__catalog_read(struct qv__db *db, struct qv__bytes json,
                            struct qv_err *err) QV_MUST_USE;
 /* Snapshot of all collections, each retained, in an array of `mem`. */
@@ -289,6 +305,9 @@ void qv__job_end(struct qv__collection *c);
 
 /* Write the manifest of what is live now; `flushed` LSNs are read from the shards. Takes ddl. */
 qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
+/* The same with one collection in the place of another. Under ddl. */
+qv_status qv__checkpoint_swap(struct qv__db *db, const struct qv__swap *swap,
+                              struct qv_err *err) QV_MUST_USE;
 /* Start a checkpoint when the log is long. Any thread; cheap. */
 void qv__checkpoint_look(struct qv__db *db);
 /* QV_EBUSY, saying why, while the log is as long as it may be. Before any lock is taken. */

@@ -42,6 +42,7 @@ static void db_free(struct qv__db *db)
     qv__mutex_destroy(&db->alarm.lock);
     qv__mutex_destroy(&db->ddl);
     qv__mutex_destroy(&db->catalog);
+    qv__mutex_destroy(&db->snapshots);
     qv__mem_close(db->mem_log);
     qv__mem_close(db->mem_catalog);
     struct qv__mem *mem = db->mem;
@@ -118,6 +119,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     db->next_collection_id = 1;
     qv__checkpointer_init(db);
     qv__alarm_init(&db->alarm);
+    qv__mutex_init(&db->snapshots, QV__RANK_SNAPSHOTS);
     qv__mutex_init(&db->ddl, QV__RANK_DB);
     qv__mutex_init(&db->catalog, QV__RANK_CATALOG);
     uint64_t start = qv__mono_ns(db->clock);

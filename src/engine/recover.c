@@ -6,6 +6,7 @@
  * proved sound and before anything new is written.
  */
 #include "engine/quarantine.h"
+#include "engine/snapshot_impl.h"
 
 #include <stdio.h>
 
@@ -45,14 +46,7 @@ static qv_status open_segments(struct qv__shard *s, const struct qv__manifest_sh
         st = qv__quarantine_hold(s, m, err);
     }
     if (st == QV_OK) {
-        struct qv__view *v = NULL;
-        list[n] = s->active;
-        st = qv__view_create(c->mem, list, n + 1, &v, err);
-        if (st == QV_OK) {
-            qv__mutex_lock(&s->write);
-            qv__shard_swap(s, v);
-            qv__mutex_unlock(&s->write);
-        }
+        st = qv__shard_fill(s, list, n, m->flushed_lsn, err);
     }
     for (uint32_t i = 0; list && i < n; i++) {
         qv__segment_release(list[i]);
@@ -74,8 +68,6 @@ static qv_status open_shards(struct qv__db *db, const struct qv__manifest *m, st
                             m->generation, ms->shard, ms->collection_id);
         }
         struct qv__shard *s = &c->shards[ms->shard];
-        atomic_store(&s->flushed_lsn, ms->flushed_lsn);
-        s->last_lsn = ms->flushed_lsn;
         qv_status st = open_segments(s, ms, err);
         qv__collection_release(c);
         QV_TRY(st);
@@ -227,14 +219,17 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
     atomic_store(&db->recovering, true);
     qv_status st = qv__manifest_read(db->io, &arena, &m, err);
     bool fresh = st == QV_ENOTFOUND;
-    if (!fresh) {
+    if (fresh) {
+        QV_GOTO(qv__restore_unfinished(db->io, err));
+    } else {
         QV_GOTO(st);
         db->manifest_generation = m.generation;
         db->checkpoint_lsn = m.checkpoint_lsn;
         atomic_store(&db->checkpoint_lsn_seen, m.checkpoint_lsn);
         atomic_store(&db->next_file_id, QV_MAX(m.next_file_id, 1));
         memcpy(db->uuid, m.db_uuid, sizeof db->uuid);
-    } else {
+    }
+    if (fresh) {
         QV_GOTO(qv__os_entropy(db->uuid, sizeof db->uuid, err));
     }
     struct qv__log_local_options lo = {.first_file_bytes =
@@ -257,6 +252,7 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
      */
     if (!db->read_only) {
         see_leftovers(db, &m, !fresh || db->replayed_records > 0);
+        qv__snapshots_clean(db);
     }
 out:
     atomic_store(&db->recovering, false);

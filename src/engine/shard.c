@@ -35,6 +35,30 @@ bool qv__shard_find(struct qv__shard *s, const struct qv__id *id, struct qv__seg
     return false;
 }
 
+qv_status qv__shard_fill(struct qv__shard *s, struct qv__segment *const *list, uint32_t n,
+                         uint64_t flushed, struct qv_err *err)
+{
+    struct qv__mem *mem = s->collection->mem;
+    struct qv__view *v = NULL;
+    struct qv__segment **all = qv__calloc(mem, n + 1u, sizeof(struct qv__segment *));
+    if (!all) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a view of %" PRIu32 " segments", n);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        all[i] = list[i];
+    }
+    all[n] = s->active;
+    qv_status st = qv__view_create(mem, all, n + 1, &v, err);
+    qv__free(all);
+    QV_TRY(st);
+    qv__mutex_lock(&s->write);
+    qv__shard_swap(s, v);
+    atomic_store(&s->flushed_lsn, flushed);
+    s->last_lsn = flushed;
+    qv__mutex_unlock(&s->write);
+    return QV_OK;
+}
+
 qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_t capacity,
                          struct qv_err *err)
 {

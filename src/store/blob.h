@@ -18,6 +18,9 @@ struct qv__blobs_ops {
     qv_status (*head)(struct qv__blobs *, const char *name, uint64_t *size, struct qv_err *); /* QV_ENOTFOUND */
     qv_status (*list)(struct qv__blobs *, void (*cb)(void *, const char *name), void *arg, struct qv_err *);
     qv_status (*remove)(struct qv__blobs *, const char *name, struct qv_err *); /* absent is QV_OK */
+    /* Give the bytes of a blob a second name, `path` of the staging io: a hard link, or a copy where there are none.
+     * The bytes are durable; the name is so once its directory was synced. QV_EEXISTS, QV_ENOTFOUND. */
+    qv_status (*lend)(struct qv__blobs *, const char *name, const char *path, struct qv_err *);
     void (*close)(struct qv__blobs *);
 };
 /* First member of every implementation's object. */

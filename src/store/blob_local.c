@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 
+#define COPY_BYTES ((size_t)1 << 20)
+
 struct blobs_local {
     struct qv__blobs base;
     struct qv__io *io; /* borrowed */
@@ -151,6 +153,48 @@ static qv_status local_remove(struct qv__blobs *base, const char *name, struct q
     return QV_OK;
 }
 
+/* For file systems that cannot link, and files that have as many links as they may. */
+static qv_status copy_to(struct blobs_local *b, const char *from, const char *to,
+                         struct qv_err *err)
+{
+    struct qv__file *in = NULL, *out = NULL;
+    uint64_t size = 0;
+    uint8_t *buf = NULL;
+    QV_TRY(qv__io_open(b->io, from, QV__OPEN_READ, &in, err));
+    qv_status st = qv__io_open(b->io, to, QV__OPEN_CREATE | QV__OPEN_EXCL, &out, err);
+    QV_GOTO(st);
+    buf = (uint8_t *)qv__alloc(b->mem, COPY_BYTES);
+    if (!buf) {
+        QV_GOTO(qv__fail(err, QV_ENOMEM, "blob: no memory to copy %s", from));
+    }
+    QV_GOTO(qv__io_size(in, &size, err));
+    for (uint64_t at = 0; at < size; at += COPY_BYTES) {
+        size_t n = (size_t)QV_MIN(size - at, (uint64_t)COPY_BYTES);
+        QV_GOTO(qv__io_pread(in, buf, n, at, err));
+        QV_GOTO(qv__io_pwrite(out, buf, n, at, err));
+    }
+    QV_GOTO(qv__io_sync(out, false, err));
+out:
+    qv__free(buf);
+    qv__io_file_close(in, NULL);
+    qv_status closed = qv__io_file_close(out, st == QV_OK ? err : NULL);
+    if (out && (st != QV_OK || closed != QV_OK)) {
+        qv_status ignored = qv__io_unlink(b->io, to, NULL);
+        (void)ignored;
+    }
+    return st == QV_OK ? closed : st;
+}
+
+static qv_status local_lend(struct qv__blobs *base, const char *name, const char *path,
+                            struct qv_err *err)
+{
+    struct blobs_local *b = local_of(base);
+    char from[QV__IO_NAME_MAX + 1];
+    QV_TRY(path_of(b, name, from, err));
+    qv_status st = qv__io_link(b->io, from, path, err);
+    return st == QV_EIO ? copy_to(b, from, path, err) : st;
+}
+
 static void local_close(struct qv__blobs *base)
 {
     struct blobs_local *b = local_of(base);
@@ -166,6 +210,7 @@ static const struct qv__blobs_ops local_ops = {
     .head = local_head,
     .list = local_list,
     .remove = local_remove,
+    .lend = local_lend,
     .close = local_close,
 };
 

@@ -146,7 +146,7 @@ static void leave_owner(struct qv__file *lock)
 
 qv_status qv__datadir_open(struct qv__io *io, struct qv__datadir *out, struct qv_err *err)
 {
-    static const char *const dirs[] = {QV__DIR_LOG, QV__DIR_BLOBS, QV__DIR_TMP};
+    static const char *const dirs[] = {QV__DIR_LOG, QV__DIR_BLOBS, QV__DIR_TMP, QV__DIR_SNAPSHOTS};
     struct qv__datadir d = {.io = io};
     QV_TRY(qv__io_open(io, LOCK_NAME, QV__OPEN_CREATE, &d.lock, err));
     qv_status st = qv__io_lock(d.lock, err);

@@ -161,7 +161,7 @@ static void put_segment(struct qv__buf *b, const struct qv__manifest_segment *s)
     qv__buf_u64(b, s->max_lsn);
 }
 
-static qv_status encode(const struct qv__manifest *m, struct qv__buf *b, struct qv_err *err)
+qv_status qv__manifest_encode(const struct qv__manifest *m, struct qv__buf *b, struct qv_err *err)
 {
     uint8_t *head = qv__buf_reserve(b, HEAD_BYTES);
     if (!head) {
@@ -261,7 +261,7 @@ qv_status qv__manifest_write(struct qv__io *io, struct qv__mem *mem, const struc
     struct qv__buf b;
     qv__buf_init(&b, mem);
     manifest_name(m->generation, name);
-    st = encode(m, &b, err);
+    st = qv__manifest_encode(m, &b, err);
     if (st == QV_OK) {
         st = qv__io_write_file(io, name, b.p, b.n, err);
         if (st == QV_OK) {
@@ -374,8 +374,8 @@ static qv_status take_shards(struct qv__reader *r, struct qv__arena *arena, uint
     return QV_OK;
 }
 
-static qv_status decode(const uint8_t *p, size_t n, const char *name, uint64_t generation,
-                        struct qv__arena *arena, struct qv__manifest *out, struct qv_err *err)
+qv_status qv__manifest_decode(const uint8_t *p, size_t n, const char *name, uint64_t generation,
+                              struct qv__arena *arena, struct qv__manifest *out, struct qv_err *err)
 {
     QV_TRY(qv__format_check(&manifest_format, p, n, true, name, err));
     struct qv__manifest m = {
@@ -418,7 +418,7 @@ qv_status qv__manifest_read(struct qv__io *io, struct qv__arena *arena, struct q
     }
     manifest_name(c.generation, name);
     QV_TRY(load(io, arena, name, &c, &p, err));
-    return decode(p, (size_t)c.file_bytes, name, c.generation, arena, out, err);
+    return qv__manifest_decode(p, (size_t)c.file_bytes, name, c.generation, arena, out, err);
 }
 
 /* --- clearing away --- */

@@ -10,6 +10,7 @@
 #define QV_STORE_MANIFEST_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "os/io.h"
 
 struct qv__manifest_segment {
@@ -46,11 +47,17 @@ qv_status qv__manifest_write(struct qv__io *io, struct qv__mem *mem, const struc
 /* Read the live manifest into `arena`. QV_ENOTFOUND when the directory is new (no CURRENT and no manifest at all);
  * QV_ECORRUPT when CURRENT or its manifest is damaged, naming the file: never falls back silently. */
 qv_status qv__manifest_read(struct qv__io *io, struct qv__arena *arena, struct qv__manifest *out, struct qv_err *err) QV_MUST_USE;
+/* The bytes of a manifest, into an empty buffer; and back: every check of the format, as of this
+ * generation. The result borrows the catalog from `p`, the rest lives in the arena. `name` begins
+ * messages. Errors: QV_ECORRUPT, QV_EVERSION, QV_ETOOBIG, QV_ENOMEM. */
+qv_status qv__manifest_encode(const struct qv__manifest *m, struct qv__buf *b, struct qv_err *err) QV_MUST_USE;
+qv_status qv__manifest_decode(const uint8_t *p, size_t n, const char *name, uint64_t generation,
+                              struct qv__arena *arena, struct qv__manifest *out, struct qv_err *err) QV_MUST_USE;
 /* Remove manifests other than the live one and its predecessor. */
 qv_status qv__manifest_clean(struct qv__io *io, uint64_t live_generation, struct qv_err *err);
 
 /* The data directory: LOCK (held until closed; QV_ELOCKED when another process or handle has it),
- * and the sub-directories log, blobs, tmp (emptied of leftovers). */
+ * and the sub-directories log, blobs, snapshots, tmp (emptied of leftovers). */
 struct qv__datadir {
     struct qv__io *io; /* borrowed */
     struct qv__file *lock;
@@ -58,6 +65,7 @@ struct qv__datadir {
 #define QV__DIR_LOG "log"
 #define QV__DIR_BLOBS "blobs"
 #define QV__DIR_TMP "tmp"
+#define QV__DIR_SNAPSHOTS "snapshots"
 qv_status qv__datadir_open(struct qv__io *io, struct qv__datadir *out, struct qv_err *err) QV_MUST_USE;
 void qv__datadir_close(struct qv__datadir *d);
 
@@ -68,6 +76,11 @@ qv_status qv__tombstones_write(struct qv__blobs *blobs, struct qv__mem *mem, uin
 /* words: room for (n_rows + 63) / 64; validated against segment, generation, rows and CRC. */
 qv_status qv__tombstones_read(struct qv__blobs *blobs, uint64_t segment_id, uint64_t gen, uint64_t *words,
                               uint32_t n_rows, struct qv_err *err) QV_MUST_USE;
+/* The same from the whole bytes of such a file. */
+qv_status qv__tombstones_decode(struct qv__bytes file, const char *name, uint64_t segment_id, uint64_t gen,
+                                uint64_t *words, uint32_t n_rows, struct qv_err *err) QV_MUST_USE;
+/* Bytes of a tombstone file. */
+uint64_t qv__tombstones_bytes(uint32_t n_rows);
 void qv__segment_blob_name(uint64_t segment_id, char out[64]);
 void qv__tombstones_blob_name(uint64_t segment_id, uint64_t gen, char out[64]);
 

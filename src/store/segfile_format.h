@@ -31,6 +31,21 @@ struct qv__seg_entry {
     uint64_t off, bytes;
 };
 
+/* What a head says: where blocks, their checksums and the sections lie. */
+struct qv__seg_shape {
+    uint64_t file_id;
+    uint64_t table_off;
+    uint64_t n_blocks;
+    uint32_t table_crc;
+    uint32_t n_sections;
+    struct qv__seg_entry sections[QV__SECTIONS_MAX]; /* by offset */
+};
+/* Check the head, the first `n` bytes of a file of `file_bytes`, and read it. It must be of file
+ * `file_id` and, when expected_bytes is not 0, of that length. Errors: QV_ECORRUPT, QV_EVERSION. */
+qv_status qv__seg_head_read(const uint8_t *head, size_t n, uint64_t file_bytes, uint64_t file_id,
+                            uint64_t expected_bytes, const char *name, struct qv__seg_shape *out,
+                            struct qv_err *err) QV_MUST_USE;
+
 /* Start of the checksum of a block (or of the table: block UINT64_MAX) of this file. */
 static inline uint32_t qv__seg_crc_seed(uint64_t file_id, uint64_t block)
 {

