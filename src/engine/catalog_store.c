@@ -2,6 +2,12 @@
  */
 #include "engine/catalog.h"
 
+/* What it means that a stored document cannot be parsed: lack of memory is no damage. */
+static qv_status unreadable(qv_status st)
+{
+    return st == QV_ENOMEM ? st : QV_ECORRUPT;
+}
+
 /* Nothing below `lsn` concerns a collection that its own record made: its shards are flushed up to
  * there. One of a manifest says so itself. */
 static qv_status install_collection(struct qv__db *db, uint64_t lsn, qv__json o, struct qv_err *err)
@@ -71,7 +77,7 @@ qv_status qv__catalog_apply(struct qv__db *db, uint64_t lsn, struct qv__bytes bo
     qv_status st = qv__json_parse(&arena, (const char *)body.p, body.n, NULL, &doc, err);
     qv__json op = st == QV_OK ? qv__json_get(doc, "op") : NULL;
     if (st != QV_OK) {
-        st = qv__wrap(err, QV_ECORRUPT, "catalog record");
+        st = qv__wrap(err, unreadable(st), "catalog record");
     } else if (qv__json_str_is(op, "create")) {
         st = install_collection(db, lsn, doc, err);
     } else if (qv__json_str_is(op, "drop") || qv__json_str_is(op, "schema")) {
@@ -153,8 +159,9 @@ qv_status qv__catalog_read(struct qv__db *db, struct qv__bytes json, struct qv_e
     qv__json doc = NULL;
     uint64_t format = 0;
     qv_status st = QV_OK;
-    if (qv__json_parse(&arena, (const char *)json.p, json.n, NULL, &doc, err) != QV_OK) {
-        QV_GOTO(qv__wrap(err, QV_ECORRUPT, "catalog"));
+    st = qv__json_parse(&arena, (const char *)json.p, json.n, NULL, &doc, err);
+    if (st != QV_OK) {
+        QV_GOTO(qv__wrap(err, unreadable(st), "catalog"));
     }
     if (!qv__json_u64(qv__json_get(doc, "format"), &format) || format != 1) {
         QV_GOTO(qv__fail(err, QV_EVERSION,
