@@ -24,6 +24,11 @@ static void pause_here(struct world *w)
     }
 }
 
+bool world_is_lost(const struct world *w)
+{
+    return !w->db || qv__commit_poisoned(w->db->commit);
+}
+
 /* A step failed: tell the harness, or end. */
 static void step_failed(struct world *w, const char *what, qv_status st, const struct qv_err *err)
 {
@@ -31,7 +36,6 @@ static void step_failed(struct world *w, const char *what, qv_status st, const s
         world_die(w, "%s: %s: %s", what, qv_status_name(st), err->message);
     }
     w->failures++;
-    w->is_lost = w->is_lost || !w->db || qv__commit_poisoned(w->db->commit);
     if (w->failed) {
         w->failed(w, what, st, err);
     }
@@ -49,7 +53,7 @@ static uint64_t standing_ms(void *ctx)
     return *(const uint64_t *)ctx / 1000000u + UINT64_C(1700000000000);
 }
 
-static void open_db(struct world *w)
+void world_open(struct world *w)
 {
     struct qv_err err;
     w->options.io = w->io;
@@ -57,9 +61,7 @@ static void open_db(struct world *w)
     if (st != QV_OK) {
         w->db = NULL;
         step_failed(w, "open", st, &err);
-        return;
     }
-    w->is_lost = false;
 }
 
 void world_begin(struct world *w, const char *workload, uint64_t seed)
@@ -86,7 +88,7 @@ void world_begin(struct world *w, const char *workload, uint64_t seed)
     if (w->disk_changed) {
         w->disk_changed(w);
     }
-    open_db(w);
+    world_open(w);
     pause_here(w);
 }
 
@@ -119,7 +121,16 @@ static void settle(struct world *w)
     if (!w->db) {
         return;
     }
-    if (check_read(w->db, w->mem_test, &found, why) != QV_OK) {
+    qv_status st = check_read(w->db, w->mem_test, &found, why);
+    if (st == QV_EQUARANTINED && w->may_fail) { /* a file could not be read: as good as no start */
+        struct qv_err err = {.code = st};
+        snprintf(err.message, sizeof err.message, "%s", why);
+        world_abandon(w->db);
+        w->db = NULL;
+        step_failed(w, "open", st, &err);
+        st = w->db ? check_read(w->db, w->mem_test, &found, why) : QV_EIO;
+    }
+    if (st != QV_OK) {
         world_die(w, "after a restart: %s", why);
     }
     int64_t k = oracle_match(&w->oracle, &found.state, why, sizeof why);
@@ -147,7 +158,7 @@ void world_reopen(struct world *w)
         step_failed(w, "close", st, &err);
     }
     pause_here(w);
-    open_db(w);
+    world_open(w);
     settle(w);
     pause_here(w);
 }
@@ -172,7 +183,7 @@ void world_crash(struct world *w, enum qv__sim_crash how)
     if (w->disk_changed) {
         w->disk_changed(w);
     }
-    open_db(w);
+    world_open(w);
     settle(w);
     pause_here(w);
 }
@@ -180,15 +191,14 @@ void world_crash(struct world *w, enum qv__sim_crash how)
 /* --- catalog --- */
 
 /* A catalog change was answered. */
-static void catalog_done(struct world *w, const char *what, qv_status st, const struct qv_err *err)
+static void catalog_done(struct world *w, const char *what, bool was_lost, qv_status st,
+                         const struct qv_err *err)
 {
     if (st == QV_OK) {
         oracle_acked(&w->oracle, w->oracle.n_sent, 0);
     } else {
-        bool was_lost = w->is_lost;
-        bool unsure = w->db && qv__commit_poisoned(w->db->commit) && !was_lost;
-        if (!unsure) {
-            oracle_refused(&w->oracle);
+        if (was_lost || !world_is_lost(w)) {
+            oracle_refused(&w->oracle); /* else nobody knows */
         }
         step_failed(w, what, st, err);
     }
@@ -205,14 +215,15 @@ void world_create(struct world *w, const char *collection, uint32_t shards)
         .shard_number = shards,
         .policy = {.seal_rows = 16, .index_rows = 8, .merge_fanin = 2},
     };
-    if (!w->db) {
+    if (world_is_lost(w) || !oracle_collection(oracle_newest(&w->oracle), "")) {
         return;
     }
     struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), "");
     *c = (struct oracle_collection){.shards = shards};
     snprintf(c->name, sizeof c->name, "%s", collection);
+    bool was_lost = world_is_lost(w);
     qv_status st = qv__db_create_collection(w->db, qv__str_z(collection), &schema, &err);
-    catalog_done(w, "create", st, &err);
+    catalog_done(w, "create", was_lost, st, &err);
 }
 
 /* NULL: a request that failed before was to make it. */
@@ -229,7 +240,7 @@ void world_drop(struct world *w, const char *collection)
 {
     struct qv_err err;
     bool existed;
-    if (!model_of(w, collection)) {
+    if (!model_of(w, collection) || world_is_lost(w)) {
         return;
     }
     struct oracle_state *s = oracle_send(&w->oracle);
@@ -239,14 +250,15 @@ void world_drop(struct world *w, const char *collection)
             memset(&s->a[i], 0, sizeof s->a[i]);
         }
     }
+    bool was_lost = world_is_lost(w);
     qv_status st = qv__db_drop_collection(w->db, qv__str_z(collection), &existed, &err);
-    catalog_done(w, "drop", st, &err);
+    catalog_done(w, "drop", was_lost, st, &err);
 }
 
 void world_alias(struct world *w, const char *alias, const char *collection)
 {
     struct qv_err err;
-    if (!model_of(w, collection)) {
+    if (!model_of(w, collection) || world_is_lost(w)) {
         return;
     }
     struct oracle_state *s = oracle_send(&w->oracle);
@@ -263,23 +275,25 @@ void world_alias(struct world *w, const char *alias, const char *collection)
     snprintf(s->a[at].collection, ORACLE_NAME, "%s", collection);
     struct qv__alias_action action = {
         .kind = QV__ALIAS_CREATE, .alias = qv__str_z(alias), .collection = qv__str_z(collection)};
+    bool was_lost = world_is_lost(w);
     qv_status st = qv__db_update_aliases(w->db, &action, 1, &err);
-    catalog_done(w, "alias", st, &err);
+    catalog_done(w, "alias", was_lost, st, &err);
 }
 
 void world_index(struct world *w, const char *collection)
 {
     struct qv_err err;
     char key[16];
-    if (!model_of(w, collection)) {
+    if (!model_of(w, collection) || world_is_lost(w)) {
         return;
     }
     struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), collection);
     snprintf(key, sizeof key, "f%u", c->n_indexes++);
     struct qv__payload_index_def def = {.key = qv__str_z(key), .type = QV__STR("integer")};
     uint64_t lsn;
+    bool was_lost = world_is_lost(w);
     qv_status st = qv__db_put_payload_index(w->db, qv__str_z(collection), &def, &lsn, &err);
-    catalog_done(w, "index", st, &err);
+    catalog_done(w, "index", was_lost, st, &err);
 }
 
 /* --- points --- */
@@ -297,16 +311,18 @@ static void write_done(struct qv__write *write)
         }
         return;
     }
-    /* Refused before the log (then it is the newest that was sent), or its fate is unknown. */
-    bool unsure = !w->is_lost && w->db && qv__commit_poisoned(w->db->commit);
-    if (!unsure && p->number == w->oracle.n_sent) {
+    /* Refused before the log, or its fate is unknown. */
+    if (p->is_vain || !world_is_lost(w)) {
+        if (p->number != w->oracle.n_sent) {
+            world_die(w, "a write that had been taken failed: %s", write->result.err.message);
+        }
         oracle_refused(&w->oracle);
     }
     step_failed(w, "write", write->result.status, &write->result.err);
 }
 
 /* Send one mutation for the newest request of the oracle; returns its slot, NULL when the
- * collection cannot be had. */
+ * collection is not there. */
 static struct world_write *send_one(struct world *w, const char *collection,
                                     const struct qv__mutation *m, bool relaxed)
 {
@@ -318,10 +334,15 @@ static struct world_write *send_one(struct world *w, const char *collection,
         QV_ASSERT(p < w->pending + WORLD_PENDING);
     }
     qv_status st = qv__db_collection(w->db, qv__str_z(collection), &c, &err);
-    if (st != QV_OK) {
+    if (st != QV_OK && !world_is_lost(w)) {
         world_die(w, "%s", err.message);
     }
-    *p = (struct world_write){.world = w, .number = w->oracle.n_sent, .is_open = true};
+    if (st != QV_OK) { /* nobody knows whether it was made */
+        oracle_refused(&w->oracle);
+        return NULL;
+    }
+    *p = (struct world_write){
+        .world = w, .number = w->oracle.n_sent, .is_open = true, .is_vain = world_is_lost(w)};
     p->write.done = write_done;
     p->write.arg = p;
     p->write.durability = relaxed ? QV__DURABILITY_RELAXED : QV__DURABILITY_FSYNC;
@@ -333,10 +354,10 @@ static struct world_write *send_one(struct world *w, const char *collection,
 static void send_and_wait(struct world *w, const char *collection, const struct qv__mutation *m)
 {
     struct world_write *p = send_one(w, collection, m, false);
-    while (p->is_open && qv__db_step(w->db)) {
+    while (p && p->is_open && qv__db_step(w->db)) {
         pause_here(w);
     }
-    if (p->is_open) {
+    if (p && p->is_open) {
         world_die(w, "a write was never answered");
     }
     pause_here(w);
@@ -527,7 +548,7 @@ void world_optimize(struct world *w, const char *collection)
 {
     struct qv_err err;
     struct qv__collection *c = NULL;
-    if (!model_of(w, collection)) {
+    if (!model_of(w, collection) || world_is_lost(w)) {
         return;
     }
     qv_status st = qv__db_collection(w->db, qv__str_z(collection), &c, &err);
@@ -541,29 +562,61 @@ void world_optimize(struct world *w, const char *collection)
     pause_here(w);
 }
 
+/* Searches while something may fail: right or refused. */
+static void search_some(struct world *w)
+{
+    const struct oracle_state *s = oracle_newest(&w->oracle);
+    for (unsigned i = 0; i < 2 * ORACLE_COLLECTIONS; i++) {
+        const struct oracle_collection *c = &s->c[i / 2];
+        struct qv__collection *at = NULL;
+        struct qv__result_set rs;
+        struct qv_err err;
+        struct qv__qctx ctx = {.clock = &w->clock, .mem = w->mem};
+        struct qv__query q = {.kind = QV__QUERY_NEAREST,
+                              .target = {.values = c->p[0].v, .dim = ORACLE_DIM},
+                              .limit = 5,
+                              .params = {.exact = i % 2}};
+        uint64_t live = 0;
+        if (!c->name[0]) {
+            continue;
+        }
+        for (uint32_t p = 0; p < ORACLE_POINTS; p++) {
+            live += c->p[p].exists;
+        }
+        qv_status st = qv__db_collection(w->db, qv__str_z(c->name), &at, &err);
+        if (st == QV_OK) {
+            st = qv__collection_query(at, &q, NULL, &ctx, &rs, &err);
+            if (st == QV_OK && rs.n != QV_MIN(live, UINT64_C(5))) {
+                world_die(w, "a search gives %zu points", rs.n);
+            }
+            qv__result_free(&rs);
+            qv__collection_release(at);
+        }
+        if (st != QV_OK) {
+            step_failed(w, "search", st, &err);
+        }
+    }
+}
+
 void world_read(struct world *w)
 {
     struct check_found found;
     char why[CHECK_WHY];
-    if (!w->db || w->is_lost) {
+    if (world_is_lost(w)) {
         return;
     }
     qv_status st = check_read(w->db, w->may_fail ? w->mem : w->mem_test, &found, why);
     if (st != QV_OK) {
         struct qv_err err = {.code = st};
-        if (st == QV_ECORRUPT) {
-            world_die(w, "%s", why);
-        }
         snprintf(err.message, sizeof err.message, "%s", why);
         step_failed(w, "read", st, &err);
-        return;
-    }
-    if (oracle_difference(&found.state, oracle_newest(&w->oracle), why, sizeof why)) {
+    } else if (oracle_difference(&found.state, oracle_newest(&w->oracle), why, sizeof why)) {
         world_die(w, "%s", why);
     }
-    if (!w->may_fail &&
-        (!check_versions(&w->oracle, oracle_newest(&w->oracle), &found, why) ||
-         !check_reads(w->db, w->mem_test, oracle_newest(&w->oracle), true, w->seed, why))) {
+    if (w->may_fail) {
+        search_some(w);
+    } else if (!check_versions(&w->oracle, oracle_newest(&w->oracle), &found, why) ||
+               !check_reads(w->db, w->mem_test, oracle_newest(&w->oracle), true, w->seed, why)) {
         world_die(w, "%s", why);
     }
     pause_here(w);

@@ -22,6 +22,7 @@ struct world_write {
     struct world *world;
     uint32_t number;
     bool is_open; /* in use */
+    bool is_vain; /* sent to a log that had failed: it cannot have happened */
 };
 
 struct world {
@@ -38,12 +39,12 @@ struct world {
     struct oracle oracle;
     struct world_write pending[WORLD_PENDING];
     uint64_t failures; /* requests that failed */
-    bool is_lost;      /* may_fail: the log failed; nothing more is taken until a restart */
 
     /* of the harness */
     bool may_fail;
     void (*pause)(struct world *w);        /* after each step, no lock held */
     void (*disk_changed)(struct world *w); /* w->io is another one */
+    /* Of an open that failed: may change the disk and call world_open. */
     void (*failed)(struct world *w, const char *what, qv_status st, const struct qv_err *err);
     void *harness;
     const char *again; /* the command that shows a failure once more; NULL = unknown */
@@ -55,6 +56,10 @@ void world_end(struct world *w);
 /* Say why on standard error and end with 1. */
 _Noreturn void world_die(const struct world *w, const char *fmt, ...) QV_PRINTF(2, 3);
 
+/* Open w->io. */
+void world_open(struct world *w);
+/* The log failed (or nothing is open): nothing more is taken until a restart. */
+bool world_is_lost(const struct world *w);
 /* Close without a last checkpoint, as a kill would. */
 void world_abandon(struct qv__db *db);
 
