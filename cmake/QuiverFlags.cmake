@@ -1,7 +1,8 @@
 # Flags of every target of ours, in one interface target; nothing edits CMAKE_C_FLAGS.
 add_library(qv_flags INTERFACE)
 target_compile_definitions(qv_flags INTERFACE _GNU_SOURCE QV_BUILDING
-  $<$<NOT:$<CONFIG:Debug>>:NDEBUG>)
+  $<$<NOT:$<CONFIG:Debug>>:NDEBUG>
+  $<$<BOOL:${QV_PLANTED_BUGS}>:QV_PLANTED_BUGS>)
 target_compile_options(qv_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
   -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wcast-qual -Wpointer-arith -Wwrite-strings

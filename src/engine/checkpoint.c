@@ -11,6 +11,7 @@
  * needed, and is tried again a while after a failure. While checkpoints fail and the files have
  * reached a second, larger size, writes are refused. What a quarantined collection needs of the log
  * counts for neither size. */
+#include "base/plant.h"
 #include "engine/catalog.h"
 #include "engine/quarantine.h"
 
@@ -144,7 +145,8 @@ static qv_status commit_locked(struct qv__db *db, const struct qv__swap *swap, s
     atomic_store(&db->checkpoint_lsn_seen, m.checkpoint_lsn);
     /* From here on failures cost space, not data. */
     struct qv_err ignored;
-    if (qv__log_trim(db->log, needed_from(&m), &ignored) != QV_OK ||
+    uint64_t upto = QV_PLANT(trim_too_early) ? m.checkpoint_lsn : needed_from(&m);
+    if (qv__log_trim(db->log, upto, &ignored) != QV_OK ||
         qv__manifest_clean(db->io, m.generation, &ignored) != QV_OK) {
         qv__log_line(db->logger, QV__LEVEL_WARN, "checkpoint", "old files stay for now: %s",
                      ignored.message);

@@ -14,6 +14,7 @@
  * came later but was appended before it was applied: harmless, since that sync is under way. The
  * committer sleeps without a timer unless relaxed writes are waiting for their sync. */
 #include "engine/commit.h"
+#include "base/plant.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -79,6 +80,9 @@ static bool work_due(const struct qv__commit *c)
 static bool publish(struct qv__commit *c)
 {
     bool only_durable = c->poisoned || c->strict > c->durable;
+    if (QV_PLANT(ack_before_sync) || QV_PLANT(publish_before_sync)) {
+        only_durable = false;
+    }
     uint64_t to = only_durable ? c->durable : c->appended;
     if (c->inflight.next != &c->inflight && c->inflight.next->lsn <= to) {
         to = c->inflight.next->lsn - 1;
@@ -100,6 +104,9 @@ static uint64_t settled(struct qv__commit *c)
 static struct qv__ack *take_due(struct qv__commit *c)
 {
     uint64_t upto = atomic_load_explicit(&c->published, memory_order_relaxed);
+    if (QV_PLANT(publish_before_sync)) {
+        upto = QV_MIN(upto, c->durable);
+    }
     struct qv__ack *first = c->acks;
     struct qv__ack **at = &c->acks;
     while (*at && (c->poisoned || (*at)->lsn <= upto)) {
@@ -356,6 +363,9 @@ bool qv__commit_wait(struct qv__commit *c, struct qv__ack *ack)
     ack->next = NULL;
     qv__mutex_lock(&c->lock);
     bool published = ack->lsn <= atomic_load_explicit(&c->published, memory_order_relaxed);
+    if (QV_PLANT(publish_before_sync)) {
+        published = ack->lsn <= c->durable;
+    }
     if (published || c->poisoned) {
         if (published) {
             qv__count(&c->acknowledged, 1);

@@ -7,6 +7,7 @@
  * before the switch, with `maintenance` held, what was deleted meanwhile is carried over, and if
  * the flushed LSN has moved a tombstone file of the merged segment is written for it: a manifest
  * pairs a segment only with tombstones up to its shard's flushed LSN. */
+#include "base/plant.h"
 #include "engine/maintain.h"
 
 #include "engine/quarantine.h"
@@ -131,6 +132,9 @@ static qv_status merge_switch(struct qv__shard *s, struct qv__segment *const *so
 /* Rows deleted at or below this can go: flushed, and no reader is older. */
 static uint64_t drop_lsn(struct qv__shard *s)
 {
+    if (QV_PLANT(ignore_flushed_at_merge)) {
+        return qv__read_horizon(s->collection->db->commit);
+    }
     return QV_MIN(atomic_load(&s->flushed_lsn), qv__read_horizon(s->collection->db->commit));
 }
 
@@ -153,8 +157,9 @@ qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did, struc
     }
     uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
-    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, QV_MIN(drop, flushed), flushed,
-                              &c->db->closing, remaps, &merged, err));
+    drop = QV_PLANT(ignore_flushed_at_merge) ? drop : QV_MIN(drop, flushed);
+    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, drop, flushed, &c->db->closing,
+                              remaps, &merged, err));
     qv__mutex_lock(&s->maintenance);
     st = merge_switch(s, sources, remaps, n, merged, flushed, err);
     qv__mutex_unlock(&s->maintenance);

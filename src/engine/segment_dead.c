@@ -5,6 +5,7 @@
  * steps eat from the front. A reader that finds no uncleared entry uses the live words as they are;
  * bits that are cleared while it runs belong to deletions newer than any it must see, because
  * clearing waits for the oldest reader. */
+#include "base/plant.h"
 #include "engine/segment_impl.h"
 
 qv_status qv__dead_init(struct qv__dead *d, struct qv__mem *mem, uint32_t n_bits)
@@ -214,6 +215,9 @@ qv_status qv__segment_carry(struct qv__segment *const *sources, uint32_t *const 
                             struct qv__segment *to, struct qv_err *err)
 {
     size_t most = 0, count = 0;
+    if (QV_PLANT(forget_carry)) {
+        return QV_OK;
+    }
     for (size_t i = 0; i < n; i++) {
         qv__mutex_lock(&sources[i]->lock);
         most += sources[i]->dead.n - sources[i]->dead.first;
@@ -244,7 +248,7 @@ qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, 
     uint32_t n_rows = atomic_load(&s->n_rows);
     struct qv__bitset dead = {0};
     memset(out, 0, sizeof *out);
-    if (atomic_load(&d->n_dead) == 0) {
+    if (atomic_load(&d->n_dead) == 0 || QV_PLANT(drop_tombstones)) {
         return QV_OK;
     }
     QV_TRY(qv__bitset_init(&dead, s->mem, n_rows));

@@ -1,5 +1,6 @@
 /* stage.c: the state of the touched points while one request is resolved. */
 #include "engine/stage.h"
+#include "base/plant.h"
 
 #include <stdio.h>
 
@@ -277,6 +278,9 @@ static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation 
             continue;
         }
         set_vectors(st, p, from);
+        if (QV_PLANT(lose_payload)) {
+            p->payload = (struct qv__bytes){NULL, 0};
+        }
     }
     return QV_OK;
 }

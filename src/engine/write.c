@@ -7,6 +7,7 @@
  * A request that changes nothing is not logged, unless it changes nothing because of a write that
  * is not durable yet (the point it would delete was just deleted): then an empty record takes its
  * place in the order, so that its acknowledgement is worth what any other is. */
+#include "base/plant.h"
 #include "engine/quarantine.h"
 #include "engine/stage.h"
 
@@ -113,7 +114,8 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
     for (uint32_t s = 0; s < c->n_shards; s++) {
         parts += counts[s] > 0;
     }
-    if (parts == 0 && w->ack.lsn <= qv__commit_settled(c->db->commit)) {
+    if (parts == 0 &&
+        (w->ack.lsn <= qv__commit_settled(c->db->commit) || QV_PLANT(ack_no_change))) {
         goto out; /* nothing changes: nothing to log */
     }
     qv__record_begin(&record, c->id, parts);

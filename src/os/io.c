@@ -4,6 +4,7 @@
  * files that are writable where they must be, ranges that do not pass INT64_MAX, flags that make
  * sense. No state, no locks; memory only for the block that qv__io_read_file returns. */
 #include "os/io.h"
+#include "base/plant.h"
 
 #define TMP_SUFFIX ".tmp"
 
@@ -252,7 +253,7 @@ static qv_status write_synced(struct qv__io *io, const char *tmp, const void *p,
     struct qv__file *f = NULL;
     QV_TRY(qv__io_open(io, tmp, QV__OPEN_CREATE | QV__OPEN_TRUNC, &f, err));
     qv_status st = n ? qv__io_pwrite(f, p, n, 0, err) : QV_OK;
-    if (st == QV_OK) {
+    if (st == QV_OK && !QV_PLANT(rename_before_sync)) {
         st = qv__io_sync(f, false, err);
     }
     qv_status closed = qv__io_file_close(f, st == QV_OK ? err : NULL);

@@ -15,6 +15,7 @@
  *
  * The next size is twice the current one, up to the largest. When the disk has no room for it, a
  * smaller file is tried, down to what the record needs: a nearly full disk still takes deletes. */
+#include "base/plant.h"
 #include "store/log_local.h"
 
 #define PAGE_BYTES ((uint64_t)4096)
@@ -100,7 +101,7 @@ qv_status qv__log_take_file(struct qv__log_local *log, uint64_t bytes, struct qv
     }
     qv_status st = extend_as_may_be(f, wanted, least, err);
     if (st != QV_OK) {
-        if (!log->spare) {
+        if (!log->spare && !QV_PLANT(leak_on_full_disk)) {
             qv__log_discard_file(log, f);
         }
         return st;

@@ -12,6 +12,7 @@
  *
  * Any failure before the group's last sync poisons the log: what reached the disk is unknown, and a
  * sync is never tried again on data whose first sync failed. */
+#include "base/plant.h"
 #include "store/log_local.h"
 
 /* A group's buffer above this is given back in halves while less than a quarter of it is used. */
@@ -45,7 +46,8 @@ static qv_status write_extent(struct qv__log_local *log, const struct qv__log_ex
     }
     seal_records(x, p, n, x->first_lsn - 1); /* all before this extent is synced by now */
     QV_TRY(qv__io_pwrite(x->file->handle, p, n, x->off, err));
-    return qv__io_sync(x->file->handle, true, err);
+    qv_status st = qv__io_sync(x->file->handle, true, err);
+    return st != QV_OK && QV_PLANT(retry_sync) ? qv__io_sync(x->file->handle, true, err) : st;
 }
 
 static qv_status write_group(struct qv__log_local *log, const struct qv__log_group *g,

@@ -14,6 +14,7 @@
  *
  * Each step can be repeated: a crash in recovery leaves bytes that recover to the same log.
  * Memory: one scan window and one struct per file. Runs before any other thread knows the log. */
+#include "base/plant.h"
 #include "store/log_scan.h"
 
 #include "store/log_local.h"
@@ -143,14 +144,14 @@ static qv_status settle_last(struct qv__log_local *log, struct qv__log_file *f, 
     if (st == QV_OK) {
         st = qv__io_open(log->io, s.name, QV__OPEN_WRITE, &f->handle, err);
     }
-    if (st == QV_OK && tail.end_off) {
+    if (st == QV_OK && tail.end_off && !QV_PLANT(keep_torn_tail)) {
         qv__log_line(qv__log_logger(log), QV__LEVEL_WARN, "log",
                      "%s: cut after record %" PRIu64
                      ": what was written behind it was never confirmed (%s)",
                      s.name, s.lsn - 1, s.stop);
         st = zero(f->handle, s.off, tail.end_off, err);
     }
-    if (st == QV_OK) {
+    if (st == QV_OK && !QV_PLANT(trust_page_cache)) {
         st = write_again(&s, f->handle, err);
     }
     if (st == QV_OK) {

@@ -27,38 +27,47 @@ struct said {
 
 struct mode {
     const char *name, *what;
-    struct calls_plan plan; /* without `at` */
+    bool always; /* at every call, with --quick too */
     bool kill_recovery;
+    struct calls_plan plan; /* without `at` */
 };
 static const struct mode modes[] = {
-    {"kill", "killed before each call", {.deed = CALLS_KILL, .kinds = CALLS_ANY}, false},
+    {"kill", "killed before each call", true, false, {CALLS_KILL, .kinds = CALLS_ANY}},
     {"tear",
      "killed in the middle of each write",
-     {.deed = CALLS_TEAR, .kinds = CALLS_WRITE | CALLS_ZERO},
-     false},
+     false,
+     false,
+     {CALLS_TEAR, .kinds = CALLS_WRITE | CALLS_ZERO}},
     {"recovery",
      "killed before each call, and again at one of recovery's",
-     {.deed = CALLS_KILL, .kinds = CALLS_ANY},
-     true},
+     false,
+     true,
+     {CALLS_KILL, .kinds = CALLS_ANY}},
     {"eio",
      "EIO from each call, once",
-     {.deed = CALLS_FAIL, .kinds = CALLS_ANY, .error = EIO},
-     false},
+     false,
+     false,
+     {CALLS_FAIL, .kinds = CALLS_ANY, .error = EIO}},
     {"eio-sync",
      "EIO from each sync on, for ever",
-     {.deed = CALLS_FAIL,
-      .kinds = CALLS_SYNC | CALLS_DATASYNC,
-      .error = EIO,
-      .lasting = UINT32_MAX},
-     false},
+     false,
+     false,
+     {CALLS_FAIL, .kinds = CALLS_SYNC | CALLS_DATASYNC, .error = EIO, .lasting = UINT32_MAX}},
     {"enospc",
      "ENOSPC from each call that needs space, once",
-     {.deed = CALLS_FAIL, .kinds = CALLS_SPACE, .error = ENOSPC},
-     false},
+     false,
+     false,
+     {CALLS_FAIL, .kinds = CALLS_SPACE, .error = ENOSPC}},
+    {"enospc-log",
+     "ENOSPC from each call that lengthens a log file, once",
+     true,
+     false,
+     {CALLS_FAIL, .kinds = CALLS_ZERO | CALLS_ALLOCATE, .error = ENOSPC}},
     {"full",
      "ENOSPC from each call that needs space and from the 30 after it",
-     {.deed = CALLS_FAIL, .kinds = CALLS_SPACE, .error = ENOSPC, .lasting = 31},
-     false},
+     false,
+     false,
+     {CALLS_FAIL, .kinds = CALLS_SPACE, .error = ENOSPC, .lasting = 31}},
 };
 
 struct job {
@@ -117,7 +126,7 @@ static unsigned count_fds(void)
 /* The database was closed and opened: the request of unknown fate, if any, is there or not. */
 static void resolve(struct child *c, uint32_t n)
 {
-    char text[512];
+    char text[1024];
     bool is_there = false;
     if (script_differs(&c->run, &c->sure, text, sizeof text)) {
         is_there = c->has_maybe && !script_differs(&c->run, &c->maybe, text, sizeof text);
@@ -132,7 +141,7 @@ static void resolve(struct child *c, uint32_t n)
 
 static void on_answer(struct child *c, uint32_t n, qv_status st)
 {
-    char text[512];
+    char text[1024];
     struct script_state after = c->sure;
     bool accepted = script_apply(c->job->script, n, &after);
     bool changes = accepted && memcmp(&after, &c->sure, sizeof after) != 0;
@@ -330,7 +339,7 @@ static void kill_recovery(const struct job *job, uint64_t n)
 static void find_damage(void *arg, const struct qv__check_finding *f)
 {
     if (f->damaged) {
-        snprintf(arg, 512, "%s: %s", f->file, f->message);
+        snprintf(arg, 1024, "%s: %s", f->file, f->message);
     }
 }
 
@@ -386,7 +395,7 @@ static bool verify(struct job *job, struct ledger *l, char *text, size_t n)
 /* One child, at call `at`. *met false: the work was done before that call. */
 static bool run_at(struct job *job, uint64_t at, bool *met, struct ledger *l)
 {
-    char text[512] = "";
+    char text[1024] = "";
     remove_tree(job->dir);
     *l = (struct ledger){0};
     job->plan = job->mode->plan;
@@ -406,7 +415,7 @@ static bool run_at(struct job *job, uint64_t at, bool *met, struct ledger *l)
     return ok;
 }
 
-/* --quick: all calls are killed at; each other trouble meets every so many. */
+/* --quick: every call kills; of the other troubles most meet every so many. */
 #define QUICK_STEP 7
 
 struct options {
@@ -420,7 +429,7 @@ static void run_mode(struct job *job, const struct options *o, unsigned *passed,
     struct ledger l;
     unsigned before = *passed;
     bool met = true;
-    uint64_t step = o->is_quick && job->mode != &modes[0] ? QUICK_STEP : 1;
+    uint64_t step = o->is_quick && !job->mode->always ? QUICK_STEP : 1;
     for (uint64_t at = o->at ? o->at : 1; met; at += step) {
         if (run_at(job, at, &met, &l)) {
             *passed += met;
@@ -434,20 +443,20 @@ static void run_mode(struct job *job, const struct options *o, unsigned *passed,
             break;
         }
     }
-    printf("%-9s %-9s %5u %s\n", job->script->name, job->mode->name, *passed - before,
+    printf("%-9s %-10s %5u %s\n", job->script->name, job->mode->name, *passed - before,
            job->mode->what);
     fflush(stdout);
 }
 
-/* How many calls of each kind the whole work makes. */
-static void tell_calls(struct job *job)
+/* How many calls of each kind the whole work makes, with nothing going wrong. */
+static bool tell_calls(struct job *job)
 {
-    static const struct mode none = {"count", "", {.deed = CALLS_COUNT, .kinds = CALLS_ANY}, false};
+    static const struct mode none = {.name = "count", .plan = {.kinds = CALLS_ANY}};
     struct ledger l;
     bool met;
     job->mode = &none;
     if (!run_at(job, UINT64_MAX, &met, &l)) {
-        exit(1);
+        return false;
     }
     printf("%s: %s:", job->script->name, job->script->what);
     for (unsigned i = 0; i < CALLS_KINDS; i++) {
@@ -456,6 +465,7 @@ static void tell_calls(struct job *job)
         }
     }
     printf("\n");
+    return true;
 }
 
 static bool read_options(int argc, char **argv, struct options *o)
@@ -505,7 +515,7 @@ int main(int argc, char **argv)
             continue;
         }
         job.script = &scripts[s];
-        tell_calls(&job);
+        failed += !tell_calls(&job);
         for (unsigned m = 0; m < QV_ARRAY_LEN(modes) && !failed; m++) {
             if (!*o.mode || strcmp(o.mode, modes[m].name) == 0) {
                 job.mode = &modes[m];
