@@ -24,6 +24,7 @@ struct qv__route {
 struct qv__dialect {
     const struct qv__route *routes;
     size_t n_routes;
+    bool (*takes_file)(const struct qv__route *route); /* see qv__api_takes_file */
     /* On a pool worker. Finishes the request now or later with qv__api_finish. */
     void (*run)(struct qv__request *r, const struct qv__route *route, const struct qv__str *params);
     /* Write an error into r->response; the caller finishes the request. Needs no memory but the

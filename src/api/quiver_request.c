@@ -5,6 +5,8 @@
  * it is. */
 #include "api/handle.h"
 
+#define SOURCE_BLOCK ((size_t)1 << 20)
+
 struct waiter {
     struct qv__mutex lock;
     struct qv__condvar cond;
@@ -49,6 +51,31 @@ static void submit_and_wait(struct qv__request *r)
     qv__mutex_unlock(&w.lock);
     qv__cond_destroy(&w.cond);
     qv__mutex_destroy(&w.lock);
+}
+
+/* A body that is made while it is sent, all of it: as much as the memory budget allows. */
+static qv_status read_source(struct qv__request *r, struct qv_err *err)
+{
+    struct qv__source *s = r->response.source;
+    struct qv__buf *b = &r->response.body;
+    qv_status st = QV_OK;
+    if (!s) {
+        return QV_OK;
+    }
+    for (uint64_t at = 0; st == QV_OK && at < s->bytes;) {
+        size_t n = (size_t)QV_MIN(s->bytes - at, (uint64_t)SOURCE_BLOCK), got = 0;
+        uint8_t *p = qv__buf_reserve(b, n);
+        st =
+            p ? s->read(s, at, p, n, &got, err)
+              : qv__fail(err, QV_ENOMEM, "no memory for a response of %" PRIu64 " bytes", s->bytes);
+        b->n += got;
+        at += got;
+    }
+    s->close(s);
+    if (st != QV_OK) {
+        qv__buf_free(b);
+    }
+    return st;
 }
 
 /* The body with a NUL behind it; an empty one as well. */
@@ -99,12 +126,8 @@ qv_status qv_request(qv_db *db, const char *method, const char *path, const void
     qv__arena_init(&r.arena, mem);
     qv__buf_init(&r.response.body, mem);
     submit_and_wait(&r);
-    qv_status st = QV_OK;
-    if (r.response.file_name) {
-        qv__buf_free(&r.response.body);
-        st = qv__fail(err, QV_EUNSUPPORTED,
-                      "path: the answer is a file, which only the server sends");
-    } else {
+    qv_status st = read_source(&r, err);
+    if (st == QV_OK) {
         st = take_response(&r, response, err);
     }
     qv__arena_free(&r.arena);

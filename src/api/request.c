@@ -137,6 +137,16 @@ static bool body_fits(const struct qv__request *r)
     return true;
 }
 
+bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__str path,
+                        struct qv__arena *arena)
+{
+    struct qv__route_match match;
+    struct qv_err err;
+    return qv__route_find(api->dialect->routes, api->dialect->n_routes, method, path, arena, &match,
+                          &err) == QV__ROUTED &&
+           api->dialect->takes_file(match.route);
+}
+
 void qv__api_submit(struct qv__request *r)
 {
     struct qv__api *api = r->api;

@@ -26,15 +26,23 @@ struct qv__principal {
         *forced_filter; /* ANDed to every read and write selection; NULL = none */
 };
 
+/* A body that is made while it is sent: more than memory may hold. */
+struct qv__source {
+    uint64_t bytes;
+    /* Up to n bytes from `at`, at least one. Called front to back as the client takes them, by one
+     * thread at a time. */
+    qv_status (*read)(struct qv__source *s, uint64_t at, void *buf, size_t n, size_t *got,
+                      struct qv_err *err);
+    void (*close)(struct qv__source *s);
+};
+
 struct qv__response {
     int http_status;
     const char *content_type;   /* static string */
     struct qv__header extra[4]; /* e.g. Retry-After */
     unsigned n_extra;
-    struct qv__buf body; /* either the body … */
-    const char
-        *file_name; /* … or a range of a file of the database's io (snapshots); NULL = none */
-    uint64_t file_offset, file_bytes;
+    struct qv__buf body;       /* either the body … */
+    struct qv__source *source; /* … or this, which the carrier closes once, whatever happens */
 };
 
 struct qv__api;
@@ -49,6 +57,10 @@ struct qv__request {
     size_t n_headers;
     const struct qv__bytes *body; /* in chunks */
     size_t n_body;
+    /* … or, for what qv__api_takes_file says, in a file of the database's io. The carrier removes it
+     * after `done`, unless a handler took it over and left NULL here. */
+    const char *body_file;
+    uint64_t body_file_bytes;
     struct qv__principal principal;
     uint64_t deadline_ns;   /* monotonic; 0 = none */
     _Atomic bool cancelled; /* set by the carrier when the client went away */
@@ -72,6 +84,9 @@ qv_status qv__api_create(struct qv__db *db, const struct qv__api_options *o, str
 void qv__api_free(struct qv__api *api);
 struct qv__db *qv__api_db(struct qv__api *api);
 
+/* True if the body of such a request may be larger than memory and is to come as a file. */
+bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__str path,
+                        struct qv__arena *arena);
 /* Route and run on a pool worker; with a pool of no threads, the caller's qv__db_step runs it. */
 void qv__api_submit(struct qv__request *r);
 

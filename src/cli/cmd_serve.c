@@ -164,7 +164,7 @@ static int open_all(struct serve *s)
     struct qv__api_options api = {.body_bytes_max = (size_t)c->body_bytes_max};
     qv_status st = qv__api_create(s->db, &api, &s->api, &err);
     if (st == QV_OK) {
-        qv__server_options_init(&so, c, s->db, s->api, NULL);
+        qv__server_options_init(&so, c, s->db, s->api);
         st = qv__os_entropy(&so.seed, sizeof so.seed, &err);
     }
     if (st == QV_OK) {

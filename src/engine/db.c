@@ -213,6 +213,45 @@ const struct qv__logger *qv__db_logger(struct qv__db *db)
     return db->logger;
 }
 
+struct qv__io *qv__db_io(struct qv__db *db)
+{
+    return db->io;
+}
+
+struct background {
+    struct qv__task task;
+    struct qv__db *db;
+    void (*fn)(struct qv__db *db, void *arg);
+    void *arg;
+};
+
+static void run_background(struct qv__task *task)
+{
+    struct background *b = QV_CONTAINER_OF(task, struct background, task);
+    struct qv__db *db = b->db;
+    b->fn(db, b->arg);
+    qv__free(b);
+    atomic_fetch_sub(&db->jobs, 1);
+}
+
+qv_status qv__db_run(struct qv__db *db, void (*fn)(struct qv__db *db, void *arg), void *arg,
+                     struct qv_err *err)
+{
+    struct background *b = qv__alloc(db->mem, sizeof *b);
+    if (!b) {
+        return qv__fail(err, QV_ENOMEM, "no memory for background work");
+    }
+    *b = (struct background){.task = {.fn = run_background}, .db = db, .fn = fn, .arg = arg};
+    atomic_fetch_add(&db->jobs, 1);
+    if (atomic_load(&db->closing)) {
+        atomic_fetch_sub(&db->jobs, 1);
+        qv__free(b);
+        return qv__fail(err, QV_ECLOSED, "the database is closing");
+    }
+    qv__pool_submit(db->pool, QV__LANE_BACKGROUND, &b->task);
+    return QV_OK;
+}
+
 void qv__db_info(struct qv__db *db, struct qv__db_info *out)
 {
     struct qv__log_stats log;

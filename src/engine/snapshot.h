@@ -88,6 +88,14 @@ qv_status qv__db_snapshot_recover(struct qv__db *db, struct qv__str name,
                                   const struct qv__snapshot_from *from,
                                   struct qv_err *err) QV_MUST_USE;
 
+/* Containers that clients send: files in tmp/, which an open empties. `name` is for
+ * qv__snapshot_from; what is stored is removed by its owner. */
+qv_status qv__upload_store(struct qv__db *db, const struct qv__bytes *pieces, size_t n,
+                           char name[64], uint64_t *bytes, struct qv_err *err) QV_MUST_USE;
+qv_status qv__upload_read(struct qv__db *db, const char *name, uint64_t at, void *buf, size_t n,
+                          struct qv_err *err) QV_MUST_USE;
+void qv__upload_remove(struct qv__db *db, const char *name);
+
 struct qv__restore_options {
     struct qv__io *from; /* borrowed */
     const char *path;    /* in `from`: a container, or the directory of a snapshot */

@@ -222,12 +222,20 @@ enum qv__refusal qv__begin(struct qv__conn *c, const char *method, const char *v
         return c->target_bytes > QV__TARGET_BYTES_MAX ? QV__REFUSE_TARGET_LONG : QV__REFUSE_MEMORY;
     }
     struct qv__head head = {qv__str_z(method), c->target, qv__str_z(version), g.list, g.n};
-    enum qv__refusal no = qv__gate_check(&head, s->o.config.body_bytes_max, &c->gate);
+    bool may_spool = s->o.io && s->o.takes_file;
+    uint64_t body_max = s->o.config.body_bytes_max;
+    uint64_t most = may_spool ? QV_MAX(body_max, s->o.config.upload_bytes_max) : body_max;
+    enum qv__refusal no = qv__gate_check(&head, most, &c->gate);
     r->method = c->gate.method;
     r->path = c->gate.path;
     r->query = c->gate.query;
     if (no != QV__ACCEPTED) {
         return no;
+    }
+    c->to_file = may_spool && c->gate.has_body &&
+                 s->o.takes_file(s->o.api, r->method, r->path, &r->arena);
+    if (c->gate.content_length > (c->to_file ? s->o.config.upload_bytes_max : body_max)) {
+        return QV__REFUSE_BODY_LARGE;
     }
     find_origin(c, &g);
     if (c->gate.preflight && s->o.config.cors[0]) {
@@ -247,5 +255,8 @@ enum qv__refusal qv__begin(struct qv__conn *c, const char *method, const char *v
     if (no != QV__ACCEPTED) {
         return no;
     }
-    return keep_headers(c, &g) ? QV__ACCEPTED : QV__REFUSE_MEMORY;
+    if (!keep_headers(c, &g)) {
+        return QV__REFUSE_MEMORY;
+    }
+    return c->to_file ? qv__spool_begin(c) : QV__ACCEPTED;
 }

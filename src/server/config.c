@@ -50,6 +50,8 @@ static const struct row rows[] = {
      "threads that read and write sockets; 0 = one per CPU, at most 4"},
     {"body_max", KIND_SIZE, FIELD(body_bytes_max), "32MiB", KIB, GIB, false, "SIZE",
      "largest request body"},
+    {"upload_max", KIND_SIZE, FIELD(upload_bytes_max), "64GiB", MIB, 1024 * TIB, false, "SIZE",
+     "largest upload of a snapshot, which goes to a file of the data directory"},
     {"max_connections", KIND_INT, FIELD(max_connections), "4096", 1, 1000000, false, "N",
      "open connections; more are turned away"},
     {"max_connections_per_address", KIND_INT, FIELD(max_connections_per_address), "0", 1, 1000000,

@@ -41,6 +41,7 @@ struct qv__server_config {
     uint32_t threads;      /* of the database; 0 = one per CPU */
     uint32_t http_threads; /* 0 = min(4, CPUs) */
     uint64_t body_bytes_max;
+    uint64_t upload_bytes_max; /* of a body that goes to a file */
     uint32_t max_connections;
     uint32_t max_connections_per_address; /* 0 = no limit of its own */
     uint32_t max_requests;                /* in flight */

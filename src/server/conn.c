@@ -137,6 +137,7 @@ static void conn_destroy(struct qv__conn *c)
     if (c->counted) { /* closed by the library without its usual notice */
         atomic_fetch_sub(&s->in_flight, 1);
     }
+    qv__spool_discard(c);
     qv__arena_free(&c->request.arena);
     qv__buf_free(&c->request.response.body);
     qv__buf_free(&c->body);
@@ -174,6 +175,8 @@ static void buf_reuse(struct qv__buf *b)
 void qv__conn_reset(struct qv__conn *c)
 {
     struct qv__request *r = &c->request;
+    qv__spool_discard(c);
+    c->to_file = false;
     c->stage = QV__STAGE_FRESH;
     c->refusal = QV__ACCEPTED;
     c->counted = c->echo_trace = false;

@@ -68,6 +68,12 @@ static enum MHD_Result run(struct qv__conn *c)
 {
     struct qv__server *s = c->server;
     struct qv__request *r = &c->request;
+    if (c->to_file) {
+        enum qv__refusal no = qv__spool_end(c);
+        if (no != QV__ACCEPTED) {
+            return qv__refuse(c, no);
+        }
+    }
     c->body_view = qv__buf_bytes(&c->body);
     r->api = s->o.api;
     r->body = c->body_view.n ? &c->body_view : NULL;
@@ -98,16 +104,23 @@ static enum MHD_Result run(struct qv__conn *c)
     return MHD_YES;
 }
 
+static enum qv__refusal keep_body(struct qv__conn *c, const char *data, size_t n)
+{
+    qv__buf_put(&c->body, data, n);
+    return !c->body.failed ? QV__ACCEPTED
+                           : c->body.too_big ? QV__REFUSE_BODY_LARGE : QV__REFUSE_MEMORY;
+}
+
 /* A piece of the body. The buffer grows by what has arrived, whatever was announced. When it
  * cannot, the library has no way to answer before the whole body is there, so the answer is written
  * past it and the connection closed. */
 static enum MHD_Result take_body(struct qv__conn *c, const char *data, size_t *n_data)
 {
     if (c->stage == QV__STAGE_READING) {
-        qv__buf_put(&c->body, data, *n_data);
-        atomic_store_explicit(&c->bytes, c->body.n, memory_order_relaxed);
-        if (c->body.failed) {
-            c->refusal = c->body.too_big ? QV__REFUSE_BODY_LARGE : QV__REFUSE_MEMORY;
+        c->refusal = c->to_file ? qv__spool_write(c, data, *n_data) : keep_body(c, data, *n_data);
+        uint64_t bytes = c->to_file ? c->spool.bytes : c->body.n;
+        atomic_store_explicit(&c->bytes, bytes, memory_order_relaxed);
+        if (c->refusal != QV__ACCEPTED) {
             c->stage = QV__STAGE_ANSWERED;
             c->http_status = qv__refusal_row(c->refusal)->http_status;
             qv__count(&c->server->refused, 1);

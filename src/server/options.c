@@ -5,7 +5,7 @@
 #include "server/server.h"
 
 void qv__server_options_init(struct qv__server_options *o, const struct qv__server_config *config,
-                             struct qv__db *db, struct qv__api *api, struct qv__io *io)
+                             struct qv__db *db, struct qv__api *api)
 {
     memset(o, 0, sizeof *o);
     o->config = *config;
@@ -14,5 +14,6 @@ void qv__server_options_init(struct qv__server_options *o, const struct qv__serv
     o->mem = qv__db_mem(db);
     o->clock = qv__db_clock(db);
     o->logger = qv__db_logger(db);
-    o->io = io;
+    o->takes_file = qv__api_takes_file;
+    o->io = qv__db_io(db);
 }

@@ -34,6 +34,8 @@ enum qv__refusal {
     QV__REFUSE_BUSY,
     QV__REFUSE_MEMORY,
     QV__REFUSE_STOPPING,
+    QV__REFUSE_SPACE,     /* the disk has no room for a body that goes to a file */
+    QV__REFUSE_STORE,     /* ... or fails */
     QV__REFUSE_RESPONSE,  /* a handler's response that cannot be sent */
     QV__REFUSE_OPTIONS,   /* the answer to OPTIONS */
     QV__REFUSE_PREFLIGHT, /* the answer to a browser's preflight */

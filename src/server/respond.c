@@ -1,16 +1,16 @@
 /* respond.c: responses, of handlers and of the carrier itself.
  *
  * A body is sent from the request's own buffer, which lives until the library has said that the
- * request is complete. A file is read piece by piece on the HTTP thread as the client takes it. The
- * library's copies of headers and its buffer for a file are the only memory not charged piece by
- * piece; the latter is charged as a whole. */
+ * request is complete. A source is read piece by piece on the HTTP thread as the client takes it.
+ * The library's copies of headers and its buffer for a file are the only memory not charged piece
+ * by piece; the latter is charged as a whole. */
 #include <stdio.h>
 #include <sys/socket.h>
 
 #include "server/server_impl.h"
 
-#define FILE_BLOCK_BYTES ((size_t)64 << 10)
-#define ALLOWED_METHODS  "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+#define SOURCE_BLOCK_BYTES ((size_t)64 << 10)
+#define ALLOWED_METHODS    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 /* ---- headers ---- */
 
@@ -184,69 +184,53 @@ void qv__refuse_raw(int fd, enum qv__refusal id)
 
 /* ---- responses of handlers ---- */
 
-/* A range of a file while it is sent. */
-struct source {
+/* A handler's source while it is sent. */
+struct sending {
     struct qv__server *server;
-    struct qv__file *file;
-    uint64_t offset;
+    struct qv__source *source;
 };
 
 static ssize_t read_source(void *cls, uint64_t at, char *out, size_t n_max)
 {
-    struct source *src = cls;
-    struct qv_err err;
-    if (qv__io_pread(src->file, out, n_max, src->offset + at, &err) != QV_OK) {
-        qv__log_line(src->server->o.logger, QV__LEVEL_ERROR, "server",
-                     "a file being sent cannot be read: %s", err.message);
+    struct sending *s = cls;
+    struct qv_err err = {.message = "it ends early"};
+    size_t got = 0;
+    if (s->source->read(s->source, at, out, n_max, &got, &err) != QV_OK || got == 0) {
+        qv__log_line(s->server->o.logger, QV__LEVEL_ERROR, "server",
+                     "a response being sent cannot be read: %s", err.message);
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
-    return (ssize_t)n_max;
+    return (ssize_t)got;
 }
 
 static void close_source(void *cls)
 {
-    struct source *src = cls;
-    struct qv__server *s = src->server;
-    (void)qv__io_file_close(src->file, NULL);
-    qv__free(src);
-    qv__mem_uncharge(s->mem, FILE_BLOCK_BYTES);
+    struct sending *s = cls;
+    struct qv__server *server = s->server;
+    s->source->close(s->source);
+    qv__free(s);
+    qv__mem_uncharge(server->mem, SOURCE_BLOCK_BYTES);
 }
 
-static struct source *open_source(struct qv__conn *c, const struct qv__response *from)
+/* The source is closed with the response, or here. */
+static struct MHD_Response *source_response(struct qv__conn *c, struct qv__source *source)
 {
-    struct qv__server *s = c->server;
-    struct qv_err err = {.message = "there is no io to read files with"};
-    uint64_t size = 0;
-    if (qv__mem_charge(s->mem, FILE_BLOCK_BYTES) != QV_OK) {
+    struct qv__server *server = c->server;
+    if (qv__mem_charge(server->mem, SOURCE_BLOCK_BYTES) != QV_OK) {
+        source->close(source);
         return NULL;
     }
-    struct source *src = qv__zalloc(s->mem, sizeof *src);
-    if (src && s->o.io &&
-        qv__io_open(s->o.io, from->file_name, QV__OPEN_READ, &src->file, &err) == QV_OK) {
-        if (qv__io_size(src->file, &size, &err) == QV_OK && from->file_offset <= size &&
-            from->file_bytes <= size - from->file_offset) {
-            src->server = s;
-            src->offset = from->file_offset;
-            return src;
-        }
-        (void)qv__io_file_close(src->file, NULL);
-    }
-    qv__log_line(s->o.logger, QV__LEVEL_ERROR, "server", "a file cannot be sent: %s", err.message);
-    qv__free(src);
-    qv__mem_uncharge(s->mem, FILE_BLOCK_BYTES);
-    return NULL;
-}
-
-static struct MHD_Response *file_response(struct qv__conn *c, const struct qv__response *from)
-{
-    struct source *src = open_source(c, from);
-    if (!src) {
+    struct sending *s = qv__zalloc(server->mem, sizeof *s);
+    if (!s) {
+        source->close(source);
+        qv__mem_uncharge(server->mem, SOURCE_BLOCK_BYTES);
         return NULL;
     }
-    struct MHD_Response *m = MHD_create_response_from_callback(from->file_bytes, FILE_BLOCK_BYTES,
-                                                               read_source, src, close_source);
+    *s = (struct sending){server, source};
+    struct MHD_Response *m = MHD_create_response_from_callback(source->bytes, SOURCE_BLOCK_BYTES,
+                                                               read_source, s, close_source);
     if (!m) {
-        close_source(src);
+        close_source(s);
     }
     return m;
 }
@@ -272,18 +256,20 @@ static bool add_extra(struct MHD_Response *m, struct qv__conn *c)
 enum MHD_Result qv__respond(struct qv__conn *c)
 {
     struct qv__response *from = &c->request.response;
-    bool has_file = from->file_name != NULL;
-    if (from->body.failed && !has_file) {
-        return qv__refuse(c, QV__REFUSE_MEMORY);
+    struct qv__source *source = from->source;
+    from->source = NULL; /* closed by what follows */
+    if (from->http_status < 200 || from->http_status > 599 || (from->body.failed && !source)) {
+        if (source) {
+            source->close(source);
+        }
+        return qv__refuse(c, from->body.failed ? QV__REFUSE_MEMORY : QV__REFUSE_RESPONSE);
     }
-    if (from->http_status < 200 || from->http_status > 599) {
-        return qv__refuse(c, QV__REFUSE_RESPONSE);
-    }
-    struct MHD_Response *m = has_file ? file_response(c, from)
-                                      : MHD_create_response_from_buffer(from->body.n, from->body.p,
-                                                                        MHD_RESPMEM_PERSISTENT);
+    uint64_t bytes = source ? source->bytes : from->body.n;
+    struct MHD_Response *m = source ? source_response(c, source)
+                                    : MHD_create_response_from_buffer(from->body.n, from->body.p,
+                                                                      MHD_RESPMEM_PERSISTENT);
     if (!m) {
-        return qv__refuse(c, has_file ? QV__REFUSE_RESPONSE : QV__REFUSE_MEMORY);
+        return qv__refuse(c, QV__REFUSE_MEMORY);
     }
     if (!add_extra(m, c)) {
         MHD_destroy_response(m);
@@ -293,5 +279,5 @@ enum MHD_Result qv__respond(struct qv__conn *c)
         (void)MHD_add_response_header(m, "content-type", from->content_type);
     }
     add_common(m, c);
-    return queue(c, from->http_status, m, has_file ? from->file_bytes : from->body.n);
+    return queue(c, from->http_status, m, bytes);
 }

@@ -25,15 +25,17 @@ struct qv__server_options {
     struct qv__mem *mem;       /* parent of the account "server" */
     const struct qv__clock *clock;
     const struct qv__logger *logger; /* NULL = silent */
-    struct qv__io *io;               /* of response.file_name; NULL = none can be sent */
+    /* Which bodies go to a file of `io`, in its directory tmp; NULL = none. */
+    bool (*takes_file)(struct qv__api *api, enum qv__method method, struct qv__str path,
+                       struct qv__arena *arena);
+    struct qv__io *io;
     uint64_t seed;                   /* of generated trace ids */
     uint32_t sweep_ms;               /* how often timeouts are looked at; 0 = 1,000 */
 };
 
-/* The options of a server for a database: its memory, clock and logger, and qv__api_submit. `io` is
- * the io the database was opened with, or NULL. */
+/* The options of a server for a database: its memory, clock, logger and io, and qv__api_submit. */
 void qv__server_options_init(struct qv__server_options *o, const struct qv__server_config *config,
-                             struct qv__db *db, struct qv__api *api, struct qv__io *io);
+                             struct qv__db *db, struct qv__api *api);
 
 /* Errors: QV_EINVAL (qv__server_config_check), QV_ENOMEM. */
 qv_status qv__server_create(const struct qv__server_options *o, struct qv__server **out,

@@ -53,6 +53,14 @@ enum qv__stage {
 /* Who comes second of the HTTP thread and the finisher wakes the connection up. */
 enum qv__handoff { QV__HANDOFF_SUBMITTED, QV__HANDOFF_SUSPENDED, QV__HANDOFF_DONE };
 
+/* A body on its way to a file. */
+struct qv__spool {
+    struct qv__file *file; /* NULL = not open */
+    char name[64];         /* "" = there is none */
+    uint64_t bytes;
+    bool handed_over; /* the request has it */
+};
+
 struct qv__conn {
     struct qv__server *server; /* immutable */
     struct MHD_Connection *mhd;
@@ -78,6 +86,8 @@ struct qv__conn {
     struct qv__str preflight_headers; /* access-control-request-headers, or empty */
     struct qv__buf body;
     struct qv__bytes body_view;
+    bool to_file; /* the body goes to `spool` */
+    struct qv__spool spool;
     int http_status; /* answered; 0 = not yet */
     uint64_t sent_bytes;
     struct qv__request request;
@@ -109,6 +119,7 @@ struct qv__server {
     _Atomic uint32_t in_flight;  /* requests from head to last byte */
     _Atomic uint32_t unfinished; /* submitted, not done */
     _Atomic uint64_t trace_count;
+    _Atomic uint64_t spool_count;
     struct qv__counter accepted, turned_away, requests, refused, disconnects, timeouts;
 };
 
@@ -143,6 +154,12 @@ void qv__on_completed(void *cls, struct MHD_Connection *mhd, void **context,
 
 /* begin.c: everything that is decided when a head is complete. */
 enum qv__refusal qv__begin(struct qv__conn *c, const char *method, const char *version);
+
+/* spool.c: QV__ACCEPTED, or why the body is refused. discard: safe when there is none. */
+enum qv__refusal qv__spool_begin(struct qv__conn *c);
+enum qv__refusal qv__spool_write(struct qv__conn *c, const void *data, size_t n);
+enum qv__refusal qv__spool_end(struct qv__conn *c);
+void qv__spool_discard(struct qv__conn *c);
 
 /* respond.c */
 enum MHD_Result qv__respond(struct qv__conn *c);                     /* request.response */

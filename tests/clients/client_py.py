@@ -143,6 +143,22 @@ def errors(client):
     assert client.count(NAME).count == 298
 
 
+def snapshots(client):
+    made = client.create_snapshot(NAME, wait=True)
+    assert [s.name for s in client.list_snapshots(NAME)] == [made.name]
+    assert made.size > 0 and len(made.checksum) == 64
+    client.delete(NAME, models.FilterSelector(filter=models.Filter(must=[])), wait=True)
+    assert client.count(NAME).count == 0
+    location = f"file:///data/snapshots/{NAME}/{made.name}"
+    assert client.recover_snapshot(NAME, location, checksum=made.checksum, wait=True)
+    assert client.count(NAME).count == 298
+    assert client.delete_snapshot(NAME, made.name, wait=True)
+    assert client.list_snapshots(NAME) == []
+    whole = client.create_full_snapshot(wait=True)
+    assert [s.name for s in client.list_full_snapshots()] == [whole.name]
+    assert client.delete_full_snapshot(whole.name, wait=True)
+
+
 def drop(client):
     assert client.delete_collection(NAME)
     assert not client.collection_exists(NAME)
@@ -153,7 +169,7 @@ def main():
     passed = failed = 0
     client = None
     for test in [None, create, upsert, upload, index, query, query_filtered, query_stored, scroll, payload,
-                 asynchronous, delete, errors, drop]:
+                 asynchronous, delete, errors, snapshots, drop]:
         name = test.__name__ if test else "connect"
         try:
             if test:

@@ -38,8 +38,8 @@ static void test_service(void **state)
     has(t, "GET", "/metrics", NULL, 200, "collections_total 0\n");
     has(t, "GET", "/telemetry", NULL, 200, "\"collections\":{\"number_of_collections\":0}");
     bad(t, "POST", "/cluster/recover", "{}", 405, "Qdrant is running in standalone mode");
-    bad(t, "GET", "/snapshots", NULL, 501,
-        "Not supported: GET /snapshots is not supported by this version");
+    bad(t, "GET", "/quotas", NULL, 501,
+        "Not supported: GET /quotas is not supported by this version");
 }
 
 static void test_collections(void **state)

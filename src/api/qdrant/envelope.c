@@ -46,6 +46,17 @@ void qv__qd_raw(struct qv__call *c, const char *content_type)
     qv__jw_init(&c->w, &c->request->response.body);
 }
 
+void qv__qd_accepted(struct qv__call *c)
+{
+    qv__qd_raw(c, TYPE_JSON);
+    c->request->response.http_status = 202;
+    qv__jw_obj(&c->w);
+    qv__jw_key(&c->w, "status");
+    qv__jw_str(&c->w, "accepted");
+    write_time(c);
+    qv__jw_obj_end(&c->w);
+}
+
 static const char *prefix_of(qv_status st)
 {
     switch (st) {
@@ -91,6 +102,7 @@ static const struct {
     [QV__QD_PATH_INVALID] = {422, "Validation error in path parameters: [", "]"},
     [QV__QD_BAD_REQUEST] = {400, "Bad request: ", ""},
     [QV__QD_STANDALONE] = {405, "", ""},
+    [QV__QD_CHECKSUM] = {400, "Checksum mismatch: ", ""},
 };
 
 void qv__qd_error(struct qv__call *c, qv_status st)

@@ -177,6 +177,10 @@ qv_status qv__qd_params(struct qv__call *c)
             c->query.durability = word ? QV__DURABILITY_RELAXED : QV__DURABILITY_FSYNC;
         }
     }
+    if (flags & QV__QD_WAIT) {
+        c->query.wait = true;
+        QV_TRY(param_bool(c, "wait", &c->query.wait));
+    }
     if (flags & QV__QD_READ) {
         QV_TRY(param_consistency(c));
     }

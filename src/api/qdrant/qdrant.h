@@ -40,7 +40,9 @@ enum {
     QV__QD_ADMIN = 1u << 8,         /* refused to principals that see only some points */
     QV__QD_MUTATES = 1u << 9,       /* the handler leaves mutations; points_write.c runs them */
     QV__QD_STRICT_NAME =
-        1u << 10 /* the name of something to be created: the engine's rules at once */
+        1u << 10, /* the name of something to be created: the engine's rules at once */
+    QV__QD_WAIT = 1u << 11, /* wait alone, true unless given */
+    QV__QD_FILE = 1u << 12  /* the body may come as a file */
 };
 
 /* How an error is told, where the status alone does not say it. */
@@ -52,7 +54,8 @@ enum qv__qd_kind {
     QV__QD_QUERY_INVALID, /* 422 Validation error in query parameters: [...] */
     QV__QD_PATH_INVALID,  /* 422 Validation error in path parameters: [...] */
     QV__QD_BAD_REQUEST,   /* 400 Bad request: ... */
-    QV__QD_STANDALONE     /* 405, the text alone */
+    QV__QD_STANDALONE,    /* 405, the text alone */
+    QV__QD_CHECKSUM       /* 400 Checksum mismatch: ... */
 };
 
 struct qv__qd_params {
@@ -101,6 +104,8 @@ void qv__qd_ok_begin(struct qv__call *c);
 void qv__qd_ok_end(struct qv__call *c);
 /* The handler writes the whole body itself, into call->request->response.body. */
 void qv__qd_raw(struct qv__call *c, const char *content_type);
+/* 202 {"status": "accepted"}: it will be done. */
+void qv__qd_accepted(struct qv__call *c);
 /* Replace whatever was written by an error envelope. */
 void qv__qd_error(struct qv__call *c, qv_status st);
 void qv__qd_refuse(struct qv__request *r, int http_status, const char *text);
@@ -376,5 +381,16 @@ qv_status qv__qd_points_delete_payload(struct qv__call *c);
 qv_status qv__qd_points_clear_payload(struct qv__call *c);
 qv_status qv__qd_points_modify_payload(struct qv__call *c);
 qv_status qv__qd_points_batch(struct qv__call *c);
+qv_status qv__qd_snapshot_create(struct qv__call *c); /* snapshots.c */
+qv_status qv__qd_snapshot_delete(struct qv__call *c);
+qv_status qv__qd_snapshots_list(struct qv__call *c);
+qv_status qv__qd_snapshot_download(struct qv__call *c);
+qv_status qv__qd_full_snapshot_create(struct qv__call *c);
+qv_status qv__qd_full_snapshot_delete(struct qv__call *c);
+qv_status qv__qd_full_snapshots_list(struct qv__call *c);
+qv_status qv__qd_full_snapshot_download(struct qv__call *c);
+qv_status qv__qd_shard_stream(struct qv__call *c);
+qv_status qv__qd_snapshot_recover(struct qv__call *c); /* snapshots_recover.c */
+qv_status qv__qd_snapshot_upload(struct qv__call *c);
 
 #endif

@@ -19,6 +19,7 @@
 #define QUERIES    (READS | QV__QD_BODY)
 #define MUTATES    (PIN | QV__QD_UPDATE | QV__QD_BODY | QV__QD_WRITES | QV__QD_MUTATES)
 #define ADMIN      (QV__QD_WRITES | QV__QD_ADMIN)
+#define JOB        (ADMIN | QV__QD_WAIT)
 
 static const struct qv__route routes[] = {
     /* service */
@@ -102,31 +103,44 @@ static const struct qv__route routes[] = {
     {QV__POST, READ, COLLECTION "/facet", QUERIES, qv__qd_not_supported},
     {QV__GET, READ, POINTS "/{id}", READS, qv__qd_point_get},
 
-    /* snapshots: by `quiver backup` for now */
-    {QV__GET, READ, "/snapshots", 0, qv__qd_not_supported},
-    {QV__POST, READ, "/snapshots", ADMIN, qv__qd_not_supported},
-    {QV__GET, READ, "/snapshots/{snapshot_name}", 0, qv__qd_not_supported},
-    {QV__DELETE, READ, "/snapshots/{snapshot_name}", ADMIN, qv__qd_not_supported},
-    {QV__GET, READ, COLLECTION "/snapshots", PIN, qv__qd_not_supported},
-    {QV__POST, READ, COLLECTION "/snapshots", PIN | ADMIN, qv__qd_not_supported},
-    {QV__POST, READ, COLLECTION "/snapshots/upload", QV__QD_COLLECTION | ADMIN,
-     qv__qd_not_supported},
-    {QV__PUT, READ, COLLECTION "/snapshots/recover", QV__QD_COLLECTION | ADMIN,
-     qv__qd_not_supported},
-    {QV__GET, READ, COLLECTION "/snapshots/{snapshot_name}", PIN, qv__qd_not_supported},
-    {QV__DELETE, READ, COLLECTION "/snapshots/{snapshot_name}", PIN | ADMIN, qv__qd_not_supported},
-    {QV__GET, READ, SHARD "/snapshot", PIN, qv__qd_not_supported},
-    {QV__GET, READ, SHARD "/snapshots", PIN, qv__qd_not_supported},
-    {QV__POST, READ, SHARD "/snapshots", PIN | ADMIN, qv__qd_not_supported},
-    {QV__POST, READ, SHARD "/snapshots/upload", QV__QD_COLLECTION | ADMIN, qv__qd_not_supported},
-    {QV__PUT, READ, SHARD "/snapshots/recover", QV__QD_COLLECTION | ADMIN, qv__qd_not_supported},
-    {QV__GET, READ, SHARD "/snapshots/{snapshot_name}", PIN, qv__qd_not_supported},
-    {QV__DELETE, READ, SHARD "/snapshots/{snapshot_name}", PIN | ADMIN, qv__qd_not_supported},
+    /* snapshots */
+    {QV__GET, READ, "/snapshots", QV__QD_ADMIN, qv__qd_full_snapshots_list},
+    {QV__POST, SLOW, "/snapshots", JOB, qv__qd_full_snapshot_create},
+    {QV__GET, READ, "/snapshots/{snapshot_name}", QV__QD_ADMIN, qv__qd_full_snapshot_download},
+    {QV__DELETE, WRITE, "/snapshots/{snapshot_name}", JOB, qv__qd_full_snapshot_delete},
+    {QV__GET, READ, COLLECTION "/snapshots", QV__QD_COLLECTION | QV__QD_ADMIN,
+     qv__qd_snapshots_list},
+    {QV__POST, SLOW, COLLECTION "/snapshots", QV__QD_COLLECTION | JOB, qv__qd_snapshot_create},
+    {QV__POST, SLOW, COLLECTION "/snapshots/upload", QV__QD_COLLECTION | QV__QD_FILE | JOB,
+     qv__qd_snapshot_upload},
+    {QV__PUT, SLOW, COLLECTION "/snapshots/recover", QV__QD_COLLECTION | QV__QD_BODY | JOB,
+     qv__qd_snapshot_recover},
+    {QV__GET, READ, COLLECTION "/snapshots/{snapshot_name}", QV__QD_COLLECTION | QV__QD_ADMIN,
+     qv__qd_snapshot_download},
+    {QV__DELETE, WRITE, COLLECTION "/snapshots/{snapshot_name}", QV__QD_COLLECTION | JOB,
+     qv__qd_snapshot_delete},
+    {QV__GET, SLOW, SHARD "/snapshot", QV__QD_COLLECTION | ADMIN, qv__qd_shard_stream},
+    {QV__GET, READ, SHARD "/snapshots", QV__QD_COLLECTION | QV__QD_ADMIN, qv__qd_snapshots_list},
+    {QV__POST, SLOW, SHARD "/snapshots", QV__QD_COLLECTION | JOB, qv__qd_snapshot_create},
+    {QV__POST, SLOW, SHARD "/snapshots/upload", QV__QD_COLLECTION | QV__QD_FILE | JOB,
+     qv__qd_snapshot_upload},
+    {QV__PUT, SLOW, SHARD "/snapshots/recover", QV__QD_COLLECTION | QV__QD_BODY | JOB,
+     qv__qd_snapshot_recover},
+    {QV__GET, READ, SHARD "/snapshots/{snapshot_name}", QV__QD_COLLECTION | QV__QD_ADMIN,
+     qv__qd_snapshot_download},
+    {QV__DELETE, WRITE, SHARD "/snapshots/{snapshot_name}", QV__QD_COLLECTION | JOB,
+     qv__qd_snapshot_delete},
 };
+
+static bool takes_file(const struct qv__route *route)
+{
+    return (route->flags & QV__QD_FILE) != 0;
+}
 
 const struct qv__dialect qv__qdrant_dialect = {
     .routes = routes,
     .n_routes = QV_ARRAY_LEN(routes),
+    .takes_file = takes_file,
     .run = qv__qd_run,
     .refuse = qv__qd_refuse,
 };

@@ -134,6 +134,46 @@ static inline void echo(struct qv__request *r)
     }
 }
 
+/* A response of 300,000 bytes that are made while they are sent; 0: of none; 8: ends early; 9: fails
+ * at once. */
+struct test_source {
+    struct qv__source source;
+    unsigned long which;
+};
+static _Atomic int sources_open;
+
+static inline qv_status read_test_source(struct qv__source *s, uint64_t at, void *buf, size_t n,
+                                         size_t *got, struct qv_err *why)
+{
+    struct test_source *t = QV_CONTAINER_OF(s, struct test_source, source);
+    if (t->which == 9) {
+        return qv__fail(why, QV_EIO, "secret place");
+    }
+    n = QV_MIN(n, (size_t)10007);
+    for (size_t i = 0; i < n; i++) {
+        ((uint8_t *)buf)[i] = (uint8_t)((at + i) * 7 + (at + i) / 300);
+    }
+    *got = t->which == 8 && at > 100000 ? 0 : (size_t)QV_MIN((uint64_t)n, s->bytes - at);
+    return QV_OK;
+}
+
+static inline void close_test_source(struct qv__source *s)
+{
+    atomic_fetch_sub(&sources_open, 1);
+    free(QV_CONTAINER_OF(s, struct test_source, source));
+}
+
+static inline struct qv__source *test_source(unsigned long which)
+{
+    struct test_source *t = calloc(1, sizeof *t);
+    atomic_fetch_add(&sources_open, 1);
+    t->source = (struct qv__source){.bytes = which ? 300000 : 0,
+                                    .read = read_test_source,
+                                    .close = close_test_source};
+    t->which = which;
+    return &t->source;
+}
+
 static inline void answer(struct qv__request *r)
 {
     struct qv__response *to = &r->response;
@@ -163,10 +203,7 @@ static inline void answer(struct qv__request *r)
             to->n_extra = 5;
         }
     } else if (path_is(r, "/file/")) {
-        unsigned long which = path_number(r);
-        to->file_name = which == 9 ? "missing" : "snapshot";
-        to->file_offset = which == 8 ? 1 << 20 : 5;
-        to->file_bytes = which == 0 ? 0 : which == 7 ? UINT64_MAX : 300000;
+        to->source = test_source(path_number(r));
     } else {
         echo(r);
     }

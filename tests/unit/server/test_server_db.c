@@ -8,7 +8,9 @@ struct real {
     struct qv__api *api;
 };
 
-static void open_real(struct real *real, struct qv__server_options *o)
+/* Limits of bodies in memory and in files; 0 = the default. */
+static void open_real_with(struct real *real, struct qv__server_options *o, uint64_t body_max,
+                           uint64_t upload_max)
 {
     env_init(&env, o);
     assert_ok(qv__io_sim_open(env.mem, &env.io, &err));
@@ -16,9 +18,16 @@ static void open_real(struct real *real, struct qv__server_options *o)
     assert_ok(qv__db_open(&d, &real->db, &err));
     assert_ok(qv__api_create(real->db, NULL, &real->api, &err));
     struct qv__server_config config = o->config;
-    qv__server_options_init(o, &config, real->db, real->api, env.io);
+    config.body_bytes_max = body_max ? body_max : config.body_bytes_max;
+    config.upload_bytes_max = upload_max ? upload_max : config.upload_bytes_max;
+    qv__server_options_init(o, &config, real->db, real->api);
     o->sweep_ms = 20;
     env_start(&env, o);
+}
+
+static void open_real(struct real *real, struct qv__server_options *o)
+{
+    open_real_with(real, o, 0, 0);
 }
 
 static void close_real(struct real *real)
@@ -127,11 +136,143 @@ static void test_many_writers(void **state)
     close_real(&real);
 }
 
+/* ---- snapshots over the wire ---- */
+
+static void count_tmp(void *arg, const char *name, uint64_t size)
+{
+    (void)size;
+    *(unsigned *)arg += strncmp(name, "tmp/", 4) == 0;
+}
+
+static unsigned files_in_tmp(void)
+{
+    unsigned n = 0;
+    assert_ok(qv__io_sim_list(env.io, count_tmp, &n, &err));
+    return n;
+}
+
+/* Send a form with one field, in pieces; the status. */
+static int upload(struct client *c, const char *line, const char *field, const void *bytes,
+                  size_t n, struct reply *r)
+{
+    char head[512], before[256], after[] = "\r\n--b0undary--\r\n";
+    int n_before = snprintf(before, sizeof before,
+                            "--b0undary\r\nContent-Disposition: form-data; name=\"%s\"; "
+                            "filename=\"/etc/passwd\"\r\n\r\n",
+                            field);
+    snprintf(head, sizeof head,
+             "%s HTTP/1.1\r\nHost: a\r\n"
+             "Content-Type: multipart/form-data; boundary=b0undary\r\nContent-Length: %zu\r\n\r\n",
+             line, (size_t)n_before + n + strlen(after));
+    if (!send_z(c, head) || !send_z(c, before) || !send_n(c, bytes, n) || !send_z(c, after)) {
+        nap_ms(1); /* refused before all of it was sent */
+    }
+    return read_reply(c, r, false) ? r->status : 0;
+}
+
+static void test_snapshots(void **state)
+{
+    (void)state;
+    struct real real;
+    struct qv__server_options o;
+    struct reply r, saved;
+    char line[512], name[256] = "";
+    open_real_with(&real, &o, 4 << 10, 1 << 20);
+    struct client c = client_open(&env);
+    expect(&c, "PUT /collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", 200, "");
+    for (int i = 0; i < 200; i++) {
+        char body[128];
+        snprintf(body, sizeof body, "{\"points\":[{\"id\":%d,\"vector\":[%d,1]}]}", i, i);
+        expect(&c, "PUT /collections/c/points", body, 200, "");
+    }
+    assert_int_equal(call(&c, "POST /collections/c/snapshots", "", &r), 200);
+    const char *p = strstr(r.body, "\"name\":\"");
+    assert_non_null(p);
+    memcpy(name, p + 8, strcspn(p + 8, "\""));
+    reply_free(&r);
+
+    /* Down, in more pieces than one, and up again, larger than other bodies may be. */
+    snprintf(line, sizeof line, "GET /collections/c/snapshots/%s", name);
+    assert_int_equal(call(&c, line, "", &saved), 200);
+    assert_true(saved.n > (4 << 10));
+    assert_memory_equal(saved.body, "QVSNP", 5);
+    char v[512];
+    assert_non_null(strstr(reply_header(&saved, "content-disposition", v), name));
+    assert_int_equal(upload(&c, "POST /collections/d/snapshots/upload?wait=true", "snapshot",
+                            saved.body, saved.n, &r),
+                     200);
+    reply_free(&r);
+    expect(&c, "POST /collections/d/points/count", "{}", 200, "\"count\":200");
+    assert_int_equal(files_in_tmp(), 0);
+
+    /* What is no snapshot is the client's mistake, and changes nothing. */
+    saved.body[saved.n / 2] ^= 1;
+    assert_int_equal(
+        upload(&c, "POST /collections/d/snapshots/upload", "snapshot", saved.body, saved.n, &r),
+        400);
+    assert_non_null(strstr(r.body, "Bad request: snapshot"));
+    reply_free(&r);
+    saved.body[saved.n / 2] ^= 1;
+    assert_int_equal(
+        upload(&c, "POST /collections/d/snapshots/upload", "other", saved.body, saved.n, &r), 400);
+    assert_non_null(strstr(r.body, "Field 'snapshot' is required"));
+    reply_free(&r);
+    assert_int_equal(upload(&c, "POST /collections/e/snapshots/upload", "snapshot", "", 0, &r),
+                     400);
+    reply_free(&r);
+    expect(&c, "POST /collections/d/points/count", "{}", 200, "\"count\":200");
+    expect(&c, "GET /collections/e/exists", "", 200, "false");
+    assert_int_equal(files_in_tmp(), 0);
+
+    /* Too large for its route; for any; for the disk. */
+    struct client other = client_open(&env);
+    assert_int_equal(
+        upload(&other, "POST /collections/d/points/scroll", "snapshot", saved.body, saved.n, &r),
+        413);
+    reply_free(&r);
+    client_close(&other);
+    static const char huge[] = "POST /collections/d/snapshots/upload HTTP/1.1\r\nHost: a\r\n"
+                               "Content-Length: 1048577\r\n\r\n";
+    other = client_open(&env);
+    assert_true(send_z(&other, huge) && read_reply(&other, &r, false));
+    assert_int_equal(r.status, 413);
+    reply_free(&r);
+    client_close(&other);
+    qv__io_sim_space(env.io, 1);
+    other = client_open(&env);
+    assert_int_equal(
+        upload(&other, "POST /collections/d/snapshots/upload", "snapshot", saved.body, saved.n, &r),
+        507);
+    reply_free(&r);
+    client_close(&other);
+    qv__io_sim_space(env.io, 0);
+
+    /* A client that goes in the middle leaves nothing. */
+    static const char some[] = "POST /collections/d/snapshots/upload HTTP/1.1\r\nHost: a\r\n"
+                               "Content-Length: 1000000\r\n\r\nhalf";
+    other = client_open(&env);
+    assert_true(send_z(&other, some));
+    for (int i = 0; i < WAIT_MS && files_in_tmp() == 0; i++) {
+        nap_ms(1);
+    }
+    assert_int_equal(files_in_tmp(), 1);
+    client_close(&other);
+    for (int i = 0; i < WAIT_MS && files_in_tmp() > 0; i++) {
+        nap_ms(1);
+    }
+    assert_int_equal(files_in_tmp(), 0);
+    expect(&c, "POST /collections/d/points/count", "{}", 200, "\"count\":200");
+    reply_free(&saved);
+    client_close(&c);
+    close_real(&real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_points),
         cmocka_unit_test(test_many_writers),
+        cmocka_unit_test(test_snapshots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
