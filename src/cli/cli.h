@@ -62,7 +62,9 @@ extern const struct qv__command qv__command_check;
 extern const struct qv__command qv__command_import;
 extern const struct qv__command qv__command_info;
 extern const struct qv__command qv__command_query;
+extern const struct qv__command qv__command_restore;
 extern const struct qv__command qv__command_serve;
+extern const struct qv__command qv__command_snapshot;
 extern const struct qv__command qv__command_version;
 
 /* --- options.c ----------------------------------------------------------------------------------

@@ -227,6 +227,20 @@ static qv_status read_bytes(struct qv__http_source *s, struct qv__buf *out, uint
     return qv__buf_status(out, err);
 }
 
+static qv_status sink_bytes(struct qv__http_source *s, uint64_t of, struct qv_err *err)
+{
+    for (uint64_t n = of; n > 0;) {
+        if (s->at == s->n) {
+            QV_TRY(refill(s, err));
+        }
+        size_t take = (size_t)QV_MIN((uint64_t)(s->n - s->at), n);
+        QV_TRY(s->sink(s->sink_ctx, s->block + s->at, take, of, err));
+        s->at += take;
+        n -= take;
+    }
+    return QV_OK;
+}
+
 static qv_status too_large(size_t body_max, struct qv_err *err)
 {
     return qv__fail(err, QV_ETOOBIG, "the server's answer is over the limit of %zu bytes",
@@ -328,6 +342,9 @@ qv_status qv__http_read_answer(struct qv__http_source *s, size_t body_max,
     }
     if (h.chunked) {
         return read_chunks(s, body_max, &a->body, err);
+    }
+    if (h.has_length && s->sink && h.status == 200) {
+        return sink_bytes(s, h.length, err);
     }
     if (h.has_length) {
         return h.length > body_max ? too_large(body_max, err)

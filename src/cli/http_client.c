@@ -18,7 +18,8 @@
 
 #include "os/io.h"
 
-#define KEY_MAX 255u
+#define KEY_MAX      255u
+#define UPLOAD_BLOCK ((size_t)256 << 10)
 
 struct qv__http {
     struct qv__http_source source; /* first: the reader gets back to us from it */
@@ -274,8 +275,8 @@ static qv_status send_all(struct qv__http *h, bool *whole, struct qv_err *err)
     return QV_OK;
 }
 
-static qv_status build(struct qv__http *h, const char *method, const char *path, const void *body,
-                       size_t n, struct qv_err *err)
+/* The first line and the headers that every request has. */
+static void build_head(struct qv__http *h, const char *method, const char *path)
 {
     qv__buf_reset(&h->out);
     qv__buf_printf(&h->out,
@@ -286,6 +287,12 @@ static qv_status build(struct qv__http *h, const char *method, const char *path,
     if (h->api_key[0]) {
         qv__buf_printf(&h->out, "api-key: %s\r\n", h->api_key);
     }
+}
+
+static qv_status build(struct qv__http *h, const char *method, const char *path, const void *body,
+                       size_t n, struct qv_err *err)
+{
+    build_head(h, method, path);
     if (body) {
         qv__buf_printf(&h->out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", n);
     }
@@ -325,6 +332,62 @@ qv_status qv__http_do(struct qv__http *h, const char *method, const char *path, 
     } else {
         h->reused = true;
     }
+    return st;
+}
+
+/* Head and body, piece by piece. *whole as in send_all. */
+static qv_status send_upload(struct qv__http *h, const struct qv__http_upload *up, bool *whole,
+                             struct qv_err *err)
+{
+    QV_TRY(send_all(h, whole, err));
+    for (uint64_t left = up->bytes; *whole && left > 0;) {
+        size_t n = (size_t)QV_MIN(left, (uint64_t)UPLOAD_BLOCK), got = 0;
+        qv__buf_reset(&h->out);
+        uint8_t *to = qv__buf_reserve(&h->out, n);
+        if (!to) {
+            return qv__buf_status(&h->out, err);
+        }
+        QV_TRY(up->read(up->ctx, to, n, &got, err));
+        h->out.n = got;
+        left -= got;
+        QV_TRY(send_all(h, whole, err));
+    }
+    return QV_OK;
+}
+
+static qv_status upload(struct qv__http *h, const struct qv__http_upload *up,
+                        struct qv__http_answer *a, struct qv_err *err)
+{
+    bool whole = false;
+    QV_TRY(connect_any(h, err));
+    QV_TRY(send_upload(h, up, &whole, err));
+    return qv__http_read_answer(&h->source, h->body_max, a, err);
+}
+
+qv_status qv__http_send(struct qv__http *h, const char *method, const char *path,
+                        const struct qv__http_upload *up, struct qv__http_answer *a,
+                        struct qv_err *err)
+{
+    disconnect(h);
+    build_head(h, method, path);
+    qv__buf_printf(&h->out, "Content-Type: %s\r\nContent-Length: %" PRIu64 "\r\n\r\n", up->type,
+                   up->bytes);
+    QV_TRY(qv__buf_status(&h->out, err));
+    qv_status st = upload(h, up, a, err);
+    disconnect(h);
+    return st;
+}
+
+qv_status qv__http_fetch(struct qv__http *h, const char *path,
+                         qv_status (*sink)(void *ctx, const void *p, size_t n, uint64_t of,
+                                           struct qv_err *err),
+                         void *ctx, struct qv__http_answer *a, struct qv_err *err)
+{
+    disconnect(h); /* what has begun to arrive cannot be asked for again */
+    h->source.sink = sink;
+    h->source.sink_ctx = ctx;
+    qv_status st = qv__http_do(h, "GET", path, NULL, 0, a, err);
+    h->source.sink = NULL;
     return st;
 }
 

@@ -55,6 +55,25 @@ void qv__http_close(struct qv__http *h); /* NULL-safe */
 qv_status qv__http_do(struct qv__http *h, const char *method, const char *path, const void *body,
                       size_t n, struct qv__http_answer *a, struct qv_err *err) QV_MUST_USE;
 
+/* A body that is read while it is sent. */
+struct qv__http_upload {
+    const char *type; /* content type */
+    uint64_t bytes;
+    /* Up to max bytes, at least one; called until `bytes` have come. */
+    qv_status (*read)(void *ctx, void *to, size_t max, size_t *got, struct qv_err *err);
+    void *ctx;
+};
+/* qv__http_do with such a body; on a new connection, since it cannot be sent again. */
+qv_status qv__http_send(struct qv__http *h, const char *method, const char *path,
+                        const struct qv__http_upload *up, struct qv__http_answer *a,
+                        struct qv_err *err) QV_MUST_USE;
+/* GET with an answer of any length: the body of a 200 goes to `sink` piece by piece (`of` bytes in
+ * all), any other to the answer. */
+qv_status qv__http_fetch(struct qv__http *h, const char *path,
+                         qv_status (*sink)(void *ctx, const void *p, size_t n, uint64_t of,
+                                           struct qv_err *err),
+                         void *ctx, struct qv__http_answer *a, struct qv_err *err) QV_MUST_USE;
+
 /* --- http_answer.c: reading an answer, apart from sockets so that tests can feed it --------------
  */
 
@@ -65,6 +84,9 @@ struct qv__http_source {
     uint8_t block[16384];
     size_t at, n; /* unread bytes of the block */
     bool began;   /* at least one byte of the answer came */
+    /* Where the body of a 200 of known length goes instead of the answer; NULL = nowhere else. */
+    qv_status (*sink)(void *ctx, const void *p, size_t n, uint64_t of, struct qv_err *err);
+    void *sink_ctx;
 };
 /* Read one answer to a request that was no HEAD. `mem` for the head. */
 qv_status qv__http_read_answer(struct qv__http_source *s, size_t body_max,

@@ -279,6 +279,11 @@ static qv_status refused(struct qv__target *t, struct qv__arena *arena, struct q
                     t->answer.status);
 }
 
+qv_status qv__target_check(struct qv__target *t, struct qv__arena *arena, struct qv_err *err)
+{
+    return t->answer.status < 200 || t->answer.status > 299 ? refused(t, arena, err) : QV_OK;
+}
+
 qv_status qv__target_call(struct qv__target *t, enum qv__method method, const char *path,
                           const struct qv__buf *body, struct qv__arena *arena, qv__json *result,
                           struct qv_err *err)
@@ -290,9 +295,7 @@ qv_status qv__target_call(struct qv__target *t, enum qv__method method, const ch
         QV_TRY(qv__buf_status(body, err));
     }
     QV_TRY(send_request(t, method, path, body, err));
-    if (t->answer.status < 200 || t->answer.status > 299) {
-        return refused(t, arena, err);
-    }
+    QV_TRY(qv__target_check(t, arena, err));
     qv__json doc = NULL;
     struct qv_err detail = {.code = QV_OK};
     const struct qv__buf *b = &t->answer.body;

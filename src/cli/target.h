@@ -68,6 +68,9 @@ qv_status qv__target_close(struct qv__target *t, struct qv_err *err);
 qv_status qv__target_call(struct qv__target *t, enum qv__method method, const char *path,
                           const struct qv__buf *body, struct qv__arena *arena, qv__json *result,
                           struct qv_err *err) QV_MUST_USE;
+/* The answer that a call by t->http has left: QV_OK, or the status that belongs to it. */
+qv_status qv__target_check(struct qv__target *t, struct qv__arena *arena,
+                           struct qv_err *err) QV_MUST_USE;
 /* The same, of which only the raw body matters (text such as /metrics): in t->answer.body. */
 qv_status qv__target_get(struct qv__target *t, const char *path, struct qv_err *err) QV_MUST_USE;
 /* "/collections/NAME" + rest in the arena, percent-encoded; NULL when memory is out. */

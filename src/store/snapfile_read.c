@@ -28,7 +28,7 @@ static void member_name(const struct qv__snap_reader *r, uint32_t file, char out
 static qv_status path_of(const struct qv__snap_reader *r, const char *leaf,
                          char out[QV__IO_NAME_MAX + 1], struct qv_err *err)
 {
-    int n = snprintf(out, QV__IO_NAME_MAX + 1, "%s/%s", r->place, leaf);
+    int n = snprintf(out, QV__IO_NAME_MAX + 1, "%s%s%s", r->place, *r->place ? "/" : "", leaf);
     return n > 0 && n <= (int)QV__IO_NAME_MAX
                ? QV_OK
                : qv__fail(err, QV_EINVAL, "%s: the name is too long", r->place);

@@ -134,7 +134,7 @@ class Case(unittest.TestCase):
 class Basics(Case):
     def test_overview(self):
         out, _ = self.quiver("--help")
-        for name in ["serve", "import", "query", "info", "check", "bench ann", "bench http",
+        for name in ["serve", "import", "query", "info", "check", "snapshot", "restore", "bench ann", "bench http",
                      "version"]:
             self.assertRegex(out, rf"(?m)^  {name} +\S")
             text, _ = self.quiver(*name.split(), "--help")
