@@ -118,6 +118,13 @@ static struct qv__map_slot *find_slot(const struct qv__map *m, uint64_t hash, qv
     }
 }
 
+void qv__map_expect(const struct qv__map *m, uint64_t hash)
+{
+    if (m->n) {
+        __builtin_prefetch(&m->slots[(size_t)stored_hash(hash) & (m->n_slots - 1)]);
+    }
+}
+
 uint64_t *qv__map_find(const struct qv__map *m, uint64_t hash, qv__map_eq eq, const void *key,
                        void *ctx)
 {

@@ -30,6 +30,8 @@ qv_status qv__map_reserve(struct qv__map *m, size_t n) QV_MUST_USE;
 /* Pointer to the value (valid until the next change), or NULL. */
 uint64_t *qv__map_find(const struct qv__map *m, uint64_t hash, qv__map_eq eq, const void *key,
                        void *ctx);
+/* A look-up of this hash comes soon: have its slot in the cache by then. */
+void qv__map_expect(const struct qv__map *m, uint64_t hash);
 /* Insert without looking for an equal key. */
 qv_status qv__map_add(struct qv__map *m, uint64_t hash, uint64_t value) QV_MUST_USE;
 /* Remove; true if it was there; *old (may be NULL) gets the value. */

@@ -135,7 +135,11 @@ static void send_acks(struct qv__commit *c, struct qv__ack *list)
         if (list->status == QV_OK) {
             qv__count(&c->acknowledged, 1);
         }
-        qv__pool_submit(c->pool, QV__LANE_WRITE, &list->task);
+        if (list->is_prompt) {
+            list->task.fn(&list->task);
+        } else {
+            qv__pool_submit(c->pool, QV__LANE_WRITE, &list->task);
+        }
         list = next;
     }
 }

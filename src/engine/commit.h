@@ -29,12 +29,14 @@ struct qv__inflight {
     struct qv__inflight *prev, *next; /* guarded by: commit */
 };
 
-/* One acknowledgement due at an LSN. `task` is submitted to the pool when it is due. */
+/* One acknowledgement due at an LSN. `task` is submitted to the pool when it is due, or run by the
+ * committer if it is prompt: each hand-over to another thread costs as much as a write. */
 struct qv__ack {
     uint64_t lsn;
     qv_status status; /* QV_OK, or why the record's fate is unknown */
     struct qv_err err;
     struct qv__task task;
+    bool is_prompt;       /* the task is short and waits for nothing */
     struct qv__ack *next; /* guarded by: commit */
 };
 

@@ -150,25 +150,37 @@ static void see_leftovers(struct qv__db *db, const struct qv__manifest *m, bool 
  * --------------------------------------------------------------------------------------------------
  */
 
-static qv_status replay_data(struct qv__db *db, const struct qv__log_record *rec,
-                             struct qv_err *err)
+struct replay {
+    struct qv__db *db;
+    struct qv__arena arena;   /* of one record at a time; its memory serves all */
+    struct qv__collection *c; /* of the last data record, retained; NULL = none */
+};
+
+/* The next record may be of another collection, or of none. */
+static void forget_collection(struct replay *r)
+{
+    qv__collection_release(r->c);
+    r->c = NULL;
+}
+
+static qv_status replay_data(struct replay *r, const struct qv__log_record *rec, struct qv_err *err)
 {
     uint64_t id = 0;
     QV_TRY(qv__record_collection(rec->body, &id, err));
-    struct qv__collection *c = qv__catalog_by_id(db, id);
-    if (!c) {
-        return QV_OK; /* of a collection dropped since */
+    if (r->c && r->c->id != id) {
+        forget_collection(r);
     }
-    if (atomic_load(&c->quarantined)) {
-        qv__collection_release(c); /* the log keeps it for the day when the files are whole */
+    struct qv__collection *c = r->c ? r->c : qv__catalog_by_id(r->db, id);
+    r->c = c;
+    if (!c || atomic_load(&c->quarantined)) {
+        /* Dropped since; or the log keeps it for the day when the files are whole. */
         return QV_OK;
     }
-    struct qv__arena arena;
     struct qv__record_part *parts = NULL;
     size_t n = 0;
-    qv__arena_init(&arena, c->mem);
+    qv__arena_reset(&r->arena);
     struct qv_err why = {.code = QV_OK};
-    qv_status st = qv__record_decode(rec->body, c->schema, &arena, &parts, &n, &why);
+    qv_status st = qv__record_decode(rec->body, c->schema, &r->arena, &parts, &n, &why);
     if (st == QV_ECORRUPT || st == QV_EVERSION) {
         qv__wrap(&why, st, "log record %" PRIu64, rec->lsn);
         qv__quarantine_enter(c, &why, 0);
@@ -193,22 +205,22 @@ static qv_status replay_data(struct qv__db *db, const struct qv__log_record *rec
         }
         qv__mutex_unlock(&s->write);
     }
-    qv__arena_free(&arena);
-    qv__collection_release(c);
     return st;
 }
 
 static qv_status replay_one(void *arg, const struct qv__log_record *rec, struct qv_err *err)
 {
-    struct qv__db *db = arg;
+    struct replay *r = arg;
+    struct qv__db *db = r->db;
     db->replayed_records++;
     db->replayed_bytes += rec->body.n;
     qv_status st = QV_OK;
     if (rec->type == QV__REC_CATALOG) {
+        forget_collection(r);
         st =
             rec->lsn > db->checkpoint_lsn ? qv__catalog_apply(db, rec->lsn, rec->body, err) : QV_OK;
     } else if (rec->type == QV__REC_DATA) {
-        st = replay_data(db, rec, err);
+        st = replay_data(r, rec, err);
     } else {
         st = qv__fail(err, QV_EVERSION, "a record of kind %" PRIu32 " is not known to this version",
                       rec->type);
@@ -252,7 +264,12 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
     for (uint32_t i = 0; i < m.n_shards; i++) {
         from = QV_MIN(from, m.shards[i].flushed_lsn);
     }
-    QV_GOTO(qv__log_replay(db->log, from + 1, replay_one, db, err));
+    struct replay r = {.db = db};
+    qv__arena_init(&r.arena, db->mem);
+    st = qv__log_replay(db->log, from + 1, replay_one, &r, err);
+    forget_collection(&r);
+    qv__arena_free(&r.arena);
+    QV_GOTO(st);
     /* Before the first manifest the log holds everything, and nothing at all is no proof of that.
      */
     if (!db->read_only) {

@@ -119,6 +119,10 @@ const float *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, u
 /* The row that holds `id` for a reader at `lsn` (QV__LSN_MAX = the newest, applied or not). */
 bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
                       uint32_t *row);
+/* The same with QV__LSN_MAX, for the holder of the write order: cheaper where there is none. */
+bool qv__segment_find_newest(const struct qv__segment *s, const struct qv__id *id, uint32_t *row);
+/* A look-up of the id with this hash comes soon. Under the write order. */
+void qv__segment_expect(const struct qv__segment *s, uint64_t id_hash);
 bool qv__segment_row_visible(const struct qv__segment *s, uint32_t row, uint64_t lsn);
 
 /* --- deletion --- */

@@ -250,6 +250,23 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint
     return row;
 }
 
+bool qv__segment_find_newest(const struct qv__segment *cs, const struct qv__id *id, uint32_t *row)
+{
+    struct qv__segment *s = (struct qv__segment *)(uintptr_t)cs;
+    /* The map changes only in the write order: to see that an id is not in it takes no lock. */
+    if (!s->sealed && !qv__map_find(&s->by_id, qv__id_hash(id), id_eq, id, s)) {
+        return false;
+    }
+    return qv__segment_find(s, id, QV__LSN_MAX, row);
+}
+
+void qv__segment_expect(const struct qv__segment *s, uint64_t id_hash)
+{
+    if (!s->sealed) {
+        qv__map_expect(&s->by_id, id_hash); /* changes only in the write order */
+    }
+}
+
 bool qv__growing_find(const struct qv__segment *cs, const struct qv__id *id, uint64_t lsn,
                       uint32_t *row)
 {

@@ -6,6 +6,8 @@
  * sees one of the two, never both or neither. */
 #include "engine/collection.h"
 
+#define EXPECTED ((size_t)16) /* ids whose look-ups overlap */
+
 uint32_t qv__shard_of(uint32_t n_shards, const struct qv__id *id)
 {
     /* Jump consistent hash (Lamping and Veach 2014): growing the number of shards moves the fewest
@@ -27,7 +29,7 @@ bool qv__shard_find(struct qv__shard *s, const struct qv__id *id, struct qv__seg
      */
     const struct qv__view *v = s->view;
     for (uint32_t i = v->n; i-- > 0;) {
-        if (qv__segment_find(v->segments[i], id, QV__LSN_MAX, row)) {
+        if (qv__segment_find_newest(v->segments[i], id, row)) {
             *segment = v->segments[i];
             return true;
         }
@@ -99,6 +101,17 @@ static bool is_full(const struct qv__shard *s, const struct qv__schema *schema, 
            qv__segment_bytes(s->active) >= schema->policy.seal_bytes;
 }
 
+/* Each look-up in each growing segment is a miss of the cache: let those of some ids overlap. */
+static void expect(const struct qv__shard *s, const struct qv__effect *e, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t hash = qv__id_hash(&e[i].id);
+        for (uint32_t k = 0; k < s->view->n; k++) {
+            qv__segment_expect(s->view->segments[k], hash);
+        }
+    }
+}
+
 qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, struct qv__effect *e,
                             size_t n, struct qv_err *err)
 {
@@ -114,6 +127,9 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
     for (size_t i = 0; st == QV_OK && i < n; i++) {
         struct qv__segment *seg = NULL;
         uint32_t row = 0;
+        if (i % EXPECTED == 0 && n > 1) {
+            expect(s, e + i, QV_MIN(n - i, EXPECTED));
+        }
         bool found = qv__shard_find(s, &e[i].id, &seg, &row);
         e[i].old = found ? seg : NULL;
         e[i].old_row = row;

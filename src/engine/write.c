@@ -220,6 +220,7 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     write->result.operation_id = w->ack.lsn;
     w->collection = qv__collection_retain(c);
     w->ack.task.fn = acknowledge;
+    w->ack.is_prompt = write->is_prompt;
     qv__checkpoint_look(c->db);
     if (!qv__commit_wait(c->db->commit, &w->ack)) {
         acknowledge(&w->ack.task);
@@ -254,7 +255,8 @@ qv_status qv__collection_write_sync_as(struct qv__collection *c, const struct qv
                                        size_t n, enum qv__durability durability,
                                        struct qv__write_result *out, struct qv_err *err)
 {
-    struct sync_write s = {.write = {.done = sync_done, .durability = durability}};
+    struct sync_write s = {
+        .write = {.done = sync_done, .durability = durability, .is_prompt = true}};
     s.write.arg = &s;
     qv__mutex_init(&s.lock, QV__RANK_LEAF);
     qv__cond_init(&s.cond);
