@@ -36,7 +36,8 @@ set -- -std=gnu17 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wshadow -Wconve
     -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wcast-qual -Werror \
     -I"$root/src" -I"$root/include"
 for source in src/simd/simd.c src/simd/dist_scalar.c src/simd/dist_neon.c src/simd/codes.c \
-    src/simd/codes_scalar.c src/simd/codes_neon.c src/simd/codes_neondot.c src/base/base.c \
+    src/simd/codes_scalar.c src/simd/codes_neon.c src/simd/codes_neondot.c \
+    src/simd/narrow.c src/simd/narrow_scalar.c src/simd/narrow_neon.c src/base/base.c \
     src/base/status.c src/base/rng.c; do
     case "$source" in
     *_neondot.c) more=-march=armv8.2-a+dotprod ;;

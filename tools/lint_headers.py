@@ -19,6 +19,8 @@ import house
 
 NOT_ALONE = {
     "src/simd/dist_body.h": "the kernels' common body, compiled once per instruction set",
+    "src/simd/narrow_body.h": "the same for half floats and bytes, once per element type",
+    "src/simd/narrow_list.h": "the table of these",
     "src/simd/codes_body.h": "the same for codes",
     "src/simd/codes_neon_body.h": "the same for codes, for both kinds of ARM processors",
 }

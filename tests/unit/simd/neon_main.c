@@ -1,6 +1,7 @@
-/* neon_main.c: the cases of simd_cases.h and codes_cases.h without a test framework, for tools/check_neon.sh, which
+/* neon_main.c: the cases of *_cases.h without a test framework, for tools/check_neon.sh, which
  * builds this for another processor and runs it under an emulator. */
 #include "codes_cases.h"
+#include "narrow_cases.h"
 
 int main(void)
 {
@@ -13,6 +14,15 @@ int main(void)
         for (size_t i = 0; i < SIMD_CASES; i++) {
             bool ok = simd_case_run(i, s);
             printf("%s: %s, %s\n", ok ? "ok" : "FAILED", s->name, simd_cases[i].name);
+            passed += ok;
+            failed += !ok;
+        }
+    }
+    for (int isa = 0; isa < QV__ISAS; isa++) {
+        const struct qv__simd *s = qv__simd_table((enum qv__isa)isa);
+        for (size_t i = 0; s != NULL && i < NARROW_CASES; i++) {
+            bool ok = narrow_case_run(i, qv__narrow_of(s));
+            printf("%s: %s, %s\n", ok ? "ok" : "FAILED", s->name, narrow_cases[i].name);
             passed += ok;
             failed += !ok;
         }

@@ -1,0 +1,47 @@
+/* narrow.h: distance kernels on vectors of half floats and of bytes.
+ *
+ * What it is: what simd.h is for f32, for elements of 16 and 8 bits, stored and compared as they
+ * are: a row is never widened in memory. Bytes are multiplied and added as integers, exactly; half
+ * floats are widened to f32 in registers.
+ * What it is not: a choice of what to store; that is the column's datatype (base/vec.h).
+ *
+ * Any length up to 65,536, any alignment; nothing is read past the end. Pair, many and gather of
+ * one table agree to the last bit. Byte kernels of different tables agree too. Threads: any. */
+#ifndef QV_SIMD_NARROW_H
+#define QV_SIMD_NARROW_H
+
+#include "simd/simd.h"
+
+enum qv__narrow_type { QV__NARROW_F16 = 0, QV__NARROW_U8, QV__NARROW_I8, QV__NARROW_TYPES };
+
+/* Cosine (a similarity, like the inner product) divides by both lengths, since vectors of bytes
+ * cannot be stored normalised; a zero vector has 0 with every other. */
+enum qv__narrow_op {
+    QV__NARROW_L2 = 0,
+    QV__NARROW_IP,
+    QV__NARROW_L1,
+    QV__NARROW_COS,
+    QV__NARROW_OPS
+};
+
+struct qv__dist {
+    float (*one)(const void *a, const void *b, size_t dim);
+    void (*many)(const void *query, const void *rows, size_t stride_bytes, size_t n, size_t dim,
+                 float *out);
+    void (*gather)(const void *query, const void *const *rows, size_t n, size_t dim, float *out);
+};
+
+struct qv__narrow {
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+    struct qv__dist dist[QV__NARROW_TYPES][QV__NARROW_OPS];
+};
+
+/* The kernels of the instruction set of `simd`. */
+const struct qv__narrow *qv__narrow_of(const struct qv__simd *simd);
+
+/* Half floats are IEEE 754 binary16, rounded to nearest, ties to even; what is above 65504 becomes
+ * an infinity. */
+float qv__half_to_float(uint16_t h);
+uint16_t qv__half_of_float(float f);
+
+#endif
