@@ -95,7 +95,7 @@ static double time_scan(struct bench *b, size_t dim, unsigned round)
 
 static double time_gather(struct bench *b, size_t dim)
 {
-    static const float *rows[GATHERS * BATCH];
+    static const void *rows[GATHERS * BATCH];
     size_t n = b->rows_bytes / (dim * sizeof(float));
     float out[BATCH];
     for (size_t i = 0; i < GATHERS * BATCH; i++) {

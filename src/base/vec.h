@@ -34,11 +34,24 @@ static inline float qv__metric_score(enum qv__metric m, float dist)
     }
 }
 
+/* Bytes of an element; bits are counted elsewhere. */
+static inline uint32_t qv__datatype_bytes(uint8_t datatype)
+{
+    return datatype == QV__F32 ? 4 : datatype == QV__F16 ? 2 : 1;
+}
+
+/* Whether the vectors of a column are scaled to length one before they are stored. Bytes are not:
+ * they are stored as given, and their lengths are divided by at each comparison. */
+static inline bool qv__normalises(uint8_t metric, uint8_t datatype)
+{
+    return metric == QV__COSINE && (datatype == QV__F32 || datatype == QV__F16);
+}
+
 #define QV__DIM_MAX 65536u
 
-/* A run of vectors addressed by ordinal, in chunks of 2^chunk_shift vectors. A contiguous run is one
- * chunk with chunk_shift 31. Growing runs keep the chunk table's address for life and only add chunks;
- * the caller says how many ordinals are readable. */
+/* A run of vectors addressed by ordinal, in chunks of 2^chunk_shift vectors. A contiguous run is
+ * one chunk with chunk_shift 31. Growing runs keep the chunk table's address for life and only add
+ * chunks; the caller says how many ordinals are readable. */
 struct qv__vectors {
     const uint8_t *const *chunks; /* borrowed */
     uint32_t chunk_shift;

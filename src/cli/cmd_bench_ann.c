@@ -201,7 +201,7 @@ static qv_status load(struct bench *b, struct qv__progress *progress, struct qv_
         for (uint32_t i = 0; i < n && st == QV_OK; i++) {
             float *v = values + (size_t)i * dim;
             st = qv__vector_file_row(&b->base, row + i, v, err);
-            vectors[i] = (struct qv__named_vector){QV__STR(""), v, dim};
+            vectors[i] = (struct qv__named_vector){.values = v, .dim = dim};
             points[i] = (struct qv__point){
                 .id = qv__id_u64(row + i), .vectors = &vectors[i], .n_vectors = 1};
         }

@@ -166,7 +166,7 @@ static qv_status read_array(struct qv__import_batch *b, qv__json v, const char *
                         "`%.*s` has an element that is no number, or too large for 32 bits",
                         shown_n, shown);
     }
-    *out = (struct qv__named_vector){{kept, name_n}, values, v->len};
+    *out = (struct qv__named_vector){.name = {kept, name_n}, .values = values, .dim = v->len};
     b->bytes += (size_t)v->len * FLOAT_BYTES;
     return QV_OK;
 }
@@ -300,7 +300,8 @@ static qv_status read_row(struct qv__import_source *s, struct qv__import_batch *
         return no_memory(err);
     }
     QV_TRY(qv__vector_file_row(&s->vectors, s->done, values, err));
-    *v = (struct qv__named_vector){qv__str_z(s->vector_name), values, s->vectors.dim};
+    *v = (struct qv__named_vector){
+        .name = qv__str_z(s->vector_name), .values = values, .dim = s->vectors.dim};
     p->vectors = v;
     p->n_vectors = 1;
     b->bytes += (size_t)v->dim * FLOAT_BYTES;

@@ -197,7 +197,7 @@ enum qv__effect_kind { QV__EFFECT_PUT = 1, QV__EFFECT_PAYLOAD = 2, QV__EFFECT_DE
 struct qv__effect {
     enum qv__effect_kind kind;
     struct qv__id id;
-    const float *const *vectors; /* PUT: [n_vectors of the schema], NULL = absent */
+    const void *const *vectors; /* PUT: [n_vectors of the schema], NULL = absent */
     struct qv__bytes payload;    /* PUT, PAYLOAD */
     int64_t expires_ms;          /* PUT; a PAYLOAD keeps the old row's */
     struct qv__segment *old;     /* set by reserve: where the newest row is; NULL = none */

@@ -18,8 +18,9 @@ struct qv__expected {
 
 struct qv__named_vector {
     struct qv__str name; /* "" = the default vector */
-    const float *values; /* as given; normalised by the engine for cosine */
+    const float *values; /* as given */
     uint32_t dim;
+    const void *stored; /* set by qv__stage_check: what the column keeps of the values */
 };
 
 struct qv__point {

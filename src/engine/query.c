@@ -6,6 +6,7 @@
  * cores. Ties are broken by id, so equal data gives equal answers whatever the segments. */
 #include "base/topk.h"
 #include "engine/read.h"
+#include "simd/narrow.h"
 
 /* A hit's key in the merge: which segment of the flat list, which row. */
 #define KEY(segment, row) (((uint64_t)(segment) << 32) | (row))
@@ -22,7 +23,8 @@ struct run {
     size_t n_segments;
     uint32_t column;
     const struct qv__vector_def *def;
-    const float *vector;          /* what is searched for, normalised for cosine */
+    const float *vector;          /* what is searched for, normalised where the column is */
+    const void *typed;            /* the same, in the column's datatype */
     const struct qv__id *exclude; /* ids that are no results: the examples themselves */
     size_t n_exclude;
     const struct qv__filter *filter; /* the query's and the exclusion */
@@ -92,7 +94,7 @@ static qv_status stored_vector(struct run *r, const struct qv__id *id, const flo
         QV_GOTO(qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s",
                          (int)QV_MIN(name.n, (size_t)64), name.p));
     }
-    const float *v = qv__segment_row_vector(seg, row, (uint32_t)column);
+    const void *v = qv__segment_row_vector(seg, row, (uint32_t)column);
     if (!v) {
         QV_GOTO(qv__fail(err, QV_ENOTFOUND, "Point %s has no vector `%.*s`",
                          qv__id_text(id, text, sizeof text), (int)QV_MIN(name.n, (size_t)64),
@@ -107,7 +109,7 @@ static qv_status stored_vector(struct run *r, const struct qv__id *id, const flo
     if (!copy) {
         QV_GOTO(qv__fail(err, QV_ENOMEM, "no memory for a query vector"));
     }
-    memcpy(copy, v, (size_t)r->def->dim * sizeof *copy);
+    qv__elements_to_floats(view->schema->vectors[column].datatype, v, r->def->dim, copy);
     *out = copy;
 out:
     qv__read_view_close(other);
@@ -136,7 +138,7 @@ static qv_status input_vector(struct run *r, const struct qv__vector_input *in, 
         return qv__fail(err, QV_ENOMEM, "no memory for a query vector");
     }
     memcpy(copy, in->values, (size_t)in->dim * sizeof *copy);
-    if (r->def->metric == QV__COSINE) {
+    if (qv__normalises(r->def->metric, r->def->datatype)) {
         qv__simd_normalize(r->c->db->simd, copy, in->dim);
     }
     *out = copy;
@@ -185,10 +187,28 @@ static qv_status recommend_vector(struct run *r, struct qv_err *err)
     if (!qv__simd_finite(pos, r->def->dim)) {
         return qv__fail(err, QV_EINVAL, "recommend: the average of the examples is not finite");
     }
-    if (r->def->metric == QV__COSINE) {
+    if (qv__normalises(r->def->metric, r->def->datatype)) {
         qv__simd_normalize(r->c->db->simd, pos, r->def->dim);
     }
     r->vector = pos;
+    return QV_OK;
+}
+
+/* What searches compare: the vector in the column's datatype, at the end of its range where it
+ * reaches beyond. */
+static qv_status typed_vector(struct run *r, struct qv_err *err)
+{
+    r->typed = r->vector;
+    if (r->def->datatype == QV__F32) {
+        return QV_OK;
+    }
+    size_t bytes = (size_t)r->def->dim * qv__datatype_bytes(r->def->datatype);
+    void *typed = qv__arena_alloc(&r->rs->arena, bytes);
+    if (!typed) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a query vector");
+    }
+    qv__elements_of_floats(r->def->datatype, r->vector, r->def->dim, typed);
+    r->typed = typed;
     return QV_OK;
 }
 
@@ -256,9 +276,10 @@ static qv_status search_segment(struct run *r, size_t at, uint32_t k, struct qv_
     const struct qv__segment *seg = r->segments[at];
     struct qv__visible vis;
     struct qv__bitset match = {0};
-    QV_TRY(qv__segment_visible(seg, r->rs->view->ticket.lsn, r->rs->view->now_ms, r->ctx->mem, &vis, err));
+    QV_TRY(qv__segment_visible(seg, r->rs->view->ticket.lsn, r->rs->view->now_ms, r->ctx->mem, &vis,
+                               err));
     struct qv__segment_search s = {.column = r->column,
-                                   .vector = r->vector,
+                                   .vector = r->typed,
                                    .ef = r->q->params.ef,
                                    .exact = r->q->params.exact,
                                    .allow = vis.words,
@@ -411,6 +432,7 @@ qv_status qv__collection_query(struct qv__collection *c, const struct qv__query 
     QV_GOTO(run_open(&r, err));
     QV_GOTO(q->kind == QV__QUERY_RECOMMEND ? recommend_vector(&r, err)
                                            : input_vector(&r, &q->target, &r.vector, err));
+    QV_GOTO(typed_vector(&r, err));
     QV_GOTO(exclude_examples(&r, err));
     QV_GOTO(run_search(&r, err));
     out->stats = ctx->stats;

@@ -3,6 +3,7 @@
 #include "engine/read.h"
 
 #include "base/topk.h"
+#include "simd/narrow.h"
 
 /* --- results --- */
 
@@ -49,6 +50,21 @@ static bool vector_wanted(const struct qv__fetch *f, struct qv__str name)
     return false;
 }
 
+/* The vector of a row as floats: in place, or widened into the results' memory; NULL without
+ * memory. */
+static const float *vector_out(struct qv__result_set *rs, uint32_t column, const void *v)
+{
+    const struct qv__vector_def *def = &rs->schema->vectors[column];
+    if (def->datatype == QV__F32) {
+        return v;
+    }
+    float *out = qv__arena_alloc(&rs->arena, (size_t)def->dim * sizeof *out);
+    if (out) {
+        qv__elements_to_floats(def->datatype, v, def->dim, out);
+    }
+    return out;
+}
+
 qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *seg, uint32_t row,
                          float score, const struct qv__fetch *f, struct qv_err *err)
 {
@@ -67,9 +83,13 @@ qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *se
             return qv__fail(err, QV_ENOMEM, "no memory for results");
         }
         for (uint32_t i = 0; i < rs->schema->n_vectors; i++) {
-            v[i] = vector_wanted(f, rs->schema->vectors[i].name)
-                       ? qv__segment_row_vector(seg, row, i)
-                       : NULL;
+            const void *stored = vector_wanted(f, rs->schema->vectors[i].name)
+                                     ? qv__segment_row_vector(seg, row, i)
+                                     : NULL;
+            v[i] = stored ? vector_out(rs, i, stored) : NULL;
+            if (stored && !v[i]) {
+                return qv__fail(err, QV_ENOMEM, "no memory for results");
+            }
         }
         p->vectors = v;
     }

@@ -25,7 +25,7 @@ static void put_vectors(struct qv__buf *b, const struct qv__schema *schema,
     for (uint32_t i = 0; i < schema->n_vectors; i++) {
         if (e->vectors[i]) {
             const struct qv__vector_def *d = &schema->vectors[i];
-            size_t bytes = (size_t)d->dim * sizeof(float);
+            size_t bytes = (size_t)d->dim * qv__datatype_bytes(d->datatype);
             qv__buf_str(b, d->name);
             qv__buf_u8(b, d->kind);
             qv__buf_u8(b, d->datatype);
@@ -68,7 +68,7 @@ qv_status qv__record_collection(struct qv__bytes body, uint64_t *collection_id, 
 static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *schema,
                               struct qv__arena *arena, struct qv__effect *e, struct qv_err *err)
 {
-    const float **columns = qv__arena_calloc(arena, QV_MAX(schema->n_vectors, 1u), sizeof *columns);
+    const void **columns = qv__arena_calloc(arena, QV_MAX(schema->n_vectors, 1u), sizeof *columns);
     if (!columns) {
         return qv__fail(err, QV_ENOMEM, "no memory to replay a record");
     }
@@ -88,12 +88,12 @@ static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *sch
         }
         const struct qv__vector_def *d = &schema->vectors[c];
         if (kind != d->kind || datatype != d->datatype ||
-            bytes != (uint64_t)d->dim * sizeof(float)) {
+            bytes != (uint64_t)d->dim * qv__datatype_bytes(d->datatype)) {
             return qv__fail(err, QV_ECORRUPT,
                             "log: vector `%.*s` does not fit the collection's schema", (int)name.n,
                             name.p);
         }
-        float *copy = qv__arena_alloc(arena, (size_t)bytes);
+        void *copy = qv__arena_alloc(arena, (size_t)bytes);
         if (!copy) {
             return qv__fail(err, QV_ENOMEM, "no memory to replay a record");
         }

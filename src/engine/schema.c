@@ -117,10 +117,12 @@ static qv_status vector_check(const struct qv__schema *s, uint32_t i, struct qv_
                         "vectors.%.*s: sparse and multi vectors are not supported by this version",
                         nn, v->name.p);
     }
-    if (v->datatype != QV__F32) {
-        return qv__fail(err, QV_EUNSUPPORTED,
-                        "vectors.%.*s.datatype: only float32 is supported by this version", nn,
-                        v->name.p);
+    if (v->datatype > QV__U8) {
+        return qv__fail(
+            err, QV_EUNSUPPORTED,
+            "vectors.%.*s.datatype: only float32, float16 and uint8 are supported by this "
+            "version",
+            nn, v->name.p);
     }
     if (v->metric > QV__L1) {
         return qv__fail(err, QV_EUNSUPPORTED,

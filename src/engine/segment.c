@@ -262,7 +262,7 @@ uint32_t qv__segment_ords_at(const struct qv__segment *s, uint32_t column, uint3
     return lo;
 }
 
-const float *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column)
+const void *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column)
 {
     uint32_t ord = qv__segment_ord(s, column, row);
     return ord == QV__NO_ROW ? NULL : qv__vectors_at(&s->columns[column].vectors, ord);

@@ -94,7 +94,7 @@ void qv__segment_manifest(const struct qv__segment *s, struct qv__manifest_segme
  * cosine. Everything is copied. */
 struct qv__row {
     struct qv__id id;
-    const float *const *vectors;
+    const void *const *vectors; /* elements of each column's datatype */
     struct qv__bytes payload;
     int64_t expires_ms; /* INT64_MAX = never */
 };
@@ -114,7 +114,7 @@ uint64_t qv__segment_row_version(const struct qv__segment *s,
 int64_t qv__segment_row_expires(const struct qv__segment *s, uint32_t row);
 struct qv__bytes qv__segment_row_payload(const struct qv__segment *s, uint32_t row);
 /* f32[dim] of a column, or NULL; borrowed from the segment. */
-const float *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column);
+const void *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column);
 
 /* The row that holds `id` for a reader at `lsn` (QV__LSN_MAX = the newest, applied or not). */
 bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,

@@ -19,10 +19,11 @@ static qv_status column_init(struct qv__segment *s, uint32_t i)
 {
     struct qv__column *c = &s->columns[i];
     c->def = &s->schema->vectors[i];
-    c->vectors = (struct qv__vectors){.stride_bytes = c->def->dim * (uint32_t)sizeof(float),
-                                      .dim = c->def->dim,
-                                      .datatype = c->def->datatype,
-                                      .metric = c->def->metric};
+    c->vectors =
+        (struct qv__vectors){.stride_bytes = c->def->dim * qv__datatype_bytes(c->def->datatype),
+                             .dim = c->def->dim,
+                             .datatype = c->def->datatype,
+                             .metric = c->def->metric};
     c->vectors.chunk_shift = vector_chunk_shift(c->vectors.stride_bytes);
     c->n_chunks_max = (s->capacity >> c->vectors.chunk_shift) + 1;
     c->chunks = qv__calloc(s->mem, c->n_chunks_max, sizeof(uint8_t *));
@@ -195,7 +196,7 @@ static bool id_eq(uint64_t value, const void *key, void *ctx)
     return qv__id_eq(&qv__row_chunk(s, (uint32_t)value)->id[qv__row_at((uint32_t)value)], key);
 }
 
-static uint32_t append_vector(struct qv__column *c, const float *v, uint32_t row)
+static uint32_t append_vector(struct qv__column *c, const void *v, uint32_t row)
 {
     if (!v) {
         return QV__NO_ROW;

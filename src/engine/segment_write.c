@@ -86,17 +86,17 @@ static qv_status column_gather(const struct qv__segment_build *b, uint32_t colum
         return qv__fail(err, QV_ENOMEM, "no memory to write %" PRIu32 " rows", b->n_rows);
     }
     for (uint32_t i = 0; i < b->n_rows; i++) {
-        const float *v = qv__segment_row_vector(source_of(b, i), b->rows[i].row, column);
+        const void *v = qv__segment_row_vector(source_of(b, i), b->rows[i].row, column);
         c->row_to_ord[i] = v ? c->n_ords : QV__NO_ROW;
         if (v) {
-            c->vectors[c->n_ords] = (const uint8_t *)v;
+            c->vectors[c->n_ords] = v;
             c->ord_to_row[c->n_ords++] = i;
         }
     }
     c->identity = c->n_ords == b->n_rows;
     c->run = (struct qv__vectors){.chunks = c->vectors,
                                   .chunk_shift = 0,
-                                  .stride_bytes = def->dim * (uint32_t)sizeof(float),
+                                  .stride_bytes = def->dim * qv__datatype_bytes(def->datatype),
                                   .dim = def->dim,
                                   .datatype = def->datatype,
                                   .metric = def->metric};

@@ -120,7 +120,7 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
     struct qv__row *rows = qv__calloc(mem, n + 1, sizeof *rows);
     size_t n_views = s->view->n;
     size_t *deletes = qv__calloc(mem, n_views + 1, sizeof *deletes);
-    const float **vectors =
+    const void **vectors =
         qv__calloc(mem, (n + 1) * QV_MAX(schema->n_vectors, 1u), sizeof *vectors);
     qv_status st =
         rows && deletes && vectors ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to apply a write");
@@ -148,7 +148,7 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
                               .expires_ms = e[i].expires_ms};
         if (e[i].kind == QV__EFFECT_PAYLOAD) {
             r->expires_ms = qv__segment_row_expires(seg, row);
-            const float **columns = vectors + n_rows * schema->n_vectors;
+            const void **columns = vectors + n_rows * schema->n_vectors;
             for (uint32_t c = 0; c < schema->n_vectors; c++) {
                 columns[c] = qv__segment_row_vector(seg, row, c);
             }
@@ -178,7 +178,7 @@ uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t
 {
     uint64_t changed = 0;
     uint32_t n_vectors = qv__segment_schema(s->active)->n_vectors;
-    const float *columns[QV__VECTORS_MAX];
+    const void *columns[QV__VECTORS_MAX];
     for (size_t i = 0; i < n; i++, e++) {
         bool found = e->old != NULL;
         struct qv__row r = {

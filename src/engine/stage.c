@@ -57,7 +57,7 @@ static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__
         st->cap = cap;
     }
     p = qv__arena_zalloc(st->arena, sizeof *p);
-    const float **vectors = qv__arena_calloc(st->arena, QV_MAX(n_vectors, 1u), sizeof *vectors);
+    const void **vectors = qv__arena_calloc(st->arena, QV_MAX(n_vectors, 1u), sizeof *vectors);
     if (!p || !vectors || qv__map_reserve(&st->map, 1) != QV_OK) {
         return qv__fail(err, QV_ENOMEM, "no memory to resolve a write");
     }
@@ -233,7 +233,7 @@ static void set_vectors(struct qv__stage *st, struct qv__staged *p, const struct
 {
     for (uint32_t k = 0; k < from->n_vectors; k++) {
         int c = qv__schema_vector(st->schema, from->vectors[k].name);
-        p->vectors[c] = from->vectors[k].values;
+        p->vectors[c] = from->vectors[k].stored;
     }
     p->vectors_changed = p->touched = true;
 }

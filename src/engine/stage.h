@@ -20,7 +20,7 @@ struct qv__staged {
     bool touched; /* by a mutation, not just looked at */
     bool vectors_changed; /* or the expiry: it takes a whole PUT */
     uint64_t version;     /* before this request; 0 = there was no such point */
-    const float **vectors; /* [n_vectors], NULL = absent; borrowed from a segment or the arena */
+    const void **vectors; /* [n_vectors], NULL = absent; borrowed from a segment or the arena */
     struct qv__bytes payload;
     int64_t expires_ms;
 };

@@ -1,5 +1,6 @@
 /* stage_check.c: what can be said about a mutation before any lock is taken. */
 #include "engine/stage.h"
+#include "simd/narrow.h"
 
 static int name_len(struct qv__str s)
 {
@@ -16,6 +17,48 @@ static qv_status id_check(const struct qv__id *id, const char *what, size_t i, s
                         QV__ID_STR_MAX);
     }
     return QV_OK;
+}
+
+/* An element beyond what the column's datatype holds would be stored as another number. */
+static qv_status range_check(const struct qv__vector_def *d, const float *values, size_t i,
+                             struct qv_err *err)
+{
+    struct qv__element_range range = qv__element_range(d->datatype);
+    for (uint32_t k = 0; k < d->dim; k++) {
+        if (values[k] < range.min || values[k] > range.max) {
+            return qv__fail(err, QV_EINVAL,
+                            "points[%zu].vector `%.*s`: element %" PRIu32
+                            " is %g, outside the %g..%g of its datatype",
+                            i, name_len(d->name), d->name.p, k, (double)values[k],
+                            (double)range.min, (double)range.max);
+        }
+    }
+    return QV_OK;
+}
+
+/* What the column stores of a vector that was checked: normalised for cosine, in its datatype. */
+static const void *stored_form(const struct qv__vector_def *d, const struct qv__simd *simd,
+                               struct qv__arena *arena, const float *values)
+{
+    size_t n = d->dim;
+    bool normalises = qv__normalises(d->metric, d->datatype);
+    if (d->datatype == QV__F32 && !normalises) {
+        return values;
+    }
+    float *unit = qv__arena_alloc(arena, n * sizeof *unit);
+    void *out =
+        d->datatype == QV__F32 ? unit : qv__arena_alloc(arena, n * qv__datatype_bytes(d->datatype));
+    if (!unit || !out) {
+        return NULL;
+    }
+    memcpy(unit, values, n * sizeof *unit);
+    if (normalises) {
+        qv__simd_normalize(simd, unit, n); /* a zero vector stays zero and scores 0 */
+    }
+    if (d->datatype != QV__F32) {
+        qv__elements_of_floats(d->datatype, unit, n, out);
+    }
+    return out;
 }
 
 static qv_status vector_check(const struct qv__schema *schema, const struct qv__named_vector *v,
@@ -39,7 +82,7 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
                         "finite numbers",
                         i, name_len(v->name), v->name.p);
     }
-    return QV_OK;
+    return qv__normalises(d->metric, d->datatype) ? QV_OK : range_check(d, v->values, i, err);
 }
 
 /* The log holds instants: what is relative to the clock is resolved here, once. */
@@ -76,14 +119,10 @@ static qv_status point_check(const struct qv__schema *schema, const struct qv__s
             }
         }
         vectors[k] = *v;
-        if (schema->vectors[qv__schema_vector(schema, v->name)].metric == QV__COSINE) {
-            float *unit = qv__arena_alloc(arena, (size_t)v->dim * sizeof *unit);
-            if (!unit) {
-                return qv__fail(err, QV_ENOMEM, "no memory for a write");
-            }
-            memcpy(unit, v->values, (size_t)v->dim * sizeof *unit);
-            qv__simd_normalize(simd, unit, v->dim); /* a zero vector stays zero and scores 0 */
-            vectors[k].values = unit;
+        vectors[k].stored = stored_form(&schema->vectors[qv__schema_vector(schema, v->name)], simd,
+                                        arena, v->values);
+        if (!vectors[k].stored) {
+            return qv__fail(err, QV_ENOMEM, "no memory for a write");
         }
     }
     out->vectors = vectors;

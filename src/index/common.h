@@ -6,6 +6,7 @@
 #define QV_INDEX_COMMON_H
 
 #include "index/index.h"
+#include "simd/narrow.h"
 
 extern const struct qv__index_ops qv__flat_ops;
 extern const struct qv__index_ops qv__graph_ops;
@@ -17,9 +18,30 @@ struct qv__kernels {
     bool is_similarity; /* larger raw values are nearer */
 };
 
-/* `metric` is one that qv__index_vectors_check let pass. */
-static inline struct qv__kernels qv__kernels_of(const struct qv__simd *simd, uint8_t metric)
+/* The same for the narrow datatypes. */
+static inline struct qv__kernels qv__kernels_narrow(const struct qv__simd *simd, uint8_t datatype,
+                                                    uint8_t metric)
 {
+    enum qv__narrow_type type = datatype == QV__F16  ? QV__NARROW_F16
+                                : datatype == QV__U8 ? QV__NARROW_U8
+                                                     : QV__NARROW_I8;
+    enum qv__narrow_op op = metric == QV__L2   ? QV__NARROW_L2
+                            : metric == QV__L1 ? QV__NARROW_L1
+                                               : QV__NARROW_IP;
+    if (metric == QV__COSINE && !qv__normalises(metric, datatype)) {
+        op = QV__NARROW_COS;
+    }
+    const struct qv__dist *d = &qv__narrow_of(simd)->dist[type][op];
+    return (struct qv__kernels){d->one, d->many, d->gather, metric != QV__L2 && metric != QV__L1};
+}
+
+/* Datatype and metric are some that qv__index_vectors_check let pass. */
+static inline struct qv__kernels qv__kernels_of(const struct qv__simd *simd, uint8_t datatype,
+                                                uint8_t metric)
+{
+    if (datatype != QV__F32) {
+        return qv__kernels_narrow(simd, datatype, metric);
+    }
     switch (metric) {
     case QV__L2:
         return (struct qv__kernels){simd->l2, simd->l2_many, simd->l2_gather, false};

@@ -161,7 +161,7 @@ qv_status qv__graph_alloc(const struct qv__index_params *params, const struct qv
     g->index.vectors = *vectors;
     g->index.params = *params;
     atomic_init(&g->index.n_indexed, 0);
-    g->kernels = qv__kernels_of(env->simd, vectors->metric);
+    g->kernels = qv__kernels_of(env->simd, vectors->datatype, vectors->metric);
     g->n_max = n_max;
     g->m = params->m;
     g->cap_base = 2 * params->m;

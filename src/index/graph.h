@@ -133,7 +133,7 @@ static inline uint32_t qv__graph_ord(const struct qv__graph *g, uint32_t layer, 
 {
     return layer ? qv__graph_upper_at(g, layer, node)->ord : node;
 }
-static inline const float *qv__graph_vector(const struct qv__graph *g, uint32_t ord)
+static inline const void *qv__graph_vector(const struct qv__graph *g, uint32_t ord)
 {
     return qv__vectors_at(&g->index.vectors, ord);
 }

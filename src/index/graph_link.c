@@ -230,7 +230,7 @@ static void offer_clique(struct qv__graph_batch *b, struct qv__graph_worker *w, 
     uint32_t end = QV_MIN(first + QV__GRAPH_CLIQUE, b->n);
     const struct qv__graph_item *items = b->items + (layer ? b->first_upper[first] : first);
     uint32_t n_items = layer ? b->first_upper[end] - b->first_upper[first] : end - first;
-    const float *rows[QV__GRAPH_BLOCK];
+    const void *rows[QV__GRAPH_BLOCK];
     uint32_t nodes[QV__GRAPH_BLOCK];
     float raw[QV__GRAPH_BLOCK];
     for (uint32_t i = 0; i < n_items;) {

@@ -30,11 +30,11 @@ struct qv__graph_item {
 /* Memory of one thread. */
 struct qv__graph_worker {
     struct qv__graph_scratch *scratch;
-    uint64_t *keys;     /* candidates of a target's selection: 2m and the batch */
-    uint64_t *sources;  /* new links of one target */
-    uint64_t *kept;     /* room for 2m */
-    uint64_t *pruned;   /* room for 2m */
-    const float **rows; /* vectors of `kept` */
+    uint64_t *keys;    /* candidates of a target's selection: 2m and the batch */
+    uint64_t *sources; /* new links of one target */
+    uint64_t *kept;    /* room for 2m */
+    uint64_t *pruned;  /* room for 2m */
+    const void **rows; /* vectors of `kept` */
 };
 
 struct qv__graph_batch {
@@ -45,7 +45,7 @@ struct qv__graph_batch {
 
     uint32_t n; /* points */
     uint32_t *ords;
-    const float **rows;
+    const void **rows;
     uint32_t *first_upper; /* items of a point above the base: [p, p + 1) */
 
     struct qv__graph_item *items; /* one per point on the base, then those above */

@@ -21,19 +21,20 @@ struct selection {
     uint32_t n_kept, n_pruned;
 };
 
-static const float *key_vector(const struct selection *s, uint64_t key)
+static const void *key_vector(const struct selection *s, uint64_t key)
 {
     return qv__graph_vector(s->g, qv__graph_ord(s->g, s->layer, qv__key_node(key)));
 }
 
-static bool is_redundant(const struct selection *s, uint64_t key, const float *row)
+static bool is_redundant(const struct selection *s, uint64_t key, const void *row)
 {
     const struct qv__graph *g = s->g;
     uint32_t dim = g->index.vectors.dim;
     float dist = qv__key_dist(key);
     /* Equal vectors have equal distances to the node, so they are next to each other. */
     for (uint32_t i = s->n_kept; i > 0 && s->w->kept[i - 1] >> 32 == key >> 32; i--) {
-        if (memcmp(row, s->w->rows[i - 1], dim * sizeof *row) == 0) {
+        if (memcmp(row, s->w->rows[i - 1], dim * qv__datatype_bytes(g->index.vectors.datatype)) ==
+            0) {
             return true;
         }
     }
@@ -50,7 +51,7 @@ static bool is_redundant(const struct selection *s, uint64_t key, const float *r
     return false;
 }
 
-static void keep(struct selection *s, uint64_t key, const float *row)
+static void keep(struct selection *s, uint64_t key, const void *row)
 {
     s->w->rows[s->n_kept] = row;
     s->w->kept[s->n_kept++] = key;
@@ -63,7 +64,7 @@ uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, ui
     uint32_t n_fill = QV_MAX(g->m / 2, 1u);
     for (uint32_t i = 0; i < w->scratch->n_best && s.n_kept < g->m; i++) {
         uint64_t key = w->scratch->best[i] & ~UINT64_C(1);
-        const float *row = key_vector(&s, key);
+        const void *row = key_vector(&s, key);
         if (!is_redundant(&s, key, row)) {
             keep(&s, key, row);
         } else if (s.n_pruned < n_fill) {
@@ -116,7 +117,7 @@ static uint32_t prune_full(struct qv__graph *g, struct qv__graph_worker *w, uint
     }
     for (uint32_t i = 0; i < n; i++) {
         uint64_t key = w->keys[i];
-        const float *row = key_vector(&s, key);
+        const void *row = key_vector(&s, key);
         if (is_tree_link(g, layer, target, qv__key_node(key))) {
             keep(&s, key, row);
         } else if (n_free && !is_redundant(&s, key, row)) {
@@ -131,9 +132,9 @@ static uint32_t prune_full(struct qv__graph *g, struct qv__graph_worker *w, uint
 static void measure_links(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
                           uint32_t target, const uint32_t *links, uint32_t n)
 {
-    const float *rows[QV__GRAPH_BLOCK];
+    const void *rows[QV__GRAPH_BLOCK];
     float raw[QV__GRAPH_BLOCK];
-    const float *query = qv__graph_vector(g, qv__graph_ord(g, layer, target));
+    const void *query = qv__graph_vector(g, qv__graph_ord(g, layer, target));
     for (uint32_t i = 0; i < n; i += QV__GRAPH_BLOCK) {
         uint32_t n_block = QV_MIN(n - i, (uint32_t)QV__GRAPH_BLOCK);
         for (uint32_t j = 0; j < n_block; j++) {

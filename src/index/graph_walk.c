@@ -33,7 +33,7 @@ struct block {
     uint32_t n;
     bool is_last; /* the record ended here */
     uint32_t nodes[QV__GRAPH_BLOCK];
-    const float *rows[QV__GRAPH_BLOCK];
+    const void *rows[QV__GRAPH_BLOCK];
     float raw[QV__GRAPH_BLOCK];
 };
 
@@ -66,7 +66,7 @@ INLINE void block_load(const struct qv__graph *g, const uint32_t *links, uint32_
 }
 
 /* Distances of the block's nodes to the query, as keys' raw material in raw[]. */
-INLINE void block_compute(const struct qv__graph *g, const float *query, uint32_t layer,
+INLINE void block_compute(const struct qv__graph *g, const void *query, uint32_t layer,
                           struct block *b)
 {
     size_t head = QV_MIN((size_t)g->index.vectors.stride_bytes, (size_t)FETCH_BYTES);
@@ -84,15 +84,15 @@ INLINE uint64_t block_key(const struct qv__graph *g, const struct block *b, uint
     return qv__key(qv__kernels_dist(g->kernels.is_similarity, b->raw[i]), b->nodes[i]);
 }
 
-static uint64_t entry_key(const struct qv__graph *g, const float *query, uint32_t layer,
+static uint64_t entry_key(const struct qv__graph *g, const void *query, uint32_t layer,
                           uint32_t node)
 {
-    const float *row = qv__graph_vector(g, qv__graph_ord(g, layer, node));
+    const void *row = qv__graph_vector(g, qv__graph_ord(g, layer, node));
     float raw = g->kernels.one(query, row, g->index.vectors.dim);
     return qv__key(qv__kernels_dist(g->kernels.is_similarity, raw), node);
 }
 
-uint32_t qv__walk_greedy(const struct qv__graph *g, const float *query, uint32_t layer,
+uint32_t qv__walk_greedy(const struct qv__graph *g, const void *query, uint32_t layer,
                          uint32_t node, uint32_t n, uint64_t *distances)
 {
     struct block b;

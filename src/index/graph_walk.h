@@ -39,7 +39,7 @@ struct qv__graph_scratch {
 };
 
 struct qv__graph_walk {
-    const float *query;
+    const void *query;
     uint32_t layer;
     uint32_t entry;        /* node of that layer */
     uint32_t ef;           /* >= 1 */
@@ -139,7 +139,7 @@ void qv__beam_sort(struct qv__graph_scratch *s);
 
 /* From `node` of an upper layer, move to the nearest neighbour until none is nearer; returns the
  * node one layer down. Adds to *distances. */
-uint32_t qv__walk_greedy(const struct qv__graph *g, const float *query, uint32_t layer,
+uint32_t qv__walk_greedy(const struct qv__graph *g, const void *query, uint32_t layer,
                          uint32_t node, uint32_t n, uint64_t *distances);
 /* Best-first walk; the results are left in the beam of `s` (unsorted if it is a heap).
  * Errors: QV_ENOMEM, QV_ETIMEOUT, QV_ECANCELLED, without a message. */

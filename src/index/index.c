@@ -57,7 +57,7 @@ static const char *datatype_name(uint8_t datatype)
 
 qv_status qv__index_vectors_check(const struct qv__vectors *v, struct qv_err *err)
 {
-    if (v->datatype != QV__F32) {
+    if (v->datatype > QV__I8) {
         return qv__fail(err, QV_EUNSUPPORTED, "datatype: no index over %s vectors yet",
                         datatype_name(v->datatype));
     }
@@ -68,8 +68,8 @@ qv_status qv__index_vectors_check(const struct qv__vectors *v, struct qv_err *er
     if (v->dim < 1 || v->dim > QV__DIM_MAX) {
         return qv__fail(err, QV_EINVAL, "dim: %" PRIu32 " is outside 1..%u", v->dim, QV__DIM_MAX);
     }
-    if (v->stride_bytes < v->dim * sizeof(float) || v->stride_bytes % sizeof(float) != 0 ||
-        v->chunk_shift > 31) {
+    uint32_t bytes = qv__datatype_bytes(v->datatype);
+    if (v->stride_bytes < v->dim * bytes || v->stride_bytes % bytes != 0 || v->chunk_shift > 31) {
         return qv__fail(err, QV_EINVAL, "vectors: bad stride %" PRIu32 " or chunk shift %" PRIu32,
                         v->stride_bytes, v->chunk_shift);
     }
@@ -79,7 +79,7 @@ qv_status qv__index_vectors_check(const struct qv__vectors *v, struct qv_err *er
 float qv__distance(const struct qv__simd *simd, const struct qv__vectors *v, const void *query,
                    uint32_t ord)
 {
-    struct qv__kernels k = qv__kernels_of(simd, v->metric);
+    struct qv__kernels k = qv__kernels_of(simd, v->datatype, v->metric);
     return qv__kernels_dist(k.is_similarity, k.one(query, qv__vectors_at(v, ord), v->dim));
 }
 
@@ -87,10 +87,10 @@ float qv__distance(const struct qv__simd *simd, const struct qv__vectors *v, con
 struct scan {
     struct qv__kernels kernels;
     const struct qv__vectors *v;
-    const float *query;
+    const void *query;
     struct qv__qctx *ctx;
     struct qv__topk best;
-    const float *rows[SCAN_BLOCK];
+    const void *rows[SCAN_BLOCK];
     uint32_t ords[SCAN_BLOCK];
     float raw[SCAN_BLOCK];
 };
@@ -178,7 +178,7 @@ qv_status qv__scan(const struct qv__simd *simd, const struct qv__vectors *v, uin
         return qv__fail(err, QV_ENOMEM, "scan: no memory for %" PRIu32 " hits", k);
     }
     struct scan s;
-    s.kernels = qv__kernels_of(simd, v->metric);
+    s.kernels = qv__kernels_of(simd, v->datatype, v->metric);
     s.v = v;
     s.query = q->vector;
     s.ctx = ctx;

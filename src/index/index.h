@@ -1,15 +1,16 @@
 /* index.h: the one interface of all vector indexes.
  *
- * What it is: a table of calls over a run of vectors addressed by *ordinal*: 0..n-1 in the order the
- * engine chose. An ordinal is not a segment row (a row may lack this vector, or hold several); the
- * engine maps between them. Implementations: flat (exact, the oracle) and graph (HNSW).
- * What it is not: a store. It never opens a file (it saves into a sink and opens over bytes) and
- * never owns the vectors; they are borrowed for the index's life.
+ * What it is: a table of calls over a run of vectors addressed by *ordinal*: 0..n-1 in the order
+ * the engine chose. An ordinal is not a segment row (a row may lack this vector, or hold several);
+ * the engine maps between them. Implementations: flat (exact, the oracle) and graph (HNSW). What it
+ * is not: a store. It never opens a file (it saves into a sink and opens over bytes) and never owns
+ * the vectors; they are borrowed for the index's life.
  *
  * Distances: smaller is nearer (base/vec.h). Hits come sorted by (dist, ordinal), so equal inputs
  * give equal outputs.
- * Threads: search from any thread, also while one thread inserts: no search waits for an insert, and
- * a search that is told `n` sees ordinals < n only. insert, save, validate: one at a time per index. */
+ * Threads: search from any thread, also while one thread inserts: no search waits for an insert,
+ * and a search that is told `n` sees ordinals < n only. insert, save, validate: one at a time per
+ * index. */
 #ifndef QV_INDEX_INDEX_H
 #define QV_INDEX_INDEX_H
 
@@ -31,11 +32,11 @@ struct qv__index_params {
 
 /* What a build or an insert may use. All borrowed for the call. */
 struct qv__index_env {
-    struct qv__mem *mem;           /* memory of the index: owned by it until free */
-    const struct qv__simd *simd;   /* borrowed for the index's life */
-    struct qv__pool *pool;         /* NULL = the caller's thread only */
-    unsigned threads;              /* at most; 0 = all of the pool */
-    const _Atomic bool *cancel;    /* NULL = never; else QV_ECANCELLED soon after it is set */
+    struct qv__mem *mem;         /* memory of the index: owned by it until free */
+    const struct qv__simd *simd; /* borrowed for the index's life */
+    struct qv__pool *pool;       /* NULL = the caller's thread only */
+    unsigned threads;            /* at most; 0 = all of the pool */
+    const _Atomic bool *cancel;  /* NULL = never; else QV_ECANCELLED soon after it is set */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* may be NULL */
     void *progress_ctx;
 };
@@ -47,21 +48,22 @@ struct qv__index_hit {
 };
 
 struct qv__index_query {
-    const void *vector;      /* dim elements of the column's datatype; normalised for cosine */
-    uint32_t k;              /* hits wanted, >= 1 */
-    uint32_t ef;             /* beam width; 0 = the index's own choice; raised to k */
-    const uint64_t *allow;   /* dense bitset over ordinals [0, n): only set ones are results; NULL = all */
-    uint64_t allow_count;    /* set bits below n; ignored when allow is NULL */
-    uint32_t n;              /* ordinals readable now */
+    const void *vector; /* dim elements of the column's datatype; normalised for cosine */
+    uint32_t k;         /* hits wanted, >= 1 */
+    uint32_t ef;        /* beam width; 0 = the index's own choice; raised to k */
+    const uint64_t
+        *allow; /* dense bitset over ordinals [0, n): only set ones are results; NULL = all */
+    uint64_t allow_count; /* set bits below n; ignored when allow is NULL */
+    uint32_t n;           /* ordinals readable now */
 };
 
 struct qv__index_info {
-    const char *kind;        /* "flat", "graph" */
-    uint32_t n;              /* ordinals indexed */
-    uint64_t memory_bytes;   /* owned by the index */
-    uint64_t mapped_bytes;   /* borrowed bytes it reads (an opened view) */
-    uint32_t levels;         /* graph: layers, at least 1 when n > 0 */
-    double degree_avg;       /* graph: links per node on the base layer */
+    const char *kind;      /* "flat", "graph" */
+    uint32_t n;            /* ordinals indexed */
+    uint64_t memory_bytes; /* owned by the index */
+    uint64_t mapped_bytes; /* borrowed bytes it reads (an opened view) */
+    uint32_t levels;       /* graph: layers, at least 1 when n > 0 */
+    double degree_avg;     /* graph: links per node on the base layer */
 };
 
 /* Receives exact vectors for a rescore (seam for indexes that traverse codes). */
@@ -69,14 +71,16 @@ struct qv__row_source {
     const void *(*vector)(struct qv__row_source *s, uint32_t ord); /* valid until the next call */
 };
 
-/* One saved index is a sequence of named parts; parts are handed to the engine, which stores them as
- * sections and hands their bytes back at open. */
+/* One saved index is a sequence of named parts; parts are handed to the engine, which stores them
+ * as sections and hands their bytes back at open. */
 struct qv__index_sink {
-    qv_status (*part)(struct qv__index_sink *s, uint32_t part, const void *bytes, size_t n, struct qv_err *err);
+    qv_status (*part)(struct qv__index_sink *s, uint32_t part, const void *bytes, size_t n,
+                      struct qv_err *err);
 };
 #define QV__INDEX_PARTS_MAX 8u
 struct qv__index_parts {
-    struct qv__bytes part[QV__INDEX_PARTS_MAX]; /* borrowed for the opened index's life; absent = {NULL, 0} */
+    struct qv__bytes
+        part[QV__INDEX_PARTS_MAX]; /* borrowed for the opened index's life; absent = {NULL, 0} */
 };
 
 struct qv__index;
@@ -84,20 +88,32 @@ struct qv__index;
 struct qv__index_ops {
     const char *name;
     /* An empty index that can grow up to n_max ordinals by insert. */
-    qv_status (*create)(const struct qv__index_params *, const struct qv__index_env *, const struct qv__vectors *, uint32_t n_max, struct qv__index **out, struct qv_err *);
+    qv_status (*create)(const struct qv__index_params *, const struct qv__index_env *,
+                        const struct qv__vectors *, uint32_t n_max, struct qv__index **out,
+                        struct qv_err *);
     /* A complete index over ordinals [0, n), deterministic for a seed whatever the threads. */
-    qv_status (*build)(const struct qv__index_params *, const struct qv__index_env *, const struct qv__vectors *, uint32_t n, struct qv__index **out, struct qv_err *);
+    qv_status (*build)(const struct qv__index_params *, const struct qv__index_env *,
+                       const struct qv__vectors *, uint32_t n, struct qv__index **out,
+                       struct qv_err *);
     /* Index ordinals [indexed, n). On error those already linked stay; the call can be repeated. */
-    qv_status (*insert)(struct qv__index *, const struct qv__index_env *, uint32_t n, struct qv_err *);
-    /* Build one index over the union of several: ordinal o of source s becomes remap[s][o], or is dropped when
-     * UINT32_MAX. `vectors` is the new run of n vectors. */
-    qv_status (*merge)(const struct qv__index_params *, const struct qv__index_env *, const struct qv__vectors *, uint32_t n, struct qv__index *const *sources, const uint32_t *const *remaps, size_t n_sources, struct qv__index **out, struct qv_err *);
+    qv_status (*insert)(struct qv__index *, const struct qv__index_env *, uint32_t n,
+                        struct qv_err *);
+    /* Build one index over the union of several: ordinal o of source s becomes remap[s][o], or is
+     * dropped when UINT32_MAX. `vectors` is the new run of n vectors. */
+    qv_status (*merge)(const struct qv__index_params *, const struct qv__index_env *,
+                       const struct qv__vectors *, uint32_t n, struct qv__index *const *sources,
+                       const uint32_t *const *remaps, size_t n_sources, struct qv__index **out,
+                       struct qv_err *);
     /* Nearest first into hits[k]; *n_hits <= k: exactly min(k, allowed) for flat. */
-    qv_status (*search)(const struct qv__index *, const struct qv__index_query *, struct qv__qctx *, struct qv__index_hit *hits, uint32_t *n_hits, struct qv_err *);
+    qv_status (*search)(const struct qv__index *, const struct qv__index_query *, struct qv__qctx *,
+                        struct qv__index_hit *hits, uint32_t *n_hits, struct qv_err *);
     qv_status (*save)(const struct qv__index *, struct qv__index_sink *, struct qv_err *);
     /* Over saved parts, which may be hostile: everything a walk relies on is validated here. */
-    qv_status (*open)(const struct qv__index_params *, const struct qv__index_env *, const struct qv__vectors *, uint32_t n, const struct qv__index_parts *, struct qv__index **out, struct qv_err *);
-    /* Full structural check: links in range, no self links, levels sane, every ordinal reachable. */
+    qv_status (*open)(const struct qv__index_params *, const struct qv__index_env *,
+                      const struct qv__vectors *, uint32_t n, const struct qv__index_parts *,
+                      struct qv__index **out, struct qv_err *);
+    /* Full structural check: links in range, no self links, levels sane, every ordinal reachable.
+     */
     qv_status (*validate)(const struct qv__index *, struct qv_err *);
     void (*describe)(const struct qv__index *, struct qv__index_info *);
     void (*free)(struct qv__index *); /* NULL-safe */
@@ -119,15 +135,17 @@ const struct qv__index_ops *qv__index_ops_of(uint32_t kind);
 qv_status qv__index_params_check(const struct qv__index_params *p, struct qv_err *err) QV_MUST_USE;
 static inline uint32_t qv__index_count(const struct qv__index *x)
 {
-    return atomic_load_explicit(&((struct qv__index *)(uintptr_t)x)->n_indexed, memory_order_acquire);
+    return atomic_load_explicit(&((struct qv__index *)(uintptr_t)x)->n_indexed,
+                                memory_order_acquire);
 }
 
 /* Exact search of ordinals [from, n) of any run: what flat does, and what the engine does for the
  * tail of a growing segment that its graph has not reached. Same hit order as an index. */
 qv_status qv__scan(const struct qv__simd *simd, const struct qv__vectors *v, uint32_t from,
-                   const struct qv__index_query *q, struct qv__qctx *ctx, struct qv__index_hit *hits,
-                   uint32_t *n_hits, struct qv_err *err) QV_MUST_USE;
+                   const struct qv__index_query *q, struct qv__qctx *ctx,
+                   struct qv__index_hit *hits, uint32_t *n_hits, struct qv_err *err) QV_MUST_USE;
 /* One exact distance. */
-float qv__distance(const struct qv__simd *simd, const struct qv__vectors *v, const void *query, uint32_t ord);
+float qv__distance(const struct qv__simd *simd, const struct qv__vectors *v, const void *query,
+                   uint32_t ord);
 
 #endif

@@ -224,7 +224,7 @@ QV__KERNEL void many(enum op op, const float *q, const void *rows, size_t stride
     }
 }
 
-QV__KERNEL void gather(enum op op, const float *q, const float *const *rows, size_t n, size_t dim,
+QV__KERNEL void gather(enum op op, const float *q, const void *const *rows, size_t n, size_t dim,
                        float *out)
 {
     size_t fetch_max = QV_MIN(dim, (size_t)FETCH_FLOATS_MAX);
@@ -234,7 +234,7 @@ QV__KERNEL void gather(enum op op, const float *q, const float *const *rows, siz
         struct rows next = r;
         size_t left = n - i - GROUP;
         if (left > 0) { /* fewer than four: the first stands in, its lines are asked for already */
-            const float *const *at = rows + i + GROUP;
+            const void *const *at = rows + i + GROUP;
             next = (struct rows){at[0], at[left > 1 ? 1 : 0], at[left > 2 ? 2 : 0],
                                  at[left > 3 ? 3 : 0]};
         }
@@ -246,16 +246,16 @@ QV__KERNEL void gather(enum op op, const float *q, const float *const *rows, siz
 }
 
 #define KERNELS(name, op)                                                                          \
-    static float name(const float *a, const float *b, size_t dim)                                  \
+    static float name(const void *a, const void *b, size_t dim)                                    \
     {                                                                                              \
         return pair(op, a, b, dim);                                                                \
     }                                                                                              \
-    static void name##_many(const float *query, const void *rows, size_t stride_bytes, size_t n,   \
+    static void name##_many(const void *query, const void *rows, size_t stride_bytes, size_t n,    \
                             size_t dim, float *out)                                                \
     {                                                                                              \
         many(op, query, rows, stride_bytes, n, dim, out);                                          \
     }                                                                                              \
-    static void name##_gather(const float *query, const float *const *rows, size_t n, size_t dim,  \
+    static void name##_gather(const void *query, const void *const *rows, size_t n, size_t dim,    \
                               float *out)                                                          \
     {                                                                                              \
         gather(op, query, rows, n, dim, out);                                                      \

@@ -36,11 +36,11 @@ QV__KERNEL float pair(enum op op, const float *a, const float *b, size_t dim)
 }
 
 #define KERNELS(name, op)                                                                          \
-    static float name(const float *a, const float *b, size_t dim)                                  \
+    static float name(const void *a, const void *b, size_t dim)                                    \
     {                                                                                              \
         return pair(op, a, b, dim);                                                                \
     }                                                                                              \
-    static void name##_many(const float *query, const void *rows, size_t stride_bytes, size_t n,   \
+    static void name##_many(const void *query, const void *rows, size_t stride_bytes, size_t n,    \
                             size_t dim, float *out)                                                \
     {                                                                                              \
         for (size_t i = 0; i < n; i++) {                                                           \
@@ -48,7 +48,7 @@ QV__KERNEL float pair(enum op op, const float *a, const float *b, size_t dim)
             out[i] = pair(op, query, row, dim);                                                    \
         }                                                                                          \
     }                                                                                              \
-    static void name##_gather(const float *query, const float *const *rows, size_t n, size_t dim,  \
+    static void name##_gather(const void *query, const void *const *rows, size_t n, size_t dim,    \
                               float *out)                                                          \
     {                                                                                              \
         for (size_t i = 0; i < n; i++) {                                                           \

@@ -1,5 +1,7 @@
-/* narrow.c: which kernels for half floats and bytes go with a table of simd.h, and half floats. */
+/* narrow.c: which kernels for half floats and bytes go with a table of simd.h, and conversions. */
 #include "simd/narrow_tables.h"
+
+#include <float.h>
 
 const struct qv__narrow *qv__narrow_of(const struct qv__simd *simd)
 {
@@ -64,4 +66,82 @@ uint16_t qv__half_of_float(float f)
     uint32_t half = 1u << (drop - 1), rest = m & ((1u << drop) - 1u), kept = base + (m >> drop);
     kept += rest > half || (rest == half && (kept & 1u)); /* may carry into the exponent */
     return (uint16_t)(sign | kept);
+}
+
+struct qv__element_range qv__element_range(uint8_t datatype)
+{
+    switch (datatype) {
+    case QV__F16:
+        return (struct qv__element_range){-65504.0f, 65504.0f};
+    case QV__U8:
+        return (struct qv__element_range){0.0f, 255.0f};
+    case QV__I8:
+        return (struct qv__element_range){-128.0f, 127.0f};
+    default:
+        return (struct qv__element_range){-FLT_MAX, FLT_MAX};
+    }
+}
+
+void qv__elements_to_floats(uint8_t datatype, const void *elements, size_t n, float *out)
+{
+    const uint8_t *p = elements;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        switch (datatype) {
+        case QV__F16:
+            memcpy(&h, p + 2 * i, sizeof h);
+            out[i] = qv__half_to_float(h);
+            break;
+        case QV__U8:
+            out[i] = (float)p[i];
+            break;
+        case QV__I8:
+            out[i] = (float)(int8_t)p[i];
+            break;
+        default:
+            memcpy(out + i, p + i * sizeof *out, sizeof *out);
+            break;
+        }
+    }
+}
+
+void qv__elements_of_floats(uint8_t datatype, const float *v, size_t n, void *out)
+{
+    struct qv__element_range range = qv__element_range(datatype);
+    uint8_t *p = out;
+    for (size_t i = 0; i < n; i++) {
+        float x = QV_MIN(QV_MAX(v[i], range.min), range.max);
+        uint16_t h;
+        switch (datatype) {
+        case QV__F16:
+            h = qv__half_of_float(x);
+            memcpy(p + 2 * i, &h, sizeof h);
+            break;
+        case QV__U8:
+            p[i] = (uint8_t)x;
+            break;
+        case QV__I8:
+            p[i] = (uint8_t)(int8_t)x;
+            break;
+        default:
+            memcpy(p + i * sizeof x, &x, sizeof x);
+            break;
+        }
+    }
+}
+
+bool qv__elements_finite(uint8_t datatype, const void *elements, size_t n)
+{
+    if (datatype == QV__F32) {
+        return qv__simd_finite(elements, n);
+    }
+    const uint8_t *p = elements;
+    for (size_t i = 0; datatype == QV__F16 && i < n; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, sizeof h);
+        if ((h & 0x7c00u) == 0x7c00u) {
+            return false;
+        }
+    }
+    return true; /* 65,536 squares of the largest half float are far below FLT_MAX */
 }

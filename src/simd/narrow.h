@@ -10,6 +10,7 @@
 #ifndef QV_SIMD_NARROW_H
 #define QV_SIMD_NARROW_H
 
+#include "base/vec.h"
 #include "simd/simd.h"
 
 enum qv__narrow_type { QV__NARROW_F16 = 0, QV__NARROW_U8, QV__NARROW_I8, QV__NARROW_TYPES };
@@ -25,10 +26,9 @@ enum qv__narrow_op {
 };
 
 struct qv__dist {
-    float (*one)(const void *a, const void *b, size_t dim);
-    void (*many)(const void *query, const void *rows, size_t stride_bytes, size_t n, size_t dim,
-                 float *out);
-    void (*gather)(const void *query, const void *const *rows, size_t n, size_t dim, float *out);
+    qv__dist_fn one;
+    qv__dist_many_fn many;
+    qv__dist_gather_fn gather;
 };
 
 struct qv__narrow {
@@ -43,5 +43,18 @@ const struct qv__narrow *qv__narrow_of(const struct qv__simd *simd);
  * an infinity. */
 float qv__half_to_float(uint16_t h);
 uint16_t qv__half_of_float(float f);
+
+/* Whole vectors of any of the datatypes f32, f16, u8, i8 (base/vec.h). To f32 is exact. From f32,
+ * half floats are rounded and bytes cut towards zero; what is beyond the type's range becomes its
+ * end. Any alignment of the elements. */
+void qv__elements_to_floats(uint8_t datatype, const void *elements, size_t n, float *out);
+void qv__elements_of_floats(uint8_t datatype, const float *v, size_t n, void *out);
+/* The largest magnitude an element takes below zero and above, after cutting. */
+struct qv__element_range {
+    float min, max;
+};
+struct qv__element_range qv__element_range(uint8_t datatype);
+/* What qv__simd_finite says of the same vector in f32. */
+bool qv__elements_finite(uint8_t datatype, const void *elements, size_t n);
 
 #endif

@@ -15,13 +15,14 @@
 
 enum qv__isa { QV__ISA_SCALAR = 0, QV__ISA_AVX2, QV__ISA_AVX512, QV__ISA_NEON, QV__ISAS };
 
-typedef float (*qv__dist_fn)(const float *a, const float *b, size_t dim);
+/* Vectors are addresses of `dim` elements of the kernel's type; float here, others in narrow.h. */
+typedef float (*qv__dist_fn)(const void *a, const void *b, size_t dim);
 /* out[i] = dist(query, row i); rows are `stride_bytes` apart. */
-typedef void (*qv__dist_many_fn)(const float *query, const void *rows, size_t stride_bytes,
-                                 size_t n, size_t dim, float *out);
+typedef void (*qv__dist_many_fn)(const void *query, const void *rows, size_t stride_bytes, size_t n,
+                                 size_t dim, float *out);
 /* out[i] = dist(query, rows[i]); rows given by address; prefetches ahead itself. */
-typedef void (*qv__dist_gather_fn)(const float *query, const float *const *rows, size_t n,
-                                   size_t dim, float *out);
+typedef void (*qv__dist_gather_fn)(const void *query, const void *const *rows, size_t n, size_t dim,
+                                   float *out);
 
 struct qv__simd {
     enum qv__isa isa;

@@ -374,8 +374,8 @@ static const struct wrong collections[] = {
      "{\"vectors\":{\"size\":2,\"distance\":\"Dot\",\"memory\":\"pinned\"}}", 422,
      INVALID "[vectors.memory: `pinned` memory placement is not supported here]"},
     {"PUT", "/collections/d",
-     "{\"vectors\":{\"size\":2,\"distance\":\"Dot\",\"datatype\":\"uint8\"}}", 501,
-     "Not supported: vector datatypes other than float32: not supported by this version"},
+     "{\"vectors\":{\"size\":2,\"distance\":\"Dot\",\"datatype\":\"turbo4\"}}", 501,
+     "Not supported: the vector datatype turbo4: not supported by this version"},
     {"PUT", "/collections/d",
      "{\"vectors\":{\"size\":2,\"distance\":\"Dot\",\"multivector_config\":{\"comparator\":\"max_"
      "sim\"}}}",

@@ -72,9 +72,12 @@ static qv_status parse_vector(struct qv__call *c, const char *place, struct qv__
     if (qv__qd_given(qv__json_get(v, "multivector_config"))) {
         return qv__qd_unsupported(c, "multivector_config");
     }
-    if (qv__qd_given(datatype) && !qv__json_str_is(datatype, "float32")) {
-        return qv__qd_unsupported(c, "vector datatypes other than float32");
+    if (qv__json_str_is(datatype, "turbo4")) {
+        return qv__qd_unsupported(c, "the vector datatype turbo4");
     }
+    out->datatype = qv__json_str_is(datatype, "float16") ? QV__F16
+                    : qv__json_str_is(datatype, "uint8") ? QV__U8
+                                                         : QV__F32;
     if (qv__json_str_is(qv__json_get(v, "memory"), "cold")) {
         out->on_disk = true;
     }

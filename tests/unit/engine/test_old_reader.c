@@ -28,7 +28,8 @@ static unsigned seen(struct fix *f, struct qv__collection *c, uint64_t lsn, floa
         OK(qv__segment_visible(v->segments[i], lsn, QV__ALWAYS, f->mem, &vis, &f->err));
         for (uint32_t row = 0; row < vis.n_rows; row++) {
             if (!vis.words || qv__bit_test_atomic(vis.words, row)) {
-                assert_true(qv__segment_row_vector(v->segments[i], row, 0)[0] == value);
+                assert_true(((const float *)qv__segment_row_vector(v->segments[i], row, 0))[0] ==
+                            value);
                 n++;
             }
         }
@@ -95,7 +96,8 @@ static void test_across_a_merge(void **state)
     OK(qv__collection_optimize(c, 1, &f->err));
     assert_int_equal(seen(f, c, t.lsn, 1), N);
     qv__read_end(f->db->commit, &t);
-    /* With the reader gone the old rows go too, from memory at once and from the file by a merge. */
+    /* With the reader gone the old rows go too, from memory at once and from the file by a merge.
+     */
     put(f, c, 3);
     OK(qv__collection_optimize(c, 1, &f->err));
     assert_int_equal(seen(f, c, qv__commit_published(f->db->commit), 3), N);

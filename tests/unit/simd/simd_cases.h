@@ -130,7 +130,7 @@ static inline void fill_gauss(struct qv__rng *rng, float *v, size_t n)
 static inline void case_integers(struct report *r)
 {
     static float rows[BATCH_MAX][DIM_MAX], q[DIM_MAX];
-    const float *at[BATCH_MAX];
+    const void *at[BATCH_MAX];
     struct qv__rng rng;
     qv__rng_seed(&rng, SEED);
     for (size_t d = 0; d < DIMS; d++) {
@@ -215,7 +215,7 @@ static inline void case_batches(struct report *r)
     for (size_t d = 0; d < sizeof(dims) / sizeof(dims[0]); d++) {
         for (size_t p = 0; p < sizeof(paddings) / sizeof(paddings[0]); p++) {
             size_t dim = dims[d], stride = dim * sizeof(float) + paddings[p];
-            const float *at[BATCH_MAX];
+            const void *at[BATCH_MAX];
             for (size_t j = 0; j < BATCH_MAX; j++) {
                 static float row[DIM_MAX];
                 fill_gauss(&rng, row, dim);
@@ -296,7 +296,7 @@ static inline void case_page_ends(struct report *r)
             float *q = (float *)(void *)(at_end ? fq.end - bytes : fq.begin);
             float *rows = (float *)(void *)(at_end ? fr.end - ROWS * bytes : fr.begin);
             const float *edge = at_end ? rows + (ROWS - 1) * dim : rows;
-            const float *at[ROWS];
+            const void *at[ROWS];
             fill_gauss(&rng, q, dim);
             fill_gauss(&rng, rows, ROWS * dim);
             for (size_t j = 0; j < ROWS; j++) {
@@ -360,7 +360,7 @@ static inline void case_not_finite(struct report *r)
                 b[i] = 1.0f;
                 a[0][i] = a[1][i] = a[2][i] = a[3][i] = 2.0f;
             }
-            const float *at[4] = {a[0], a[1], a[2], a[3]};
+            const void *at[4] = {a[0], a[1], a[2], a[3]};
             for (int k = 0; k < KERNELS; k++) {
                 float out[4];
                 a[2][bad] = NAN;
