@@ -144,6 +144,17 @@ static void send_acks(struct qv__commit *c, struct qv__ack *list)
     }
 }
 
+/* The first reason is kept. Called under lock. */
+static void poison(struct qv__commit *c, const struct qv_err *why, const char *what)
+{
+    if (!c->poisoned) {
+        c->poisoned = true;
+        c->poison_err = *why;
+        c->poison_err.code = QV_EREADONLY;
+        qv__wrap(&c->poison_err, QV_EREADONLY, "%s", what);
+    }
+}
+
 /* Write and sync what was appended. Enters and leaves with the lock held. */
 static void flush(struct qv__commit *c)
 {
@@ -155,11 +166,7 @@ static void flush(struct qv__commit *c)
     qv_status st = qv__log_flush(c->log, &durable, &err);
     qv__mutex_lock(&c->lock);
     if (st != QV_OK) {
-        c->poisoned = true;
-        c->poison_err = err;
-        c->poison_err.code = QV_EREADONLY;
-        qv__wrap(&c->poison_err, QV_EREADONLY,
-                 "the write-ahead log failed, writes are stopped until restart");
+        poison(c, &err, "the write-ahead log failed, writes are stopped until restart");
         return;
     }
     c->durable = QV_MAX(c->durable, durable);
@@ -452,6 +459,15 @@ uint64_t qv__commit_published(struct qv__commit *c)
 uint64_t qv__commit_acknowledged(struct qv__commit *c)
 {
     return qv__counted(&c->acknowledged);
+}
+
+void qv__commit_stop(struct qv__commit *c, const struct qv_err *why)
+{
+    qv__mutex_lock(&c->lock);
+    poison(c, why, "writes are stopped until restart");
+    qv__cond_broadcast(&c->done);
+    qv__mutex_unlock(&c->lock);
+    qv__cond_signal(&c->due); /* who waits is answered */
 }
 
 bool qv__commit_poisoned(struct qv__commit *c)

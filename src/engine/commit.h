@@ -80,6 +80,8 @@ uint64_t qv__commit_published(struct qv__commit *c);
 /* Up to here everything is both durable and applied: what a checkpoint may claim. */
 uint64_t qv__commit_settled(struct qv__commit *c);
 uint64_t qv__commit_acknowledged(struct qv__commit *c);
+/* Stop writing until a restart, for this reason: as if the log had failed. */
+void qv__commit_stop(struct qv__commit *c, const struct qv_err *why);
 bool qv__commit_poisoned(struct qv__commit *c);
 /* QV_EREADONLY, saying why, when the log failed. */
 qv_status qv__commit_check(struct qv__commit *c, struct qv_err *err) QV_MUST_USE;

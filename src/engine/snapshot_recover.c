@@ -88,7 +88,16 @@ static qv_status put_in_place(struct qv__db *db, struct qv__str name, struct qv_
         st = qv__fail(err, QV_EREADONLY, "the write-ahead log failed; writes are stopped");
     }
     if (st == QV_OK) {
-        st = qv__checkpoint_swap(db, &(struct qv__swap){.out = *old, .in = c}, err);
+        struct qv_err why = {.code = QV_OK};
+        st = qv__checkpoint_swap(db, &(struct qv__swap){.out = *old, .in = c}, &why);
+        if (st == QV_EREADONLY) {
+            /* A restart may find the new collection: what the old one was told since would be lost.
+             */
+            qv__commit_stop(db->commit, &why);
+        }
+        if (st != QV_OK && err) {
+            *err = why;
+        }
     }
     if (st == QV_OK) {
         qv__mutex_lock(&db->catalog);
