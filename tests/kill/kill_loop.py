@@ -29,6 +29,7 @@ from server import Client, Gone, Server
 # way to end the server: how often
 ENDS = {"kill": 60, "kill in optimize": 20, "stop": 8, "kill in stop": 12}
 RECOVERY_KILLS = [0] * 7 + [1, 1, 2, 3]
+CUT_SHORT = (408, 499, 503)   # what a request is answered that a stop overtakes
 CHECK_EVERY = 5   # cycles, on average: the offline check before the start
 
 
@@ -47,8 +48,8 @@ class Writer(threading.Thread):
                 op = W.generate(self.loop.seed, self.number, ledger.next[self.number])
                 ledger.send(op)
                 status, body = client.ask(*W.request(op))
-                if status == 503 and self.loop.is_stopping:
-                    break   # shutting down; its fate is as open as if there were no answer
+                if status in CUT_SHORT and self.loop.is_stopping:
+                    break   # its fate is as open as if there were no answer
                 ledger.answer(op, status, body)
                 self.loop.count()
         except Gone:

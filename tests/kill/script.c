@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/rng.h"
+#include "engine/snapshot.h"
 #include "payload/filter.h"
 
 #define BATCH_MOST 8
@@ -87,6 +88,19 @@ const struct script scripts[] = {
      .payload = 1,
      .checkpoint = 1,
      .step = 1},
+    {.name = "snapshots",
+     .what = "snapshots made, removed, and recovered from",
+     .seed = 17,
+     .n_requests = 34,
+     .shards = 2,
+     .seal_rows = 16,
+     .log_bytes = 1 << 18,
+     .upsert = 6,
+     .remove = 2,
+     .payload = 1,
+     .snapshot = 4,
+     .recover = 2,
+     .step = 2},
 };
 const unsigned n_scripts = QV_ARRAY_LEN(scripts);
 
@@ -101,6 +115,8 @@ enum kind {
     VECTORS,
     BATCH,
     CATALOG,
+    SNAPSHOT,
+    RECOVER,
     OPTIMIZE,
     CHECKPOINT,
     STEP,
@@ -118,9 +134,9 @@ struct request {
 
 static enum kind draw_kind(const struct script *s, struct qv__rng *rng)
 {
-    const unsigned weights[] = {s->upsert,     s->remove, s->remove_where, s->payload,
-                                s->vectors,    s->batch,  s->catalog,      s->optimize,
-                                s->checkpoint, s->step,   s->reopen};
+    const unsigned weights[] = {s->upsert,     s->remove,  s->remove_where, s->payload, s->vectors,
+                                s->batch,      s->catalog, s->snapshot,     s->recover, s->optimize,
+                                s->checkpoint, s->step,    s->reopen};
     uint64_t sum = 0;
     for (size_t i = 0; i < QV_ARRAY_LEN(weights); i++) {
         sum += weights[i];
@@ -157,6 +173,9 @@ enum script_kind script_kind(const struct script *script, uint32_t n)
     enum kind kind = draw(script, n).kind;
     if (kind == REOPEN) {
         return SCRIPT_REOPEN;
+    }
+    if (kind == SNAPSHOT) {
+        return SCRIPT_FILES;
     }
     return kind == OPTIMIZE || kind == CHECKPOINT || kind == STEP ? SCRIPT_UPKEEP : SCRIPT_WRITE;
 }
@@ -227,6 +246,26 @@ static bool change_catalog(const struct request *r, struct script_state *s)
     }
 }
 
+/* Make one, or remove the oldest when there are enough. */
+static void change_snapshots(struct script_state *s)
+{
+    if (s->n_snapshots == SCRIPT_SNAPSHOTS) {
+        memmove(s->snapshots[0], s->snapshots[1], (SCRIPT_SNAPSHOTS - 1) * sizeof s->snapshots[0]);
+        s->n_snapshots--;
+    } else {
+        memcpy(s->snapshots[s->n_snapshots++], s->points, sizeof s->points);
+    }
+}
+
+static bool recover_newest(struct script_state *s)
+{
+    if (s->n_snapshots == 0) {
+        return false;
+    }
+    memcpy(s->points, s->snapshots[s->n_snapshots - 1], sizeof s->points);
+    return true;
+}
+
 bool script_apply(const struct script *script, uint32_t n, struct script_state *s)
 {
     struct request r = draw(script, n);
@@ -257,6 +296,11 @@ bool script_apply(const struct script *script, uint32_t n, struct script_state *
         return true;
     case CATALOG:
         return change_catalog(&r, s);
+    case SNAPSHOT:
+        change_snapshots(s);
+        return true;
+    case RECOVER:
+        return recover_newest(s);
     case OPTIMIZE:
     case CHECKPOINT:
     case STEP:
@@ -432,6 +476,35 @@ static qv_status send_catalog(struct script_run *run, const struct request *r)
     return qv__db_update_aliases(run->db, actions, SCRIPT_ALIASES, &run->err);
 }
 
+struct snapshot_ids {
+    uint64_t oldest, newest;
+    unsigned n;
+};
+
+static void see_snapshot(void *arg, const struct qv__snapshot_info *info)
+{
+    struct snapshot_ids *ids = arg;
+    ids->oldest = ids->n ? ids->oldest : info->id;
+    ids->newest = info->id;
+    ids->n++;
+}
+
+static qv_status send_snapshot(struct script_run *run, const struct request *r)
+{
+    struct snapshot_ids ids = {0};
+    QV_TRY(qv__db_snapshots(run->db, see_snapshot, &ids, &run->err));
+    if (r->kind == RECOVER && ids.n == 0) {
+        return qv__fail(&run->err, QV_ENOTFOUND, "script: no snapshot");
+    }
+    if (r->kind == RECOVER) {
+        struct qv__snapshot_from from = {.id = ids.newest};
+        return qv__db_snapshot_recover(run->db, QV__STR(SCRIPT_MAIN), &from, &run->err);
+    }
+    return ids.n == SCRIPT_SNAPSHOTS
+               ? qv__db_snapshot_delete(run->db, ids.oldest, &run->err)
+               : qv__db_snapshot_create(run->db, QV__STR(SCRIPT_MAIN), NULL, &run->err);
+}
+
 static qv_status on_main(struct script_run *run, const struct request *r)
 {
     struct qv__arena a;
@@ -453,6 +526,9 @@ qv_status script_do(struct script_run *run, uint32_t n)
         return create(run, SCRIPT_MAIN, run->script->shards);
     case CATALOG:
         return send_catalog(run, &r);
+    case SNAPSHOT:
+    case RECOVER:
+        return send_snapshot(run, &r);
     case CHECKPOINT:
         return qv__db_checkpoint(run->db, &run->err);
     case STEP:

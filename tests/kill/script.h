@@ -13,6 +13,7 @@
 #define SCRIPT_TAGS        4
 #define SCRIPT_COLLECTIONS 3
 #define SCRIPT_ALIASES     2
+#define SCRIPT_SNAPSHOTS   2
 #define SCRIPT_DIM         4
 #define SCRIPT_MAIN        "main"
 
@@ -27,6 +28,8 @@ struct script_state {
     struct script_point points[SCRIPT_POINTS];
     bool has_side[SCRIPT_COLLECTIONS];
     unsigned alias_to[SCRIPT_ALIASES]; /* side collection + 1; 0 = none */
+    unsigned n_snapshots;              /* of the main collection, oldest first */
+    struct script_point snapshots[SCRIPT_SNAPSHOTS][SCRIPT_POINTS];
 };
 
 struct script {
@@ -36,8 +39,8 @@ struct script {
     uint32_t pad_bytes; /* of each payload */
     uint32_t log_bytes; /* of the largest log file */
     /* How often: */
-    unsigned upsert, remove, remove_where, payload, vectors, batch, catalog, optimize, checkpoint,
-        step, reopen;
+    unsigned upsert, remove, remove_where, payload, vectors, batch, catalog, snapshot, recover,
+        optimize, checkpoint, step, reopen;
 };
 extern const struct script scripts[];
 extern const unsigned n_scripts;
@@ -57,7 +60,8 @@ qv_status script_do(struct script_run *run, uint32_t n);
 /* What it does to the model; false: it must be refused and change nothing. */
 bool script_apply(const struct script *script, uint32_t n, struct script_state *state);
 enum script_kind {
-    SCRIPT_WRITE,  /* goes through the log */
+    SCRIPT_WRITE,  /* goes through the log, or is a switch of the manifest */
+    SCRIPT_FILES,  /* snapshots are past both: a failed one is seen, or is not */
     SCRIPT_UPKEEP, /* checkpoint, optimize, background steps: changes nothing that is compared */
     SCRIPT_REOPEN  /* closes the database and opens it */
 };

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "engine/snapshot.h"
 #include "script.h"
 
 struct differing {
@@ -64,6 +65,12 @@ static void see_alias(void *arg, struct qv__str alias, struct qv__str collection
     d->n_aliases++;
 }
 
+static void count_snapshot(void *arg, const struct qv__snapshot_info *info)
+{
+    (void)info;
+    ++*(unsigned *)arg;
+}
+
 static void compare_catalog(struct differing *d)
 {
     unsigned collections = d->want->has_main, aliases = 0;
@@ -75,6 +82,11 @@ static void compare_catalog(struct differing *d)
     }
     struct qv_err *err = &d->run->err;
     struct qv__db *db = d->run->db;
+    unsigned snapshots = 0;
+    if (worked(d, "list snapshots", qv__db_snapshots(db, count_snapshot, &snapshots, err)) &&
+        snapshots != d->want->n_snapshots) {
+        wrong(d, "%u snapshots; expected %u", snapshots, d->want->n_snapshots);
+    }
     if (worked(d, "list", qv__db_list_collections(db, see_collection, d, err)) &&
         worked(d, "list aliases", qv__db_list_aliases(db, QV__STR(""), see_alias, d, err)) &&
         (d->n_collections != collections || d->n_aliases != aliases)) {
