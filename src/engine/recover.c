@@ -274,7 +274,7 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
      */
     if (!db->read_only) {
         see_leftovers(db, &m, !fresh || db->replayed_records > 0);
-        qv__snapshots_clean(db);
+        QV_GOTO(qv__snapshots_clean(db, err));
     }
 out:
     atomic_store(&db->recovering, false);

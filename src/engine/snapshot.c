@@ -109,12 +109,15 @@ void qv__snapshot_remove_dir(struct qv__io *io, struct qv__mem *mem, const char 
     (void)!qv__io_rmdir(io, dir, &ignored);
 }
 
-void qv__snapshots_clean(struct qv__db *db)
+qv_status qv__snapshots_clean(struct qv__db *db, struct qv_err *err)
 {
     struct qv__buf names;
-    struct qv_err err;
-    if (list_names(db->io, db->mem, QV__DIR_SNAPSHOTS, true, &names, &err) != QV_OK) {
-        return;
+    struct qv_err ignored;
+    /* Names may be from a process that was killed before it synced them. Those found are told of
+     * and built on from here on, so a power cut must not take them back. */
+    QV_TRY(qv__io_sync_dir(db->io, QV__DIR_SNAPSHOTS, err));
+    if (list_names(db->io, db->mem, QV__DIR_SNAPSHOTS, true, &names, &ignored) != QV_OK) {
+        return QV_OK; /* leftovers never block a start */
     }
     for (size_t at = 0; at < names.n; at += strlen((const char *)names.p + at) + 1) {
         uint64_t id;
@@ -127,6 +130,7 @@ void qv__snapshots_clean(struct qv__db *db)
         }
     }
     qv__buf_free(&names);
+    return QV_OK;
 }
 
 /* --- listing --- */
@@ -228,7 +232,7 @@ qv_status qv__db_snapshot_delete(struct qv__db *db, uint64_t id, struct qv_err *
     qv__mutex_unlock(&db->snapshots);
     QV_TRY(st);
     st = qv__io_sync_dir(db->io, QV__DIR_SNAPSHOTS, err);
-    if (!is_read) {
+    if (st == QV_OK && !is_read) { /* else the name may come back, and should be whole then */
         qv__snapshot_remove_dir(db->io, db->mem, to);
     }
     return st;

@@ -29,7 +29,7 @@ void qv__snapshot_dir(uint64_t id, enum qv__snapshot_state state, char out[64]);
 bool qv__snapshot_remove_files(struct qv__io *io, struct qv__mem *mem, const char *dir);
 void qv__snapshot_remove_dir(struct qv__io *io, struct qv__mem *mem, const char *dir);
 /* Remove what interrupted runs left. */
-void qv__snapshots_clean(struct qv__db *db);
+qv_status qv__snapshots_clean(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 void qv__snapshot_describe(const struct qv__snap *s, const uint8_t sha256[QV__SHA256_BYTES],
                            struct qv__snapshot_info *out);
 

@@ -1,5 +1,6 @@
 /* test_recover.c: starts that crashes made difficult. Each case was found by tests/crash, and is
  * here in its shortest form. */
+#include "engine/snapshot.h"
 #include "engine_fixture.h"
 
 #define DIM 4
@@ -100,6 +101,57 @@ static void test_numbers_of_strangers_are_passed_over(void **state)
     fix_close(f);
 }
 
+/* One run: a snapshot of three points is given back over five while the at-th change of a name
+ * fails, and all after it. Returns the status. */
+static qv_status restore_with_fault(uint64_t at)
+{
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_info info;
+    begin(f);
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    create(f, "c");
+    upsert(f, "c", 0, 3);
+    OK(qv__db_snapshot_create(f->db, QV__STR("c"), &info, &f->err));
+    upsert(f, "c", 3, 2);
+    struct qv__snapshot_from from = {.id = info.id};
+    qv__io_sim_fault(f->io, (struct qv__sim_fault){.call = QV__SIM_META, .at = at, .sticky = true});
+    qv_status st = qv__db_snapshot_recover(f->db, QV__STR("c"), &from, &f->err);
+    qv__io_sim_fault(f->io, (struct qv__sim_fault){0});
+    uint64_t expected = st == QV_OK ? 3 : 5;
+    assert_int_equal(count(f, "c"), expected);
+    if (st == QV_EREADONLY) { /* a start finds the one or the other, so nothing may be added */
+        struct qv__collection *c = fix_collection(f, "c");
+        struct qv__id id = qv__id_u64(1);
+        struct qv__write_result r;
+        qv_status refused = qv__collection_write_sync(
+            c, &(struct qv__mutation){.kind = QV__MUT_DELETE, .ids = &id, .n_ids = 1}, 1, &r,
+            &f->err);
+        assert_int_equal(refused, QV_EREADONLY);
+        qv__collection_release(c);
+    } else {
+        upsert(f, "c", 100, 1);
+        expected++;
+    }
+    fix_crash(f, QV__CRASH_KEEP_ALL, NULL);
+    uint64_t found = count(f, "c");
+    assert_true(found == expected || (st == QV_EREADONLY && found == 3));
+    fix_close(f);
+    return st;
+}
+
+static void test_restore_of_unknown_fate_stops_writes(void **state)
+{
+    (void)state;
+    bool was_unknown = false;
+    qv_status st = QV_EIO;
+    for (uint64_t at = 1; st != QV_OK; at++) {
+        st = restore_with_fault(at);
+        was_unknown |= st == QV_EREADONLY;
+        assert_true(st == QV_OK || st == QV_EIO || st == QV_EREADONLY);
+    }
+    assert_true(was_unknown);
+}
+
 /* No memory, at any place of a start: QV_ENOMEM, never "damaged", and all is given back. */
 static void test_start_without_memory(void **state)
 {
@@ -140,10 +192,47 @@ static void test_start_without_memory(void **state)
     fix_close(f);
 }
 
+static void count_one(void *arg, const struct qv__snapshot_info *info)
+{
+    (void)info;
+    ++*(unsigned *)arg;
+}
+
+static unsigned snapshots(struct fix *f)
+{
+    unsigned n = 0;
+    OK(qv__db_snapshots(f->db, count_one, &n, &f->err));
+    return n;
+}
+
+/* A process was killed between renaming a snapshot away and syncing that: the next start finds it
+ * gone, and gone it stays when the power fails then. */
+static void test_snapshots_found_at_a_start_stay(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_info info;
+    begin(f);
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    create(f, "c");
+    upsert(f, "c", 0, 3);
+    OK(qv__db_snapshot_create(f->db, QV__STR("c"), &info, &f->err));
+    qv__io_sim_fault(f->io, (struct qv__sim_fault){.call = QV__SIM_META, .at = 2}); /* the sync */
+    assert_int_equal(qv__db_snapshot_delete(f->db, info.id, &f->err), QV_EIO);
+    assert_int_equal(snapshots(f), 0);
+    fix_crash(f, QV__CRASH_KEEP_ALL, NULL);
+    unsigned found = snapshots(f);
+    fix_crash(f, QV__CRASH_DROP_ALL, NULL);
+    assert_int_equal(snapshots(f), found);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_collection_younger_than_the_log),
+        cmocka_unit_test(test_snapshots_found_at_a_start_stay),
+        cmocka_unit_test(test_restore_of_unknown_fate_stops_writes),
         cmocka_unit_test(test_start_without_memory),
         cmocka_unit_test(test_numbers_of_strangers_are_passed_over),
     };
