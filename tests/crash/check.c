@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "base/rng.h"
+#include "engine/snapshot.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -165,6 +166,12 @@ static void list_alias(void *arg, struct qv__str alias, struct qv__str collectio
     memcpy(l->state->a[l->n++].collection, collection.p, collection.n);
 }
 
+static void count_snapshot(void *arg, const struct qv__snapshot_info *info)
+{
+    (void)info;
+    ++*(uint32_t *)arg;
+}
+
 qv_status check_read(struct qv__db *db, struct qv__mem *mem, struct check_found *out,
                      char why[CHECK_WHY])
 {
@@ -174,6 +181,9 @@ qv_status check_read(struct qv__db *db, struct qv__mem *mem, struct check_found 
     qv_status st = qv__db_list_collections(db, list_name, &names, &err);
     if (st == QV_OK) {
         st = qv__db_list_aliases(db, QV__STR(""), list_alias, &aliases, &err);
+    }
+    if (st == QV_OK) {
+        st = qv__db_snapshots(db, count_snapshot, &out->state.n_snapshots, &err);
     }
     if (st != QV_OK) {
         fail(why, "listing: %s", err.message);

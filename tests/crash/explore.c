@@ -1,6 +1,8 @@
 /* explore.c: putting disks aside at every sync, making all their futures, judging each. */
 #include "explore.h"
 
+#include "engine/snapshot.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -217,6 +219,17 @@ static struct qv__io *power_cut(struct explorer *x, struct qv__io *io)
     return after;
 }
 
+/* Put the snapshots that are listed, and whose content the workload knows, back as "back". */
+static void restore_one(void *arg, const struct qv__snapshot_info *info)
+{
+    struct world *v = arg;
+    for (unsigned i = 0; i < WORLD_SNAPSHOTS; i++) {
+        if (info->id == v->snapshots[i].id) {
+            world_restore(v, i, "back");
+        }
+    }
+}
+
 /* The database goes on: requests, background work, a crash. It and its disk are consumed. */
 static void go_on(struct explorer *x, const struct check_found *found, struct qv__db *db,
                   struct qv__io *disk, uint64_t seed)
@@ -241,8 +254,12 @@ static void go_on(struct explorer *x, const struct check_found *found, struct qv
             world_delete(&v, name, (uint32_t)qv__rng_below(&v.rng, 60), 3);
         }
     }
-    world_create(&v, "new", 1);
-    world_upsert(&v, "new", 3, 4);
+    if (found->state.n_snapshots == 0) {
+        world_create(&v, "new", 1);
+        world_upsert(&v, "new", 3, 4);
+    } else if (qv__db_snapshots(db, restore_one, &v, NULL) != QV_OK) {
+        world_die(&v, "the snapshots cannot be listed");
+    }
     world_drain(&v);
     world_crash(&v, qv__rng_below(&v.rng, 2) ? QV__CRASH_DROP_ALL : QV__CRASH_RANDOM);
     world_read(&v);

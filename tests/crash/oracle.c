@@ -221,6 +221,10 @@ static const char *names_difference(const struct oracle_state *a, const struct o
 const char *oracle_difference(const struct oracle_state *a, const struct oracle_state *b,
                               char *text, unsigned n)
 {
+    if (a->n_snapshots != b->n_snapshots) {
+        snprintf(text, n, "%u snapshots, expected %u", a->n_snapshots, b->n_snapshots);
+        return text;
+    }
     const char *d = names_difference(a, b, "should not be there", text, n);
     d = d ? d : names_difference(b, a, "is missing", text, n);
     for (unsigned i = 0; !d && i < ORACLE_COLLECTIONS; i++) {

@@ -47,6 +47,7 @@ struct oracle_alias {
 };
 
 struct oracle_state {
+    uint32_t n_snapshots; /* that are listed */
     struct oracle_collection c[ORACLE_COLLECTIONS];
     struct oracle_alias a[ORACLE_ALIASES];
 };

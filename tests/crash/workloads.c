@@ -195,6 +195,33 @@ static void relaxed(struct world *w)
     world_read(w);
 }
 
+/* Snapshots are made, given back in place and beside, and removed, with writes in between. */
+static void snapshots(struct world *w)
+{
+    world_create(w, "a", 2);
+    world_upsert(w, "a", 0, 30);
+    world_drain(w);
+    world_delete(w, "a", some(w, 0, 20), 4);
+    world_upsert(w, "a", some(w, 20, 40), 5);
+    world_snapshot(w, 0, "a");
+    world_delete_where(w, "a", 0, (int32_t)some(w, 20, 60));
+    world_upsert(w, "a", some(w, 0, 40), some(w, 5, 20));
+    world_restore(w, 0, "a");
+    world_upsert(w, "a", some(w, 0, 40), 3);
+    world_snapshot(w, 1, "a");
+    world_step(w, some(w, 0, 4));
+    world_forget(w, 0);
+    world_restore(w, 1, "b");
+    world_upsert(w, "b", some(w, 0, 40), 6);
+    world_drop(w, "a");
+    world_reopen(w);
+    world_restore(w, 1, "a");
+    world_delete(w, "a", some(w, 0, 20), 2);
+    world_forget(w, 1);
+    world_checkpoint(w);
+    world_read(w);
+}
+
 /* All of it, in any order. */
 static void mixed(struct world *w)
 {
@@ -241,6 +268,7 @@ const struct workload workloads[] = {
     {"drops", "collections go while work is under way", drops},
     {"restarts", "clean ends, kills, power cuts", restarts},
     {"relaxed", "writes that do not wait for the disk", relaxed},
+    {"snapshots", "snapshots made, given back, removed", snapshots},
     {"mixed", "all of it in any order", mixed},
 };
 const unsigned n_workloads = QV_ARRAY_LEN(workloads);

@@ -17,7 +17,7 @@ _Noreturn void world_die(const struct world *w, const char *fmt, ...)
     exit(1);
 }
 
-static void pause_here(struct world *w)
+void world_pause(struct world *w)
 {
     if (w->pause) {
         w->pause(w);
@@ -29,8 +29,7 @@ bool world_is_lost(const struct world *w)
     return !w->db || qv__commit_poisoned(w->db->commit);
 }
 
-/* A step failed: tell the harness, or end. */
-static void step_failed(struct world *w, const char *what, qv_status st, const struct qv_err *err)
+void world_failed(struct world *w, const char *what, qv_status st, const struct qv_err *err)
 {
     if (!w->may_fail) {
         world_die(w, "%s: %s: %s", what, qv_status_name(st), err->message);
@@ -60,7 +59,7 @@ void world_open(struct world *w)
     qv_status st = qv__db_open(&w->options, &w->db, &err);
     if (st != QV_OK) {
         w->db = NULL;
-        step_failed(w, "open", st, &err);
+        world_failed(w, "open", st, &err);
     }
 }
 
@@ -89,7 +88,7 @@ void world_begin(struct world *w, const char *workload, uint64_t seed)
         w->disk_changed(w);
     }
     world_open(w);
-    pause_here(w);
+    world_pause(w);
 }
 
 void world_abandon(struct qv__db *db)
@@ -122,12 +121,12 @@ static void settle(struct world *w)
         return;
     }
     qv_status st = check_read(w->db, w->mem_test, &found, why);
-    if (st == QV_EQUARANTINED && w->may_fail) { /* a file could not be read: as good as no start */
+    if (st != QV_OK && st != QV_ECORRUPT && w->may_fail) { /* as good as no start */
         struct qv_err err = {.code = st};
         snprintf(err.message, sizeof err.message, "%s", why);
         world_abandon(w->db);
         w->db = NULL;
-        step_failed(w, "open", st, &err);
+        world_failed(w, "open", st, &err);
         st = w->db ? check_read(w->db, w->mem_test, &found, why) : QV_EIO;
     }
     if (st != QV_OK) {
@@ -155,12 +154,12 @@ void world_reopen(struct world *w)
     w->db = NULL;
     forget_pending(w);
     if (st != QV_OK) {
-        step_failed(w, "close", st, &err);
+        world_failed(w, "close", st, &err);
     }
-    pause_here(w);
+    world_pause(w);
     world_open(w);
     settle(w);
-    pause_here(w);
+    world_pause(w);
 }
 
 void world_crash(struct world *w, enum qv__sim_crash how)
@@ -185,14 +184,13 @@ void world_crash(struct world *w, enum qv__sim_crash how)
     }
     world_open(w);
     settle(w);
-    pause_here(w);
+    world_pause(w);
 }
 
 /* --- catalog --- */
 
-/* A catalog change was answered. */
-static void catalog_done(struct world *w, const char *what, bool was_lost, qv_status st,
-                         const struct qv_err *err)
+void world_answered(struct world *w, const char *what, bool was_lost, qv_status st,
+                    const struct qv_err *err)
 {
     if (st == QV_OK) {
         oracle_acked(&w->oracle, w->oracle.n_sent, 0);
@@ -200,9 +198,9 @@ static void catalog_done(struct world *w, const char *what, bool was_lost, qv_st
         if (was_lost || !world_is_lost(w)) {
             oracle_refused(&w->oracle); /* else nobody knows */
         }
-        step_failed(w, what, st, err);
+        world_failed(w, what, st, err);
     }
-    pause_here(w);
+    world_pause(w);
 }
 
 void world_create(struct world *w, const char *collection, uint32_t shards)
@@ -223,7 +221,7 @@ void world_create(struct world *w, const char *collection, uint32_t shards)
     snprintf(c->name, sizeof c->name, "%s", collection);
     bool was_lost = world_is_lost(w);
     qv_status st = qv__db_create_collection(w->db, qv__str_z(collection), &schema, &err);
-    catalog_done(w, "create", was_lost, st, &err);
+    world_answered(w, "create", was_lost, st, &err);
 }
 
 /* NULL: a request that failed before was to make it. */
@@ -252,7 +250,7 @@ void world_drop(struct world *w, const char *collection)
     }
     bool was_lost = world_is_lost(w);
     qv_status st = qv__db_drop_collection(w->db, qv__str_z(collection), &existed, &err);
-    catalog_done(w, "drop", was_lost, st, &err);
+    world_answered(w, "drop", was_lost, st, &err);
 }
 
 void world_alias(struct world *w, const char *alias, const char *collection)
@@ -277,7 +275,7 @@ void world_alias(struct world *w, const char *alias, const char *collection)
         .kind = QV__ALIAS_CREATE, .alias = qv__str_z(alias), .collection = qv__str_z(collection)};
     bool was_lost = world_is_lost(w);
     qv_status st = qv__db_update_aliases(w->db, &action, 1, &err);
-    catalog_done(w, "alias", was_lost, st, &err);
+    world_answered(w, "alias", was_lost, st, &err);
 }
 
 void world_index(struct world *w, const char *collection)
@@ -293,7 +291,7 @@ void world_index(struct world *w, const char *collection)
     uint64_t lsn;
     bool was_lost = world_is_lost(w);
     qv_status st = qv__db_put_payload_index(w->db, qv__str_z(collection), &def, &lsn, &err);
-    catalog_done(w, "index", was_lost, st, &err);
+    world_answered(w, "index", was_lost, st, &err);
 }
 
 /* --- points --- */
@@ -318,7 +316,7 @@ static void write_done(struct qv__write *write)
         }
         oracle_refused(&w->oracle);
     }
-    step_failed(w, "write", write->result.status, &write->result.err);
+    world_failed(w, "write", write->result.status, &write->result.err);
 }
 
 /* Send one mutation for the newest request of the oracle; returns its slot, NULL when the
@@ -355,12 +353,12 @@ static void send_and_wait(struct world *w, const char *collection, const struct 
 {
     struct world_write *p = send_one(w, collection, m, false);
     while (p && p->is_open && qv__db_step(w->db)) {
-        pause_here(w);
+        world_pause(w);
     }
     if (p && p->is_open) {
         world_die(w, "a write was never answered");
     }
-    pause_here(w);
+    world_pause(w);
 }
 
 static struct qv__bytes payload_of(struct world *w, struct qv__arena *a,
@@ -436,7 +434,7 @@ void world_send(struct world *w, const char *collection, uint32_t from, uint32_t
     batch_upsert(w, &b, collection, from, n);
     send_one(w, collection, &b.mutation, relaxed);
     qv__arena_free(&b.arena);
-    pause_here(w);
+    world_pause(w);
 }
 
 void world_delete(struct world *w, const char *collection, uint32_t from, uint32_t n)
@@ -522,7 +520,7 @@ void world_set_where(struct world *w, const char *collection, int32_t tag, int32
 void world_step(struct world *w, unsigned n)
 {
     while (w->db && n-- > 0 && qv__db_step(w->db)) {
-        pause_here(w);
+        world_pause(w);
     }
 }
 
@@ -530,7 +528,7 @@ void world_drain(struct world *w)
 {
     w->now_ns += UINT64_C(2000000000); /* what failed may be tried again */
     while (w->db && qv__db_step(w->db)) {
-        pause_here(w);
+        world_pause(w);
     }
 }
 
@@ -539,9 +537,9 @@ void world_checkpoint(struct world *w)
     struct qv_err err;
     qv_status st = w->db ? qv__db_checkpoint(w->db, &err) : QV_OK;
     if (st != QV_OK) {
-        step_failed(w, "checkpoint", st, &err);
+        world_failed(w, "checkpoint", st, &err);
     }
-    pause_here(w);
+    world_pause(w);
 }
 
 void world_optimize(struct world *w, const char *collection)
@@ -557,9 +555,9 @@ void world_optimize(struct world *w, const char *collection)
         qv__collection_release(c);
     }
     if (st != QV_OK) {
-        step_failed(w, "optimize", st, &err);
+        world_failed(w, "optimize", st, &err);
     }
-    pause_here(w);
+    world_pause(w);
 }
 
 /* Searches while something may fail: right or refused. */
@@ -593,7 +591,7 @@ static void search_some(struct world *w)
             qv__collection_release(at);
         }
         if (st != QV_OK) {
-            step_failed(w, "search", st, &err);
+            world_failed(w, "search", st, &err);
         }
     }
 }
@@ -609,7 +607,7 @@ void world_read(struct world *w)
     if (st != QV_OK) {
         struct qv_err err = {.code = st};
         snprintf(err.message, sizeof err.message, "%s", why);
-        step_failed(w, "read", st, &err);
+        world_failed(w, "read", st, &err);
     } else if (oracle_difference(&found.state, oracle_newest(&w->oracle), why, sizeof why)) {
         world_die(w, "%s", why);
     }
@@ -619,5 +617,5 @@ void world_read(struct world *w)
                !check_reads(w->db, w->mem_test, oracle_newest(&w->oracle), true, w->seed, why)) {
         world_die(w, "%s", why);
     }
-    pause_here(w);
+    world_pause(w);
 }

@@ -12,7 +12,8 @@
 #include "check.h"
 #include "os/io_sim.h"
 
-#define WORLD_PENDING 8
+#define WORLD_PENDING   8
+#define WORLD_SNAPSHOTS 3
 
 struct world;
 
@@ -23,6 +24,12 @@ struct world_write {
     uint32_t number;
     bool is_open; /* in use */
     bool is_vain; /* sent to a log that had failed: it cannot have happened */
+};
+
+/* A snapshot of one collection and what it must give back. */
+struct world_snapshot {
+    uint64_t id; /* 0 = none */
+    struct oracle_collection saved;
 };
 
 struct world {
@@ -38,6 +45,7 @@ struct world {
     struct qv__db *db;
     struct oracle oracle;
     struct world_write pending[WORLD_PENDING];
+    struct world_snapshot snapshots[WORLD_SNAPSHOTS];
     uint64_t failures; /* requests that failed */
 
     /* of the harness */
@@ -82,12 +90,26 @@ void world_step(struct world *w, unsigned n);
 void world_drain(struct world *w);
 void world_checkpoint(struct world *w);
 void world_optimize(struct world *w, const char *collection);
+/* Snapshot number `at` of a collection; give it back as collection `name`; remove it. */
+void world_snapshot(struct world *w, unsigned at, const char *collection);
+void world_restore(struct world *w, unsigned at, const char *name);
+void world_forget(struct world *w, unsigned at);
 /* All reads against the oracle. */
 void world_read(struct world *w);
 /* Close cleanly and open again. */
 void world_reopen(struct world *w);
 /* End as after a kill or a power cut, and open what is left. */
 void world_crash(struct world *w, enum qv__sim_crash how);
+
+/* --- for steps in other files --- */
+
+void world_pause(struct world *w);
+/* A step failed: tell the harness, or end. */
+void world_failed(struct world *w, const char *what, qv_status st, const struct qv_err *err);
+/* The newest request, which no log record's acknowledgement answers, was answered. was_lost: the
+ * log had failed before it was sent. */
+void world_answered(struct world *w, const char *what, bool was_lost, qv_status st,
+                    const struct qv_err *err);
 
 /* --- workloads.c --- */
 

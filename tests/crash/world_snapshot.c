@@ -1,0 +1,61 @@
+/* world_snapshot.c: snapshots of a world's collections. To the oracle making one is a request that
+ * adds to the list, and giving one back a request that replaces a collection: whole or not at all,
+ * as all. */
+#include <stdio.h>
+
+#include "engine/snapshot.h"
+#include "world.h"
+
+void world_snapshot(struct world *w, unsigned at, const char *collection)
+{
+    struct world_snapshot *s = &w->snapshots[at];
+    struct qv__snapshot_info info;
+    struct qv_err err;
+    const struct oracle_collection *c = oracle_collection(oracle_newest(&w->oracle), collection);
+    if (world_is_lost(w) || !c || s->id) {
+        return;
+    }
+    s->saved = *c;
+    oracle_send(&w->oracle)->n_snapshots++;
+    qv_status st = qv__db_snapshot_create(w->db, qv__str_z(collection), &info, &err);
+    s->id = st == QV_OK ? info.id : 0;
+    world_answered(w, "snapshot", false, st, &err);
+}
+
+void world_restore(struct world *w, unsigned at, const char *name)
+{
+    const struct world_snapshot *s = &w->snapshots[at];
+    struct qv__snapshot_from from = {.id = s->id};
+    struct qv_err err;
+    if (world_is_lost(w) || !s->id) {
+        return;
+    }
+    struct oracle_state *state = oracle_newest(&w->oracle);
+    if (!oracle_collection(state, name) && !oracle_collection(state, "")) {
+        return;
+    }
+    state = oracle_send(&w->oracle);
+    struct oracle_collection *c = oracle_collection(state, name);
+    c = c ? c : oracle_collection(state, "");
+    *c = s->saved;
+    snprintf(c->name, sizeof c->name, "%s", name);
+    for (uint32_t p = 0; p < ORACLE_POINTS; p++) {
+        c->p[p].request = w->oracle.n_sent; /* its versions are nobody's promise */
+    }
+    qv_status st = qv__db_snapshot_recover(w->db, qv__str_z(name), &from, &err);
+    world_answered(w, "restore", false, st, &err);
+}
+
+void world_forget(struct world *w, unsigned at)
+{
+    struct qv_err err;
+    if (world_is_lost(w) || !w->snapshots[at].id) {
+        return;
+    }
+    oracle_send(&w->oracle)->n_snapshots--;
+    qv_status st = qv__db_snapshot_delete(w->db, w->snapshots[at].id, &err);
+    if (st == QV_OK) {
+        w->snapshots[at].id = 0;
+    }
+    world_answered(w, "forget", false, st, &err);
+}
