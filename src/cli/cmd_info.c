@@ -36,7 +36,9 @@ struct figures {
     struct qv__str status;
     struct qv__str damage; /* why it is red; "" when it is not */
     qv__json vectors, indexes;
-    uint64_t points, indexed, segments, sealed, growing, dead, disk_bytes, memory_bytes;
+    qv__json jobs; /* under way; NULL when the server does not tell */
+    uint64_t points, indexed, segments, sealed, growing, dead, disk_bytes, memory_bytes,
+        reclaimable;
     bool has_segments;
 };
 
@@ -111,16 +113,35 @@ static qv_status fetch_metrics(struct info *in, struct qv_err *err)
 
 static void add_segment(struct figures *f, qv__json s)
 {
-    uint64_t dead = 0, bytes = 0;
+    uint64_t dead = 0, bytes = 0, reclaimable = 0;
     (void)qv__json_u64(qv__json_get(s, "dead"), &dead);
     (void)qv__json_u64(qv__json_get(s, "file_bytes"), &bytes);
+    (void)qv__json_u64(qv__json_get(s, "reclaimable_bytes"), &reclaimable);
     f->dead += dead;
+    f->reclaimable += reclaimable;
     f->disk_bytes += bytes;
     if (qv__json_str_is(qv__json_get(s, "kind"), "sealed")) {
         f->sealed++;
     } else {
         f->growing++;
     }
+}
+
+/* Servers of the same dialect may not have the route, or say nothing. */
+static qv_status fetch_jobs(struct info *in, const char *name, struct figures *f,
+                            struct qv_err *err)
+{
+    qv__json v = NULL;
+    qv_status st =
+        qv__target_call(&in->target, QV__GET, qv__target_path(&in->arena, name, "/optimizations"),
+                        NULL, &in->arena, &v, err);
+    if (st == QV_ENOTFOUND || st == QV_EUNSUPPORTED) {
+        return QV_OK;
+    }
+    QV_TRY(st);
+    v = qv__json_get(v, "running");
+    f->jobs = qv__json_is(v, QV__JSON_ARR) ? v : NULL;
+    return QV_OK;
 }
 
 static qv_status fetch(struct info *in, const char *name, struct figures *f, struct qv_err *err)
@@ -150,7 +171,7 @@ static qv_status fetch(struct info *in, const char *name, struct figures *f, str
     for (uint32_t i = 0; s && i < list->len; i++, s = qv__json_next(s)) {
         add_segment(f, s);
     }
-    return QV_OK;
+    return fetch_jobs(in, name, f, err);
 }
 
 static void json_u64(struct qv__jw *w, const char *key, uint64_t v)
@@ -178,6 +199,7 @@ static void show_json(struct info *in, const struct figures *f)
         json_u64(w, "sealed", f->sealed);
         json_u64(w, "growing", f->growing);
         json_u64(w, "dead_rows", f->dead);
+        json_u64(w, "reclaimable_bytes", f->reclaimable);
         json_u64(w, "disk_bytes", f->disk_bytes);
         json_u64(w, "memory_bytes", f->memory_bytes);
     }
@@ -185,6 +207,10 @@ static void show_json(struct info *in, const struct figures *f)
     qv__jw_value(w, f->vectors);
     qv__jw_key(w, "payload_indexes");
     qv__jw_value(w, f->indexes);
+    if (f->jobs) {
+        qv__jw_key(w, "jobs");
+        qv__jw_value(w, f->jobs);
+    }
     qv__jw_obj_end(w);
 }
 
@@ -222,6 +248,34 @@ static void show_vectors(struct info *in, qv__json vectors)
     }
 }
 
+static void show_jobs(struct info *in, const struct figures *f)
+{
+    qv__json j = qv__json_first(f->jobs);
+    for (uint32_t i = 0; f->jobs && i < f->jobs->len; i++, j = qv__json_next(j)) {
+        struct qv__str kind = {"?", 1}, reason = {"", 0};
+        qv__json progress = qv__json_get(j, "progress");
+        uint64_t done = 0, total = 0;
+        double eta_s = 0;
+        char text[32];
+        (void)qv__json_str(qv__json_get(j, "optimizer"), &kind);
+        (void)qv__json_str(qv__json_get(j, "reason"), &reason);
+        (void)qv__json_u64(qv__json_get(progress, "done"), &done);
+        row(in, "job");
+        qv__term_put(&in->out, kind);
+        if (qv__json_u64(qv__json_get(progress, "total"), &total) && total) {
+            qv__buf_printf(&in->out, ", %u %%", (unsigned)(100 * QV_MIN(done, total) / total));
+        }
+        if (qv__json_f64(qv__json_get(j, "eta_sec"), &eta_s)) {
+            qv__buf_printf(&in->out, ", %s left", qv__human_seconds(eta_s, text));
+        }
+        if (reason.n) {
+            qv__buf_putz(&in->out, ": ");
+            qv__term_put(&in->out, reason);
+        }
+        qv__buf_putc(&in->out, '\n');
+    }
+}
+
 static void show_text(struct info *in, const struct figures *f)
 {
     char a[32], b[32], c[32];
@@ -241,6 +295,10 @@ static void show_text(struct info *in, const struct figures *f)
         qv__buf_printf(out, "%s\n", qv__human_bytes(f->memory_bytes, a));
         row(in, "disk");
         qv__buf_printf(out, "%s\n", qv__human_bytes(f->disk_bytes, a));
+        if (f->reclaimable) {
+            row(in, "reclaim");
+            qv__buf_printf(out, "%s of dead rows\n", qv__human_bytes(f->reclaimable, a));
+        }
     } else {
         qv__buf_printf(out, "%s\n", qv__human_count(f->segments, a));
     }
@@ -250,6 +308,7 @@ static void show_text(struct info *in, const struct figures *f)
         qv__buf_putz(out, " (indexing goes on)");
     }
     qv__buf_putc(out, '\n');
+    show_jobs(in, f);
     if (f->damage.n) {
         row(in, "damage");
         qv__term_put(out, f->damage);

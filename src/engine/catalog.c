@@ -4,6 +4,7 @@
  * and made durable while `ddl` is held, applied to memory afterwards under `catalog`. Nobody can
  * name a collection before its record is durable. */
 #include "engine/catalog.h"
+#include "engine/job.h"
 #include "engine/quarantine.h"
 
 static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv__schema *schema,
@@ -108,6 +109,7 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
         struct qv_err ignored;
         if (qv__checkpoint_commit(db, &ignored) == QV_OK) {
             atomic_store(&c->dropped, true);
+            qv__jobs_cancel(db, c->id); /* they hold its memory and files */
         } else {
             qv__log_line(db->logger, QV__LEVEL_WARN, "catalog",
                          "dropped `%s`, its files stay until restart: %s", c->name,

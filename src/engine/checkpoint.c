@@ -13,6 +13,7 @@
  * counts for neither size. */
 #include "base/plant.h"
 #include "engine/catalog.h"
+#include "engine/job.h"
 #include "engine/quarantine.h"
 
 /* After a failed checkpoint the next one waits this long. */
@@ -182,8 +183,11 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
     uint32_t n = 0;
     QV_TRY(qv__catalog_all(db, &all, &n, err));
     struct qv_err why = {.code = QV_OK};
+    struct qv__job job;
     qv_status first = QV_OK;
+    qv__job_open(&job, db, NULL, QV__JOB_CHECKPOINT, n, NULL, "flush all, commit, trim the log");
     for (uint32_t i = 0; i < n; i++) {
+        job.work.progress(job.work.ctx, i, n);
         for (uint32_t k = 0; k < all[i]->n_shards; k++) {
             struct qv__shard *s = &all[i]->shards[k];
             qv__mutex_lock(&s->maintenance);
@@ -199,6 +203,7 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
     qv__catalog_all_free(all, n);
     qv_status st = qv__checkpoint_commit(db, first == QV_OK ? &why : NULL);
     first = first == QV_OK ? st : first;
+    qv__job_close(&job, first);
     if (first != QV_OK && err) {
         *err = why;
     }

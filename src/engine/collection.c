@@ -12,6 +12,9 @@ static void collection_free(struct qv__collection *c)
         if (!s->collection) {
             continue;
         }
+        if (atomic_load(&s->merge_waits)) {
+            atomic_fetch_sub(&db->merges_waiting, 1);
+        }
         for (uint32_t k = 0; doomed && s->view && k < s->view->n; k++) {
             if (qv__segment_sealed(s->view->segments[k])) {
                 qv__segment_doom(s->view->segments[k]);
@@ -139,6 +142,14 @@ void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *sche
 
 /* --- information --- */
 
+/* As if all rows took the same. */
+static uint64_t reclaimable(const struct qv__segment *seg, uint64_t memory, uint64_t file)
+{
+    uint64_t rows = qv__segment_rows(seg), dead = QV_MIN((uint64_t)qv__segment_dead(seg), rows);
+    uint64_t bytes = qv__segment_sealed(seg) ? file : memory;
+    return rows ? (uint64_t)((double)bytes * (double)dead / (double)rows) : 0;
+}
+
 static qv_status info_segment(struct qv__read_view *v, const struct qv__segment *seg,
                               struct qv__collection_info *out, struct qv_err *err)
 {
@@ -153,6 +164,7 @@ static qv_status info_segment(struct qv__read_view *v, const struct qv__segment 
     out->disk_bytes += file;
     out->n_indexed += indexed;
     out->dead_rows += qv__segment_dead(seg);
+    out->reclaimable_bytes += reclaimable(seg, memory, file);
     out->n_segments++;
     if (qv__segment_sealed(seg)) {
         out->n_sealed++;
@@ -181,6 +193,10 @@ qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_in
         }
     }
     out->jobs_running = atomic_load(&c->jobs);
+    uint64_t now_ns = qv__mono_ns(c->db->clock);
+    for (uint32_t s = 0; s < v->n; s++) {
+        out->is_paused |= atomic_load(&c->shards[s].retry_ns) > now_ns;
+    }
     out->memory_bytes = qv__mem_used(c->mem);
     qv__read_view_close(v);
     return st;
@@ -199,9 +215,11 @@ qv_status qv__collection_segments(struct qv__collection *c,
                                             .sealed = qv__segment_sealed(seg),
                                             .shard = s,
                                             .rows = qv__segment_rows(seg),
-                                            .dead = qv__segment_dead(seg)};
+                                            .dead = qv__segment_dead(seg),
+                                            .unindexed = qv__segment_unindexed(seg)};
             qv__segment_describe(seg, &info.memory_bytes, &info.file_bytes, &info.indexed,
                                  &info.index);
+            info.reclaimable_bytes = reclaimable(seg, info.memory_bytes, info.file_bytes);
             cb(arg, &info);
         }
     }

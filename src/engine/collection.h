@@ -52,6 +52,7 @@ struct qv__shard {
                                      held the flushed LSN stays */
     _Atomic bool job_due;         /* a maintenance task is queued or running */
     _Atomic bool index_due;       /* an indexing task is queued or running */
+    _Atomic bool merge_waits;     /* a merge is due and others run: its turn comes */
     _Atomic bool purge_due;       /* a purge is queued or running */
     _Atomic int64_t expiry_ms;    /* earliest expiry not yet purged; INT64_MAX = none known */
     _Atomic uint64_t retry_ns;    /* after a failure no task is queued before this (monotonic) */
@@ -75,6 +76,18 @@ struct qv__collection {
     _Atomic uint32_t jobs;            /* queued or running tasks; settle waits for 0 */
     uint32_t n_shards;                /* immutable */
     struct qv__shard *shards;         /* immutable array */
+};
+
+struct qv__job;
+
+/* What runs in the background and what ended last; see job.h. */
+struct qv__jobs {
+    struct qv__mutex lock;
+    struct qv__job *running; /* guarded by: lock */
+    uint64_t last_id;        /* guarded by: lock */
+    struct qv__job_info ended[QV__JOBS_ENDED];
+    uint64_t n_ended; /* ever; guarded by: lock */
+    uint64_t count[QV__JOB_KINDS], failed[QV__JOB_KINDS];
 };
 
 /* When the next purge is due, and the thread that waits for it; started by the first expiry. */
@@ -145,6 +158,8 @@ struct qv__db {
         log_bytes_held; /* log that a quarantined collection keeps from being trimmed */
     struct qv__checkpointer checkpointer;
     struct qv__alarm alarm; /* wakes purges */
+    struct qv__jobs registry;
+    _Atomic unsigned merges, merges_waiting, merges_turn; /* merges at once; see maintain.c */
     _Atomic bool closing;
     _Atomic bool recovering;
     _Atomic uint32_t jobs;             /* all background tasks of the database */

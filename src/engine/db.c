@@ -1,5 +1,6 @@
 /* db.c: opening, closing and stepping a database. */
 #include "engine/collection.h"
+#include "engine/job.h"
 
 #include <stdio.h>
 
@@ -17,6 +18,9 @@ static void options_fill(struct qv__db *db, const struct qv__db_options *o)
     }
     if (o->threads == 0) {
         db->options.threads = (int)QV_MAX(qv__cpu_count(), 2u);
+    }
+    if (o->merges_max == 0) {
+        db->options.merges_max = (unsigned)QV_MAX(db->options.threads / 4, 1);
     }
 }
 
@@ -38,6 +42,7 @@ static void db_free(struct qv__db *db)
     }
     qv__cond_destroy(&db->checkpointer.changed);
     qv__mutex_destroy(&db->checkpointer.lock);
+    qv__jobs_free(&db->registry);
     qv__cond_destroy(&db->alarm.changed);
     qv__mutex_destroy(&db->alarm.lock);
     qv__mutex_destroy(&db->ddl);
@@ -120,6 +125,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     qv__checkpointer_init(db);
     qv__alarm_init(&db->alarm);
     qv__mutex_init(&db->snapshots, QV__RANK_SNAPSHOTS);
+    qv__jobs_init(&db->registry);
     qv__mutex_init(&db->ddl, QV__RANK_DB);
     qv__mutex_init(&db->catalog, QV__RANK_CATALOG);
     uint64_t start = qv__mono_ns(db->clock);
@@ -166,6 +172,7 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
         return QV_OK;
     }
     atomic_store(&db->closing, true);
+    qv__jobs_cancel(db, 0);
     qv__checkpointer_stop(db);
     qv__alarm_stop(&db->alarm);
     wait_for_jobs(db);

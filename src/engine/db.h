@@ -36,9 +36,10 @@ struct qv__db_options {
     uint64_t
         checkpoint_log_bytes; /* a checkpoint starts when the log holds this much; 0 = 256 MiB */
     uint64_t
-        log_bytes_max; /* writes are refused while the log's files are larger, because checkpoints
-                          fail or do not keep up; 0 = four times checkpoint_log_bytes */
-    bool read_only;    /* refuse writes; start no jobs */
+        log_bytes_max;   /* writes are refused while the log's files are larger, because checkpoints
+                            fail or do not keep up; 0 = four times checkpoint_log_bytes */
+    unsigned merges_max; /* merges at once in the whole database; 0 = a quarter of the workers */
+    bool read_only;      /* refuse writes; start no jobs */
 };
 
 /* A damaged log, manifest or CURRENT refuses the start (QV_ECORRUPT, QV_EVERSION: file, offset).
@@ -129,6 +130,8 @@ struct qv__collection_info {
     uint64_t memory_bytes; /* account of the collection */
     uint64_t disk_bytes;   /* its segment files */
     uint64_t dead_rows;
+    uint64_t reclaimable_bytes; /* what dead rows take on disk or in growing segments, about */
+    bool is_paused; /* a job failed or was cancelled: nothing starts by itself for a while */
     uint64_t unindexed_rows; /* rows of growing segments not yet in a graph although due */
     uint32_t quarantined;    /* 1: reads and writes are refused, stored data are damaged */
     char damage[504];        /* why, as a request is told; "" when sound */
@@ -141,16 +144,72 @@ struct qv__segment_info {
     bool sealed;
     uint32_t shard;
     uint64_t rows, dead, memory_bytes, file_bytes, indexed;
-    const char *index; /* "flat", "graph" */
+    uint64_t
+        reclaimable_bytes; /* the dead rows' part of file_bytes, of memory_bytes when growing */
+    uint64_t unindexed;    /* vectors due for a graph and not in one */
+    const char *index;     /* "flat", "graph" */
 };
 qv_status qv__collection_segments(struct qv__collection *c,
                                   void (*cb)(void *arg, const struct qv__segment_info *), void *arg,
                                   struct qv_err *err) QV_MUST_USE;
 
+/* --- background work --- */
+
+enum qv__job_kind {
+    QV__JOB_INDEX = 0, /* fresh rows into the graph of a growing segment */
+    QV__JOB_SEAL,      /* full growing segments to files */
+    QV__JOB_MERGE,     /* several sealed segments to one */
+    QV__JOB_VACUUM,    /* one sealed segment anew, without its dead rows or with its graph */
+    QV__JOB_PURGE,     /* deleting expired points */
+    QV__JOB_CHECKPOINT,
+    QV__JOB_KINDS
+};
+const char *qv__job_kind_name(enum qv__job_kind kind); /* "index", ... */
+
+#define QV__JOB_SEGMENTS 16u
+struct qv__job_info {
+    uint64_t id; /* of the process, never reused */
+    enum qv__job_kind kind;
+    char collection[QV__COLLECTION_NAME_MAX + 1]; /* "" = of the database */
+    uint64_t collection_id;
+    uint32_t shard;
+    char reason[96];
+    uint64_t done, total; /* vectors to index, rows to write, points, shards; total 0 = not known */
+    struct {
+        uint64_t id, rows;        /* live ones */
+    } segments[QV__JOB_SEGMENTS]; /* worked on; the first ones when they are more */
+    uint32_t n_segments;
+    int64_t started_ms;          /* Unix milliseconds */
+    uint64_t elapsed_ms, eta_ms; /* eta UINT64_MAX = not known */
+    bool cancelled;              /* asked to end */
+    bool has_ended;
+    qv_status status; /* of one that has ended */
+};
+/* Those under way, or the last ones that ended (newest first); c NULL = of all collections. Returns
+ * how many of at most `max` were written. */
+size_t qv__db_jobs(struct qv__db *db, const struct qv__collection *c, bool ended,
+                   struct qv__job_info *out, size_t max);
+#define QV__JOBS_ENDED 32u /* remembered */
+/* Ask one to end soon; what it had not finished is thrown away, and for a minute its shard starts
+ * nothing by itself. c NULL = of any collection. QV_ENOTFOUND; QV_EINVAL for a checkpoint. */
+qv_status qv__db_cancel_job(struct qv__db *db, const struct qv__collection *c, uint64_t id,
+                            struct qv_err *err) QV_MUST_USE;
+struct qv__job_totals {
+    uint64_t running[QV__JOB_KINDS], ended[QV__JOB_KINDS], failed[QV__JOB_KINDS];
+};
+void qv__db_job_totals(struct qv__db *db, struct qv__job_totals *out);
+
 /* Seal what grows, index it, and merge each shard into at most max_segments segments (0 = 1);
  * returns when done. What a bulk load or a benchmark calls; searches and writes go on meanwhile. */
 qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments,
                                   struct qv_err *err) QV_MUST_USE;
+/* The same, ended early with their status by the deadline or cancellation of ctx; what was done by
+ * then stays. */
+qv_status qv__collection_optimize_until(struct qv__collection *c, uint32_t max_segments,
+                                        const struct qv__qctx *ctx, struct qv_err *err) QV_MUST_USE;
+/* The same in the background; returns at once. A failure goes to the log and to qv__db_jobs. */
+qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_segments,
+                                        struct qv_err *err) QV_MUST_USE;
 /* Wait until no job of the collection is due (timeout_ms 0 = for ever). QV_ETIMEOUT. */
 qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms,
                                 struct qv_err *err) QV_MUST_USE;

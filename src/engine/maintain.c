@@ -5,11 +5,14 @@
  * with it the trimming of the log, never waits for a graph; a flush and the switch to what was
  * merged exclude each other through it, so the flushed LSN moves only where we look at it. */
 #include "engine/maintain.h"
+#include "engine/job.h"
 
 #include "engine/quarantine.h"
 
 /* After a failed task (no memory, no space) the next one waits this long. */
 #define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
+/* After one that somebody cancelled. */
+#define PAUSE_NS (60 * RETRY_NS)
 
 struct shard_task {
     struct qv__task task;
@@ -43,6 +46,13 @@ static void complain(struct qv__shard *s, const char *what, qv_status st, const 
         qv__log_line(s->collection->db->logger, QV__LEVEL_ERROR, "maintain",
                      "%s of `%s` shard %" PRIu32 " failed: %s", what, s->collection->name,
                      s->number, err->message);
+    }
+}
+
+void qv__maintain_pause(struct qv__shard *s, const struct qv__job *j)
+{
+    if (atomic_load(&((struct qv__job *)(uintptr_t)j)->by_hand)) {
+        atomic_store(&s->retry_ns, qv__mono_ns(s->collection->db->clock) + PAUSE_NS);
     }
 }
 
@@ -94,35 +104,133 @@ static void index_task(struct qv__task *task)
     qv__job_end(c);
 }
 
+static void maintain_task(struct qv__task *task);
+static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due);
+
+/* --- merges at once --- */
+
+static bool merge_enter(struct qv__db *db)
+{
+    unsigned n = atomic_load(&db->merges);
+    while (n < db->options.merges_max) {
+        if (atomic_compare_exchange_weak(&db->merges, &n, n + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* False if the shard was not waiting. */
+static bool wait_end(struct qv__shard *s)
+{
+    bool waited = atomic_exchange(&s->merge_waits, false);
+    if (waited) {
+        atomic_fetch_sub(&s->collection->db->merges_waiting, 1);
+    }
+    return waited;
+}
+
+/* Enter, or wait: whoever leaves calls the shard's task again. */
+static bool merge_enter_or_wait(struct qv__shard *s)
+{
+    struct qv__db *db = s->collection->db;
+    if (merge_enter(db)) {
+        return true;
+    }
+    if (!atomic_exchange(&s->merge_waits, true)) {
+        atomic_fetch_add(&db->merges_waiting, 1);
+    }
+    /* The last one may have left before it could see us. */
+    if (merge_enter(db)) {
+        (void)wait_end(s);
+        return true;
+    }
+    return false;
+}
+
+/* Leave, and call one that waits; each time the search begins at another collection. */
+static void merge_leave(struct qv__db *db)
+{
+    struct qv__collection **all = NULL;
+    uint32_t n = 0;
+    atomic_fetch_sub(&db->merges, 1);
+    if (atomic_load(&db->merges_waiting) == 0 || qv__catalog_all(db, &all, &n, NULL) != QV_OK) {
+        return; /* without memory the next write to a shard finds what is due */
+    }
+    uint32_t from = n ? atomic_fetch_add(&db->merges_turn, 1) % n : 0;
+    bool found = false;
+    for (uint32_t i = 0; i < n && !found; i++) {
+        struct qv__collection *c = all[(from + i) % n];
+        for (uint32_t k = 0; k < c->n_shards && !found; k++) {
+            found = wait_end(&c->shards[k]);
+            if (found) {
+                queue(&c->shards[k], maintain_task, &c->shards[k].job_due);
+            }
+        }
+    }
+    qv__catalog_all_free(all, n);
+}
+
+/* --- sealing and merging --- */
+
+/* Graphs first: while they are built a checkpoint may flush the shard. */
+static qv_status seal(struct qv__shard *s, bool all, struct qv_err *err)
+{
+    qv_status st = qv__maintain_index(s, err);
+    if (st == QV_OK && !qv__maintain_stopping(s->collection)) {
+        qv__mutex_lock(&s->maintenance);
+        st = qv__maintain_flush(s, all, false, err);
+        qv__mutex_unlock(&s->maintenance);
+    }
+    return st;
+}
+
+enum next { NEXT_STEP, NEXT_NOTHING, NEXT_WAIT };
+
+/* One step of what is due. */
+static qv_status step(struct qv__shard *s, enum next *next, struct qv_err *err)
+{
+    struct qv__view *v = qv__shard_view(s);
+    bool frozen = qv__maintain_seal_due(v), reclaim = qv__maintain_reclaim_due(s, v);
+    bool merge = !frozen && !reclaim && qv__maintain_merge_due(s, v);
+    qv__view_release(v);
+    if (frozen || reclaim) {
+        return seal(s, reclaim, err);
+    }
+    if (!merge) {
+        *next = NEXT_NOTHING;
+        return QV_OK;
+    }
+    if (!merge_enter_or_wait(s)) {
+        *next = NEXT_WAIT;
+        return QV_OK;
+    }
+    bool did = false;
+    qv_status st = qv__maintain_merge(s, 0, NULL, &did, err);
+    merge_leave(s->collection->db);
+    *next = did ? NEXT_STEP : NEXT_NOTHING;
+    return st;
+}
+
 static void maintain_task(struct qv__task *task)
 {
     struct shard_task *t = QV_CONTAINER_OF(task, struct shard_task, task);
     struct qv__shard *s = t->shard;
     struct qv_err err;
     qv_status st = QV_OK;
-    bool more = true;
+    enum next next = NEXT_STEP;
     qv__mutex_lock(&s->merging);
-    while (more && st == QV_OK && !qv__maintain_stopping(s->collection)) {
-        struct qv__view *v = qv__shard_view(s);
-        bool frozen = qv__maintain_seal_due(v);
-        qv__view_release(v);
-        if (frozen) {
-            /* Graphs first: while they are built a checkpoint may flush the shard. */
-            st = qv__maintain_index(s, &err);
-            if (st == QV_OK && !qv__maintain_stopping(s->collection)) {
-                qv__mutex_lock(&s->maintenance);
-                st = qv__maintain_flush(s, false, false, &err);
-                qv__mutex_unlock(&s->maintenance);
-            }
-        } else {
-            st = qv__maintain_merge(s, 0, &more, &err);
-        }
+    while (next == NEXT_STEP && st == QV_OK && !qv__maintain_stopping(s->collection)) {
+        st = step(s, &next, &err);
     }
     qv__mutex_unlock(&s->merging);
     if (st != QV_OK) {
         complain(s, "sealing or merging", st, &err);
     }
     atomic_store(&s->job_due, false);
+    if (next == NEXT_WAIT && !atomic_load(&s->merge_waits)) {
+        queue(s, maintain_task, &s->job_due); /* called while this one was ending */
+    }
     struct qv__collection *c = s->collection;
     qv__free(t);
     qv__job_end(c);
@@ -160,7 +268,9 @@ void qv__maintain_look(struct qv__shard *s)
     if (qv__maintain_index_due(v)) {
         queue(s, index_task, &s->index_due);
     }
-    if (!atomic_load(&s->job_due) && (qv__maintain_seal_due(v) || qv__maintain_merge_due(s, v))) {
+    if (!atomic_load(&s->job_due) &&
+        (qv__maintain_seal_due(v) || qv__maintain_reclaim_due(s, v) ||
+         (!atomic_load(&s->merge_waits) && qv__maintain_merge_due(s, v)))) {
         queue(s, maintain_task, &s->job_due);
     }
     qv__view_release(v);
@@ -171,13 +281,15 @@ void qv__maintain_published(struct qv__collection *c)
     for (uint32_t i = 0;
          i < c->n_shards && !atomic_load(&c->db->recovering) && !qv__maintain_stopping(c); i++) {
         struct qv__shard *s = &c->shards[i];
-        if (atomic_load(&s->index_due)) {
-            continue;
-        }
         struct qv__view *v = qv__shard_view(s);
         struct qv__segment *last = v->n ? v->segments[v->n - 1] : NULL;
-        if (last && !qv__segment_sealed(last) && qv__segment_unindexed(last) > 0) {
+        if (!atomic_load(&s->index_due) && last && !qv__segment_sealed(last) &&
+            qv__segment_unindexed(last) > 0) {
             queue(s, index_task, &s->index_due);
+        }
+        /* A look before publication cannot count what this very write deleted. */
+        if (!atomic_load(&s->job_due) && qv__maintain_reclaim_due(s, v)) {
+            queue(s, maintain_task, &s->job_due);
         }
         qv__view_release(v);
     }
@@ -185,8 +297,26 @@ void qv__maintain_published(struct qv__collection *c)
 
 /* --- on demand --- */
 
-qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments,
-                                  struct qv_err *err)
+static qv_status optimize_shard(struct qv__shard *s, uint32_t max_segments,
+                                const struct qv__qctx *ctx, struct qv_err *err)
+{
+    qv__mutex_lock(&s->merging);
+    qv__mutex_lock(&s->maintenance);
+    qv_status st = qv__maintain_flush(s, true, false, err);
+    qv__mutex_unlock(&s->maintenance);
+    bool did = true;
+    while (did && st == QV_OK) {
+        st = ctx ? qv__qctx_check(ctx) : QV_OK;
+        if (st == QV_OK) {
+            st = qv__maintain_merge(s, QV_MAX(max_segments, 1u), ctx, &did, err);
+        }
+    }
+    qv__mutex_unlock(&s->merging);
+    return st;
+}
+
+qv_status qv__collection_optimize_until(struct qv__collection *c, uint32_t max_segments,
+                                        const struct qv__qctx *ctx, struct qv_err *err)
 {
     if (c->db->read_only) {
         return qv__fail(err, QV_EREADONLY, "the database is open read-only");
@@ -194,18 +324,58 @@ qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segment
     qv__job_begin(c);
     qv_status st = qv__quarantine_check(c, err);
     for (uint32_t i = 0; st == QV_OK && i < c->n_shards; i++) {
-        struct qv__shard *s = &c->shards[i];
-        qv__mutex_lock(&s->merging);
-        qv__mutex_lock(&s->maintenance);
-        st = qv__maintain_flush(s, true, false, err);
-        qv__mutex_unlock(&s->maintenance);
-        if (st == QV_OK) {
-            st = qv__maintain_merge_to(s, max_segments, err);
-        }
-        qv__mutex_unlock(&s->merging);
+        st = optimize_shard(&c->shards[i], max_segments, ctx, err);
     }
     qv__job_end(c);
+    qv_status early = ctx ? qv__qctx_check(ctx) : QV_OK;
+    if (early != QV_OK && (st == QV_ECANCELLED || st == early)) {
+        return qv__fail(err, early, "optimizing was ended early; what is done by now stays: %s",
+                        qv_status_text(early));
+    }
     return st;
+}
+
+qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments,
+                                  struct qv_err *err)
+{
+    return qv__collection_optimize_until(c, max_segments, NULL, err);
+}
+
+struct optimize_task {
+    struct qv__task task;
+    struct qv__collection *collection;
+    uint32_t max_segments;
+};
+
+static void optimize_task(struct qv__task *task)
+{
+    struct optimize_task *t = QV_CONTAINER_OF(task, struct optimize_task, task);
+    struct qv__collection *c = t->collection;
+    struct qv_err err;
+    if (!qv__maintain_stopping(c) && qv__collection_optimize(c, t->max_segments, &err) != QV_OK) {
+        qv__log_line(c->db->logger, QV__LEVEL_ERROR, "maintain", "optimizing `%s` failed: %s",
+                     c->name, err.message);
+    }
+    qv__free(t);
+    qv__job_end(c);
+}
+
+qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_segments,
+                                        struct qv_err *err)
+{
+    if (c->db->read_only) {
+        return qv__fail(err, QV_EREADONLY, "the database is open read-only");
+    }
+    QV_TRY(qv__quarantine_check(c, err));
+    struct optimize_task *t = qv__alloc(c->mem, sizeof *t);
+    if (!t) {
+        return qv__fail(err, QV_ENOMEM, "no memory to optimize");
+    }
+    *t = (struct optimize_task){
+        .task = {.fn = optimize_task}, .collection = c, .max_segments = max_segments};
+    qv__job_begin(c);
+    qv__pool_submit(c->db->pool, QV__LANE_BACKGROUND, &t->task);
+    return QV_OK;
 }
 
 qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, struct qv_err *err)

@@ -11,6 +11,9 @@
 /* True once work on the collection should end early: it is dropped, or the database closes. */
 bool qv__maintain_stopping(const struct qv__collection *c);
 
+/* After a job was cancelled by hand: let the shard start nothing for a while. */
+void qv__maintain_pause(struct qv__shard *s, const struct qv__job *j);
+
 /* Replace the shard's list of segments by a copy with every `from[i]` replaced by to[i] (NULL =
  * left out). Under write. */
 qv_status qv__maintain_switch(struct qv__shard *s, struct qv__segment *const *from,
@@ -31,10 +34,12 @@ bool qv__maintain_seal_due(const struct qv__view *v);
 
 /* --- maintain_merge.c --- */
 
+/* True if a flush would let dead rows be dropped. */
+bool qv__maintain_reclaim_due(struct qv__shard *s, const struct qv__view *v);
 bool qv__maintain_merge_due(struct qv__shard *s, const struct qv__view *v);
-/* Merge one group. max 0: by the policy; else towards at most max sealed segments. *did false when
- * there was nothing to do. Under merging. */
-qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did,
-                             struct qv_err *err) QV_MUST_USE;
+/* Merge one group. max 0: by the policy; else towards at most max sealed segments, for whoever
+ * asked (NULL = nobody waits). *did false when there was nothing to do. Under merging. */
+qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, const struct qv__qctx *asked,
+                             bool *did, struct qv_err *err) QV_MUST_USE;
 
 #endif

@@ -2,6 +2,7 @@
  *
  * Runs beside sealing and merging: a segment's own lock lets one indexer in at a time, and a
  * segment that is sealed meanwhile is finished by the seal. */
+#include "engine/job.h"
 #include "engine/maintain.h"
 
 static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, bool *did,
@@ -18,8 +19,14 @@ static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, boo
     qv_status st = qv__segment_visible(seg, ticket.lsn, QV__ALWAYS, c->mem, &vis, err);
     qv__read_end(c->db->commit, &ticket);
     if (st == QV_OK) {
+        struct qv__job job;
         uint32_t before = qv__segment_unindexed(seg);
-        st = qv__segment_index(seg, vis.n_rows, &c->db->closing, err);
+        qv__job_open(&job, c->db, s, QV__JOB_INDEX, before, NULL,
+                     "%" PRIu32 " fresh vectors without a graph", before);
+        qv__job_segments(&job, &seg, 1);
+        st = qv__segment_index(seg, vis.n_rows, &job.work, err);
+        qv__maintain_pause(s, &job);
+        qv__job_close(&job, st);
         *did |= qv__segment_unindexed(seg) < before;
         qv__visible_free(&vis);
     }

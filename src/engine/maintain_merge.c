@@ -8,27 +8,36 @@
  * the flushed LSN has moved a tombstone file of the merged segment is written for it: a manifest
  * pairs a segment only with tombstones up to its shard's flushed LSN. */
 #include "base/plant.h"
+#include "engine/job.h"
 #include "engine/maintain.h"
 
 #include "engine/quarantine.h"
 
-/* Size class: 0 below 4/fanin of a seal, then one per factor of fanin. */
+/* Size class: one per factor of the fan-in, from a seal's rows divided by it twice: the little that
+ * a checkpoint seals is not merged into what is full every time. */
 static unsigned size_class(const struct qv__segment_policy *p, uint64_t rows)
 {
     unsigned k = 0;
-    for (uint64_t at = p->seal_rows; rows >= at && k < 40; at *= p->merge_fanin) {
+    uint64_t least = p->seal_rows / ((uint64_t)p->merge_fanin * p->merge_fanin);
+    for (uint64_t at = QV_MAX(least, (uint64_t)64); rows >= at && k < 40; at *= p->merge_fanin) {
         k++;
     }
     return k;
 }
 
-/* A sealed segment that lacks a graph it is due for, or of whose rows more than a quarter can be
- * dropped. */
-static bool wants_rebuild(const struct qv__segment *seg, uint64_t drop)
+/* True if `dead` of `rows` are worth a rewrite. */
+static bool over_vacuum(const struct qv__segment_policy *p, uint32_t rows, uint32_t dead)
 {
-    uint32_t rows = qv__segment_rows(seg);
+    return (rows && dead == rows) ||
+           (rows >= p->vacuum_rows && (uint64_t)dead * 100 > (uint64_t)rows * p->vacuum_percent);
+}
+
+/* A sealed segment that lacks a graph it is due for, or has too many rows that can be dropped. */
+static bool wants_rebuild(const struct qv__segment_policy *p, const struct qv__segment *seg,
+                          uint64_t drop)
+{
     return qv__segment_unindexed(seg) > 0 ||
-           (rows >= 64 && qv__segment_dead_at(seg, drop) > rows / 4);
+           over_vacuum(p, qv__segment_rows(seg), qv__segment_dead_at(seg, drop));
 }
 
 /* Choose segments to merge: with `max` > 0 all sealed ones if they are more than max (or one of
@@ -42,7 +51,7 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
     for (uint32_t i = 0; i < v->n; i++) {
         if (qv__segment_sealed(v->segments[i])) {
             out[n++] = v->segments[i];
-            rebuild += wants_rebuild(v->segments[i], drop);
+            rebuild += wants_rebuild(p, v->segments[i], drop);
         }
     }
     if (max > 0) {
@@ -75,7 +84,7 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
         }
     }
     for (size_t i = 0; rebuild && i < n; i++) {
-        if (wants_rebuild(out[i], drop)) {
+        if (wants_rebuild(p, out[i], drop)) {
             out[0] = out[i];
             return 1;
         }
@@ -138,12 +147,36 @@ static uint64_t drop_lsn(struct qv__shard *s)
     return QV_MIN(atomic_load(&s->flushed_lsn), qv__read_horizon(s->collection->db->commit));
 }
 
-qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did, struct qv_err *err)
+static void job_open(struct qv__job *job, struct qv__shard *s, struct qv__segment *const *sources,
+                     size_t n, uint64_t drop, const struct qv__qctx *asked)
+{
+    uint64_t rows = 0, dead = 0;
+    for (size_t i = 0; i < n; i++) {
+        rows += qv__segment_rows(sources[i]);
+        dead += qv__segment_dead_at(sources[i], drop);
+    }
+    const char *why = asked ? "asked for: " : "";
+    uint64_t units = (rows - dead) * QV_MAX(qv__segment_schema(sources[0])->n_vectors, 1u);
+    if (n > 1) {
+        qv__job_open(job, s->collection->db, s, QV__JOB_MERGE, units, asked,
+                     "%s%zu segments, %" PRIu64 " rows, %" PRIu64 " of them deleted", why, n, rows,
+                     dead);
+    } else {
+        qv__job_open(job, s->collection->db, s, QV__JOB_VACUUM, units, asked,
+                     dead ? "%s%" PRIu64 " of %" PRIu64 " rows are deleted"
+                          : "%s%" PRIu64 " deleted rows of %" PRIu64 ", and no graph yet",
+                     why, dead, rows);
+    }
+}
+
+qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, const struct qv__qctx *asked,
+                             bool *did, struct qv_err *err)
 {
     struct qv__collection *c = s->collection;
     struct qv__schema *schema = qv__collection_schema(c);
     struct qv__view *v = qv__shard_view(s);
     struct qv__segment *merged = NULL;
+    struct qv__job job;
     size_t n = 0;
     struct qv__segment **sources = qv__calloc(c->mem, v->n + 1u, sizeof(struct qv__segment *));
     uint32_t **remaps = qv__calloc(c->mem, v->n + 1u, sizeof(uint32_t *));
@@ -158,8 +191,13 @@ qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, bool *did, struc
     uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
     drop = QV_PLANT(ignore_flushed_at_merge) ? drop : QV_MIN(drop, flushed);
-    QV_GOTO(qv__segment_merge(&c->env, schema, sources, n, id, drop, flushed, &c->db->closing,
-                              remaps, &merged, err));
+    job_open(&job, s, sources, n, drop, asked);
+    qv__job_segments(&job, sources, n);
+    st = qv__segment_merge(&c->env, schema, sources, n, id, drop, flushed, &job.work, remaps,
+                           &merged, err);
+    qv__maintain_pause(s, &job);
+    qv__job_close(&job, st);
+    QV_GOTO(st);
     qv__mutex_lock(&s->maintenance);
     st = merge_switch(s, sources, remaps, n, merged, flushed, err);
     qv__mutex_unlock(&s->maintenance);
@@ -189,12 +227,43 @@ out:
     return st;
 }
 
+/* A quarter of a seal at least, so that a few points written over and over do not make a file each
+ * time. */
+static bool growing_is_worn(const struct qv__segment_policy *p, uint32_t rows, uint32_t dead)
+{
+    return rows >= p->vacuum_rows &&
+           (dead == rows || (rows >= p->seal_rows / 4 && dead > rows / 2));
+}
+
+/* Deletions can be dropped only once they are flushed, and a shard that is only deleted from never
+ * fills a segment: then its dead rows ask for the flush. What a reader still holds back, a flush
+ * does not set free. */
+bool qv__maintain_reclaim_due(struct qv__shard *s, const struct qv__view *v)
+{
+    struct qv__schema *schema = qv__collection_schema(s->collection);
+    const struct qv__segment_policy *p = &schema->policy;
+    uint64_t drop = drop_lsn(s), horizon = qv__read_horizon(s->collection->db->commit);
+    bool due = false;
+    for (uint32_t i = 0; i < v->n && !due; i++) {
+        const struct qv__segment *seg = v->segments[i];
+        uint32_t rows = qv__segment_rows(seg), dead = qv__segment_dead(seg);
+        if (!qv__segment_sealed(seg)) {
+            due = growing_is_worn(p, rows, dead);
+        } else if (over_vacuum(p, rows, dead)) {
+            due = over_vacuum(p, rows, qv__segment_dead_at(seg, horizon)) &&
+                  !over_vacuum(p, rows, qv__segment_dead_at(seg, drop));
+        }
+    }
+    qv__schema_release(schema);
+    return due;
+}
+
 qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments, struct qv_err *err)
 {
     bool did = true;
     qv_status st = QV_OK;
     while (did && st == QV_OK) {
-        st = qv__maintain_merge(s, QV_MAX(max_segments, 1u), &did, err);
+        st = qv__maintain_merge(s, QV_MAX(max_segments, 1u), NULL, &did, err);
     }
     return st;
 }

@@ -8,14 +8,17 @@
  * Nothing polls: each shard knows its earliest expiry, the alarm the earliest of all, and its
  * thread sleeps until then. It is started by the first expiry, so that a database without any has
  * none. */
+#include "engine/job.h"
 #include "engine/maintain.h"
 
-#define BATCH    1024u /* deletions per record: the write order is held that long */
+#define BATCH     1024u /* deletions per record: the write order is held that long */
 /* Purges of a shard are at least this far apart, so that a stream of expiries costs a few records.
  */
-#define PAUSE_MS 1000
+#define PAUSE_MS  1000
 /* The wall clock may be set while the alarm sleeps; look this often while anything is to expire. */
-#define SLEEP_MS 60000
+#define SLEEP_MS  60000
+/* After a purge that somebody cancelled. */
+#define CANCEL_MS 60000
 
 /* --- when --- */
 
@@ -112,11 +115,12 @@ struct purge {
     struct qv__task task;
     struct qv__write write;
     struct qv__shard *shard;
+    struct qv__job job;
     uint64_t n_deleted;
 };
 
 /* `next_ms`: when to come again; INT64_MAX = when something new expires. */
-static void purge_end(struct purge *p, int64_t next_ms)
+static void purge_end(struct purge *p, qv_status st, int64_t next_ms)
 {
     struct qv__shard *s = p->shard;
     struct qv__collection *c = s->collection;
@@ -125,6 +129,7 @@ static void purge_end(struct purge *p, int64_t next_ms)
                      "purged %" PRIu64 " expired points of `%s` shard %" PRIu32, p->n_deleted,
                      c->name, s->number);
     }
+    qv__job_close(&p->job, st);
     atomic_store(&s->purge_due, false);
     qv__purge_note(s, next_ms);
     qv__free(p);
@@ -138,6 +143,7 @@ static void purge_written(struct qv__write *w)
     qv_status st = w->result.status;
     if (st == QV_OK) {
         p->n_deleted += w->result.n_affected;
+        atomic_store(&p->job.done, p->n_deleted);
         qv__pool_submit(c->db->pool, QV__LANE_BACKGROUND, &p->task);
         return;
     }
@@ -148,7 +154,7 @@ static void purge_written(struct qv__write *w)
                      "purging expired points of `%s` shard %" PRIu32 " failed: %s", c->name,
                      p->shard->number, w->result.err.message);
     }
-    purge_end(p, over ? INT64_MAX : (int64_t)qv__wall_ms(c->db->clock) + PAUSE_MS);
+    purge_end(p, st, over ? INT64_MAX : (int64_t)qv__wall_ms(c->db->clock) + PAUSE_MS);
 }
 
 /* Ids of expired points of the shard, at most BATCH; they live as long as `v`. */
@@ -174,13 +180,14 @@ static void purge_task(struct qv__task *task)
     struct purge *p = QV_CONTAINER_OF(task, struct purge, task);
     struct qv__collection *c = p->shard->collection;
     int64_t now = (int64_t)qv__wall_ms(c->db->clock), next = INT64_MAX;
-    if (qv__maintain_stopping(c)) {
-        purge_end(p, INT64_MAX);
+    if (qv__maintain_stopping(c) || atomic_load(&p->job.cancel)) {
+        bool by_hand = atomic_load(&p->job.by_hand);
+        purge_end(p, QV_ECANCELLED, by_hand ? now + CANCEL_MS : INT64_MAX);
         return;
     }
     struct qv__id *ids = qv__calloc(c->mem, BATCH, sizeof *ids);
     if (!ids) {
-        purge_end(p, now + PAUSE_MS);
+        purge_end(p, QV_ENOMEM, now + PAUSE_MS);
         return;
     }
     struct qv__view *v = qv__shard_view(p->shard);
@@ -190,7 +197,7 @@ static void purge_task(struct qv__task *task)
         p->write = (struct qv__write){.done = purge_written, .arg = p};
         qv__collection_write(c, &m, 1, &p->write); /* p may be gone */
     } else {
-        purge_end(p, next == INT64_MAX ? next : QV_MAX(next, now + PAUSE_MS));
+        purge_end(p, QV_OK, next == INT64_MAX ? next : QV_MAX(next, now + PAUSE_MS));
     }
     qv__free(ids);
     qv__view_release(v);
@@ -221,6 +228,7 @@ static bool look_at_shard(struct qv__shard *s, int64_t now_ms, int64_t *next_ms)
     p->task.fn = purge_task;
     p->shard = s;
     qv__job_begin(c);
+    qv__job_open(&p->job, c->db, s, QV__JOB_PURGE, 0, NULL, "points have expired");
     qv__pool_submit(c->db->pool, QV__LANE_BACKGROUND, &p->task);
     return true;
 }

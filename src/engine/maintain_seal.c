@@ -5,6 +5,7 @@
  * named. Then segment and tombstone files are written without any lock; then, at one instant of the
  * write order, deletions that came meanwhile are carried over, the view is switched, the tombstone
  * files are installed and the flushed LSN moves to F; then the manifest is committed. */
+#include "engine/job.h"
 #include "engine/maintain.h"
 
 #include "engine/quarantine.h"
@@ -63,19 +64,31 @@ static void flush_free(struct flush *f)
     qv__view_release(f->view);
 }
 
+static uint64_t frozen_rows(const struct flush *f)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        n += qv__segment_rows(f->frozen[i]);
+    }
+    return n;
+}
+
 /* Write the files: sealed forms of what is frozen, tombstones of what was sealed before. */
-static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build, struct qv_err *err)
+static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build,
+                             const struct qv__work *work, struct qv_err *err)
 {
     struct qv__collection *c = s->collection;
-    const _Atomic bool *cancel = build ? &c->db->closing : NULL;
+    uint64_t done = 0, total = frozen_rows(f);
     for (size_t i = 0; i < f->n; i++) {
         uint32_t owed = qv__segment_unindexed(f->frozen[i]);
         if (!build && owed && owed <= INDEX_TAIL_ROWS) {
-            QV_TRY(qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), cancel, err));
+            QV_TRY(qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), NULL, err));
         }
         uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
-        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, cancel, &f->sealed[i],
+        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, NULL, &f->sealed[i],
                                 err));
+        done += qv__segment_rows(f->frozen[i]);
+        work->progress(work->ctx, done, total);
     }
     for (uint32_t i = 0; i < f->view->n; i++) {
         if (qv__segment_sealed(f->view->segments[i])) {
@@ -129,6 +142,7 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct q
 {
     struct qv__db *db = s->collection->db;
     struct flush f = {0};
+    struct qv__job job;
     if (atomic_load(&s->collection->quarantined)) {
         return QV_OK; /* what is unflushed stays in the log */
     }
@@ -138,10 +152,14 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct q
         goto out;
     }
     QV_GOTO(qv__commit_sync(db->commit, f.flushed, err));
-    st = flush_write(s, &f, build, err);
+    qv__job_open(&job, db, s, QV__JOB_SEAL, frozen_rows(&f), NULL,
+                 all ? "flush of what grows" : "full growing segments");
+    qv__job_segments(&job, f.frozen, f.n);
+    st = flush_write(s, &f, build, &job.work, err);
     if (st == QV_OK) {
         st = flush_switch(s, &f, err);
     }
+    qv__job_close(&job, st);
     if (st != QV_OK) {
         for (size_t i = 0; i < f.n && f.sealed[i]; i++) {
             qv__segment_doom(f.sealed[i]); /* named by no manifest */

@@ -93,6 +93,8 @@ static void defaults_fill(struct qv__schema *s)
     p->seal_bytes = p->seal_bytes ? p->seal_bytes : (uint64_t)256 << 20;
     p->index_rows = p->index_rows ? p->index_rows : 1024;
     p->merge_fanin = p->merge_fanin ? p->merge_fanin : 4;
+    p->vacuum_percent = p->vacuum_percent ? p->vacuum_percent : 20;
+    p->vacuum_rows = p->vacuum_rows ? p->vacuum_rows : QV_MIN(p->seal_rows, 1000u);
     s->shard_number = s->shard_number ? s->shard_number : 1;
     struct qv__durability_policy *d = &s->durability;
     d->mode = d->mode ? d->mode : QV__DURABILITY_FSYNC;
@@ -175,6 +177,11 @@ static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
         return qv__fail(err, QV_EVALIDATION,
                         "durability.window_ms: value %" PRIu32 " invalid, must be from 1 to %u",
                         s->durability.window_ms, QV__WINDOW_MS_MAX);
+    }
+    if (s->policy.vacuum_percent > 100) {
+        return qv__fail(err, QV_EVALIDATION,
+                        "vacuum_percent: value %" PRIu32 " invalid, must be from 1 to 100",
+                        s->policy.vacuum_percent);
     }
     if (s->policy.ttl_ms > QV__TTL_MS_MAX) {
         return qv__fail(err, QV_EVALIDATION,
@@ -353,6 +360,8 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
     put_u64(w, "build_threads", s->policy.build_threads);
     qv__jw_key(w, "index_at_seal_only");
     qv__jw_bool(w, s->policy.index_at_seal_only);
+    put_u64(w, "vacuum_percent", s->policy.vacuum_percent);
+    put_u64(w, "vacuum_rows", s->policy.vacuum_rows);
     if (s->policy.ttl_ms) {
         put_u64(w, "ttl_ms", s->policy.ttl_ms);
     }
@@ -410,6 +419,10 @@ static bool policy_from_json(qv__json o, struct qv__segment_policy *p)
            get_u32(o, "index_rows", &p->index_rows) && get_u32(o, "merge_fanin", &p->merge_fanin) &&
            get_u32(o, "build_threads", &p->build_threads) &&
            qv__json_bool(qv__json_get(o, "index_at_seal_only"), &p->index_at_seal_only) &&
+           /* Absent in catalogs of the first version: then they are the defaults. */
+           (!qv__json_get(o, "vacuum_percent") ||
+            get_u32(o, "vacuum_percent", &p->vacuum_percent)) &&
+           (!qv__json_get(o, "vacuum_rows") || get_u32(o, "vacuum_rows", &p->vacuum_rows)) &&
            (!qv__json_get(o, "ttl_ms") || get_u64(o, "ttl_ms", QV__TTL_MS_MAX, &p->ttl_ms));
 }
 

@@ -47,6 +47,9 @@ struct qv__segment_policy {
     uint32_t merge_fanin;    /* 4: so many segments of one size class are merged into one */
     uint32_t build_threads;  /* all of the pool */
     bool index_at_seal_only; /* bulk loading: a growing segment gets no graph until it is sealed */
+    /* A sealed segment of at least so many rows, of which more than this percentage are deleted, is
+     * written anew without them. 20 %; 1,000 rows, or seal_rows when that is less. */
+    uint32_t vacuum_percent, vacuum_rows;
     uint64_t ttl_ms; /* points that name no expiry live this long; 0 = for ever */
 };
 
@@ -57,7 +60,7 @@ struct qv__durability_policy {
 };
 #define QV__WINDOW_MS_DEFAULT 200u
 #define QV__WINDOW_MS_MAX     60000u
-#define QV__TTL_MS_MAX UINT64_C(3155760000000) /* a hundred years */
+#define QV__TTL_MS_MAX        UINT64_C(3155760000000) /* a hundred years */
 
 struct qv__schema {
     _Atomic uint32_t refs;

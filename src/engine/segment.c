@@ -186,6 +186,15 @@ void qv__segment_manifest(const struct qv__segment *cs, struct qv__manifest_segm
     qv__mutex_unlock(&s->lock);
 }
 
+void qv__part_progress(void *part, uint64_t done, uint64_t total)
+{
+    const struct qv__part *p = part;
+    (void)total;
+    if (p->work && p->work->progress) {
+        p->work->progress(p->work->ctx, p->before + done, p->total);
+    }
+}
+
 /* --- rows
  * ---------------------------------------------------------------------------------------------------------
  */

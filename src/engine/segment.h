@@ -7,12 +7,12 @@
  *
  * Versions: a row is visible to a reader at LSN r when insert_lsn <= r < delete_lsn. Rows of a
  * growing segment are in LSN order, so what r may see is a prefix of them. A row with an expiry is
- * hidden from that instant on by the reader's own clock; the deletion that purges it comes later and
- * is one like any other. Deletions are held in
- * three stages: (1) in `pending` with their LSN while some reader may still see the row; (2) in the
- * `live` words, cleared once the read horizon passed the LSN; (3) forgotten from `pending` once
- * also flushed (tombstone files hold only deletions at or below the shard's flushed LSN, because
- * replay of a later record may need the old row).
+ * hidden from that instant on by the reader's own clock; the deletion that purges it comes later
+ * and is one like any other. Deletions are held in three stages: (1) in `pending` with their LSN
+ * while some reader may still see the row; (2) in the `live` words, cleared once the read horizon
+ * passed the LSN; (3) forgotten from `pending` once also flushed (tombstone files hold only
+ * deletions at or below the shard's flushed LSN, because replay of a later record may need the old
+ * row).
  *
  * Threads: append, delete and drain by one thread at a time (the shard's write order); everything
  * else from any thread. A segment is alive while referenced; views reference it. */
@@ -36,6 +36,13 @@
 #define QV__ALWAYS  INT64_MIN  /* an instant before every expiry */
 
 struct qv__segment;
+
+/* Work that takes long: how to end it early, and whom it tells how far it is. NULL = neither. */
+struct qv__work {
+    const _Atomic bool *cancel; /* QV_ECANCELLED soon after it is set */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total);
+    void *ctx;
+};
 
 /* What segments share with their shard; borrowed for the segment's life. */
 struct qv__segment_env {
@@ -214,7 +221,7 @@ void qv__id_cursor_close(struct qv__id_cursor *c);
 /* Index rows of a growing segment up to `n_rows` (published ones), columns that have >=
  * policy.index_rows vectors; makes the graphs when they are first due. One at a time per segment;
  * searches go on. */
-qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomic bool *cancel,
+qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const struct qv__work *work,
                             struct qv_err *err) QV_MUST_USE;
 
 /* Write a frozen growing segment (no more appends, deletes may come) as sealed file `segment_id`
@@ -223,7 +230,7 @@ qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomi
  * as tombstones in the file. Deletions after that are brought over by qv__segment_carry. */
 qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
                            uint64_t segment_id, uint64_t flushed, bool build,
-                           const _Atomic bool *cancel, struct qv__segment **out,
+                           const struct qv__work *work, struct qv__segment **out,
                            struct qv_err *err) QV_MUST_USE;
 
 /* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or
@@ -232,7 +239,7 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
  * dropped (arrays of env->mem; free with qv__free). When nothing is left *out is NULL. */
 qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema,
                             struct qv__segment *const *sources, size_t n, uint64_t segment_id,
-                            uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel,
+                            uint64_t drop_lsn, uint64_t flushed, const struct qv__work *work,
                             uint32_t **remaps, struct qv__segment **out,
                             struct qv_err *err) QV_MUST_USE;
 

@@ -291,34 +291,50 @@ bool qv__growing_find(const struct qv__segment *cs, const struct qv__id *id, uin
  * -------------------------------------------------------------------------------------------------------
  */
 
-qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const _Atomic bool *cancel,
+/* Vectors of rows below n_rows that a column's graph is due for and lacks. */
+static uint32_t column_owes(struct qv__segment *s, uint32_t i, uint32_t n_rows)
+{
+    struct qv__index *x = atomic_load(&s->columns[i].index);
+    uint32_t n = qv__segment_ords_at(s, i, n_rows), indexed = x ? qv__index_count(x) : 0;
+    return n >= s->schema->policy.index_rows && n > indexed ? n - indexed : 0;
+}
+
+static qv_status index_column(struct qv__segment *s, struct qv__column *c, uint32_t n,
+                              struct qv__part *part, struct qv_err *err)
+{
+    struct qv__index_params params = c->def->index;
+    params.kind = QV__INDEX_GRAPH;
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    struct qv__index_env env = {.mem = s->mem,
+                                .simd = s->env.simd,
+                                .pool = s->env.pool,
+                                .threads = s->schema->policy.build_threads,
+                                .cancel = qv__work_cancel(part->work),
+                                .progress = qv__part_progress,
+                                .progress_ctx = part};
+    struct qv__index *x = atomic_load(&c->index);
+    if (!x) {
+        QV_TRY(ops->create(&params, &env, &c->vectors, s->capacity, &x, err));
+        atomic_store(&c->index, x);
+    }
+    return ops->insert(x, &env, n, err);
+}
+
+qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const struct qv__work *work,
                             struct qv_err *err)
 {
+    struct qv__part part = {.work = work};
     qv_status st = QV_OK;
     qv__mutex_lock(&s->indexing);
+    for (uint32_t i = 0; i < s->n_columns; i++) {
+        part.total += column_owes(s, i, n_rows);
+    }
     for (uint32_t i = 0; st == QV_OK && i < s->n_columns; i++) {
-        struct qv__column *c = &s->columns[i];
-        uint32_t n = qv__segment_ords_at(s, i, n_rows);
-        if (n < s->schema->policy.index_rows) {
-            continue;
+        uint32_t owed = column_owes(s, i, n_rows);
+        if (owed) {
+            st = index_column(s, &s->columns[i], qv__segment_ords_at(s, i, n_rows), &part, err);
+            part.before += owed;
         }
-        struct qv__index_params params = c->def->index;
-        params.kind = QV__INDEX_GRAPH;
-        const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
-        struct qv__index_env env = {.mem = s->mem,
-                                    .simd = s->env.simd,
-                                    .pool = s->env.pool,
-                                    .threads = s->schema->policy.build_threads,
-                                    .cancel = cancel};
-        struct qv__index *x = atomic_load(&c->index);
-        if (!x) {
-            st = ops->create(&params, &env, &c->vectors, s->capacity, &x, err);
-            if (st != QV_OK) {
-                break;
-            }
-            atomic_store(&c->index, x);
-        }
-        st = ops->insert(x, &env, n, err);
     }
     qv__mutex_unlock(&s->indexing);
     return st;

@@ -169,6 +169,18 @@ qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *
                           const struct qv__manifest_segment *m, bool verify,
                           struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
 
+/* Work of several parts as one to whoever watches: this part begins after `before` units of
+ * `total`. `work` may be NULL. */
+struct qv__part {
+    const struct qv__work *work;
+    uint64_t before, total;
+};
+void qv__part_progress(void *part, uint64_t done, uint64_t total);
+static inline const _Atomic bool *qv__work_cancel(const struct qv__work *w)
+{
+    return w ? w->cancel : NULL;
+}
+
 /* segment_write.c: which rows of which segments become the rows of a new file. */
 struct qv__row_ref {
     uint32_t source, row;
@@ -184,8 +196,8 @@ struct qv__segment_build {
     uint32_t n_dead;
     bool
         reuse_graphs; /* one growing source, same rows: its complete graphs are saved as they are */
-    bool build_graphs; /* build where there is none to reuse */
-    const _Atomic bool *cancel;
+    bool build_graphs;           /* build where there is none to reuse */
+    const struct qv__work *work; /* NULL = nobody watches */
 };
 qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manifest_segment *out,
                             struct qv_err *err) QV_MUST_USE;

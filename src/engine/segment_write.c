@@ -116,6 +116,14 @@ static qv_status put_part(struct qv__index_sink *sink, uint32_t part, const void
     return qv__segw_put(s->w, (uint16_t)(QV__SEC_INDEX_PART + part), s->column, bytes, n, err);
 }
 
+/* A column counts as many units as there are rows. */
+static struct qv__part part_of(const struct qv__segment_build *b, uint32_t column)
+{
+    return (struct qv__part){.work = b->work,
+                             .before = (uint64_t)b->n_rows * column,
+                             .total = (uint64_t)b->n_rows * b->schema->n_vectors};
+}
+
 /* Save the growing graph if it covers everything, else build one if asked. *kind tells which index
  * the file has. */
 static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column,
@@ -133,11 +141,14 @@ static qv_status write_index(const struct qv__segment_build *b, struct qv__segw 
         return QV_OK;
     }
     struct qv__index_params params = b->schema->vectors[column].index;
+    struct qv__part part = part_of(b, column);
     struct qv__index_env env = {.mem = b->env->mem,
                                 .simd = b->env->simd,
                                 .pool = b->env->pool,
                                 .threads = b->schema->policy.build_threads,
-                                .cancel = b->cancel};
+                                .cancel = qv__work_cancel(b->work),
+                                .progress = qv__part_progress,
+                                .progress_ctx = &part};
     const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
     struct qv__index *x = NULL;
     params.kind = QV__INDEX_GRAPH;
@@ -214,7 +225,9 @@ qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manife
     QV_GOTO(write_rows(b, w, out, err));
     QV_GOTO(qv__idmap_write(w, b->env->mem, b->n_rows, id_of, (void *)(uintptr_t)b, err));
     for (uint32_t i = 0; i < b->schema->n_vectors; i++) {
+        struct qv__part next = part_of(b, i + 1);
         QV_GOTO(write_column(b, w, i, err));
+        qv__part_progress(&next, 0, 0);
     }
     if (b->n_dead) {
         QV_GOTO(qv__segw_put(w, QV__SEC_TOMBSTONES, 0, b->dead,
@@ -281,7 +294,8 @@ static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset 
 
 qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
                            uint64_t segment_id, uint64_t flushed, bool build,
-                           const _Atomic bool *cancel, struct qv__segment **out, struct qv_err *err)
+                           const struct qv__work *work, struct qv__segment **out,
+                           struct qv_err *err)
 {
     uint32_t n = qv__segment_rows(growing);
     struct qv__bitset dead = {0};
@@ -292,7 +306,7 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
         rows[i] = (struct qv__row_ref){.source = 0, .row = i};
     }
     if (st == QV_OK && build && !growing->schema->policy.index_at_seal_only) {
-        st = qv__segment_index(growing, n, cancel, err);
+        st = qv__segment_index(growing, n, work, err);
     }
     if (st == QV_OK) {
         struct qv__segment_build b = {.env = env,
@@ -305,7 +319,7 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
                                       .n_dead = (uint32_t)qv__bitset_count(&dead),
                                       .reuse_graphs = true,
                                       .build_graphs = build,
-                                      .cancel = cancel};
+                                      .work = work};
         st = write_and_open(&b, out, err);
     }
     qv__bitset_free(&dead);
@@ -371,7 +385,7 @@ static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segmen
 
 qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema,
                             struct qv__segment *const *sources, size_t n, uint64_t segment_id,
-                            uint64_t drop_lsn, uint64_t flushed, const _Atomic bool *cancel,
+                            uint64_t drop_lsn, uint64_t flushed, const struct qv__work *work,
                             uint32_t **remaps, struct qv__segment **out, struct qv_err *err)
 {
     struct merge m = {0};
@@ -387,7 +401,7 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
                                       .dead = m.dead.words,
                                       .n_dead = m.n_dead,
                                       .build_graphs = true,
-                                      .cancel = cancel};
+                                      .work = work};
         st = write_and_open(&b, out, err);
     }
     qv__bitset_free(&m.dead);

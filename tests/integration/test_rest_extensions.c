@@ -158,11 +158,48 @@ static void test_typed(void **state)
     assert_int_equal(qv_upsert(t->db, "c", p, 1, &err), QV_EINVAL);
 }
 
+static void test_background_work(void **state)
+{
+    struct rest *t = *state;
+    char body[64 * 64], *at = body;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"},\"optimizers_config\":"
+         "{\"deleted_threshold\":0.5,\"vacuum_min_vector_number\":100}}",
+         "true");
+    at += sprintf(at, "{\"points\":[");
+    for (int i = 0; i < 50; i++) {
+        at += sprintf(at, "%s{\"id\":%d,\"vector\":[%d,1]}", i ? "," : "", i, i);
+    }
+    sprintf(at, "]}");
+    has(t, "PUT", "/collections/c/points" WAIT, body, 200, "completed");
+    has(t, "POST", "/collections/c/optimize", NULL, 200, "{\"status\":\"completed\",");
+    has(t, "POST", "/collections/c/optimize?wait=false", NULL, 200,
+        "{\"status\":\"acknowledged\",");
+    has(t, "POST", "/collections/c/optimize?timeout=60", NULL, 200, "\"status\":\"completed\"");
+    has(t, "GET", "/collections/c/optimizations", NULL, 200,
+        "{\"summary\":{\"queued_optimizations\":");
+    has(t, "GET", "/collections/c/optimizations?with=completed,queued,idle_segments", NULL, 200,
+        "\"optimizer\":\"seal\",\"status\":\"done\",\"segments\":[{\"uuid\":\"00000000-0000-4000-"
+        "8000-");
+    has(t, "GET", "/collections/c/optimizations?with=completed", NULL, 200,
+        "\"reason\":\"flush of what grows\"");
+    has(t, "GET", "/collections/c/optimizations?with=nothing", NULL, 400,
+        "with: unknown variant `nothing`");
+    has(t, "GET", "/collections/c/optimizations?completed_limit=x", NULL, 400, "completed_limit");
+    has(t, "DELETE", "/collections/c/optimizations/4711", NULL, 404,
+        "there is no background job 4711 under way");
+    has(t, "DELETE", "/collections/c/optimizations/x", NULL, 400, "the number of a job is needed");
+    has(t, "GET", "/collections/c/segments", NULL, 200, "\"reclaimable_bytes\":");
+    has(t, "GET", "/metrics", NULL, 200, "quiver_jobs_total{kind=\"seal\"} ");
+    has(t, "GET", "/metrics", NULL, 200, "quiver_collection_reclaimable_bytes{id=\"c\"} 0\n");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {T(test_expiry), T(test_conditions),
-                                       T(test_payload_operations), T(test_typed)};
+                                       T(test_payload_operations), T(test_typed),
+                                       T(test_background_work)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* collection_info.c: GET /collections/{c}: status, numbers, configuration, payload schema. */
 #include "api/qdrant/qdrant.h"
 
+#include <stdio.h>
+
 /* Payload indexes are recorded, not built: how many points an index would hold is counted while
  * that is quick, and above it all points are given. */
 #define COUNT_ROWS_MAX 50000u
@@ -42,6 +44,43 @@ static qv_status write_payload_schema(struct qv__call *c, const struct qv__schem
     return QV_OK;
 }
 
+/* As in the peer: yellow works, grey would have to and does not for now. */
+static const char *status_of(const struct qv__collection_info *info)
+{
+    if (info->quarantined) {
+        return "red";
+    }
+    if (info->jobs_running) {
+        return "yellow";
+    }
+    return info->unindexed_rows == 0 ? "green" : info->is_paused ? "grey" : "yellow";
+}
+
+static void write_optimizer_status(struct qv__call *c, const struct qv__collection_info *info)
+{
+    struct qv__job_info last;
+    char text[160];
+    const char *error = NULL;
+    if (info->quarantined) {
+        error = info->damage;
+    } else if (info->is_paused && qv__db_jobs(c->db, c->collection, true, &last, 1) == 1 &&
+               last.status != QV_OK && last.status != QV_ECANCELLED) {
+        (void)snprintf(text, sizeof text, "%s (%s) of shard %" PRIu32 ": %s",
+                       qv__job_kind_name(last.kind), last.reason, last.shard,
+                       qv_status_text(last.status));
+        error = text;
+    }
+    qv__jw_key(&c->w, "optimizer_status");
+    if (error) {
+        qv__jw_obj(&c->w);
+        qv__jw_key(&c->w, "error");
+        qv__jw_str(&c->w, error);
+        qv__jw_obj_end(&c->w);
+    } else {
+        qv__jw_str(&c->w, "ok");
+    }
+}
+
 static qv_status write_info(struct qv__call *c, const struct qv__schema *s)
 {
     struct qv__collection_info info;
@@ -51,18 +90,8 @@ static qv_status write_info(struct qv__call *c, const struct qv__schema *s)
     QV_TRY(qv__qd_config_read(c, s, &kept));
     qv__jw_obj(w);
     qv__jw_key(w, "status");
-    qv__jw_str(w, info.quarantined                           ? "red"
-                  : info.jobs_running || info.unindexed_rows ? "yellow"
-                                                             : "green");
-    qv__jw_key(w, "optimizer_status");
-    if (info.quarantined) {
-        qv__jw_obj(w);
-        qv__jw_key(w, "error");
-        qv__jw_str(w, info.damage);
-        qv__jw_obj_end(w);
-    } else {
-        qv__jw_str(w, "ok");
-    }
+    qv__jw_str(w, status_of(&info));
+    write_optimizer_status(c, &info);
     qv__qd_config_warn(c, s, kept);
     qv__qd_key_u64(w, "indexed_vectors_count", info.n_indexed);
     qv__qd_key_u64(w, "points_count", info.n_points);

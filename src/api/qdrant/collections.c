@@ -102,15 +102,21 @@ qv_status qv__qd_collection_cluster(struct qv__call *c)
 qv_status qv__qd_collection_optimize(struct qv__call *c)
 {
     uint64_t max_segments = 1;
-    bool given;
+    bool given, wait = true;
     struct qv__collection_info info;
     QV_TRY(qv__qd_u64(c, c->body, "max_segments", &given, &max_segments));
     QV_TRY(qv__qd_range(c, "max_segments", max_segments, 1, max_segments ? 1000 : 0));
-    QV_TRY(qv__collection_optimize(c->collection, (uint32_t)max_segments, &c->err));
+    QV_TRY(qv__qd_param_bool(c, "wait", &wait));
+    if (!wait) {
+        QV_TRY(qv__collection_optimize_later(c->collection, (uint32_t)max_segments, &c->err));
+    } else {
+        QV_TRY(
+            qv__collection_optimize_until(c->collection, (uint32_t)max_segments, &c->ctx, &c->err));
+    }
     QV_TRY(qv__collection_info(c->collection, &info, &c->err));
     qv__jw_obj(&c->w);
     qv__jw_key(&c->w, "status");
-    qv__jw_str(&c->w, "completed");
+    qv__jw_str(&c->w, wait ? "completed" : "acknowledged");
     qv__qd_key_u64(&c->w, "segments_count", info.n_segments);
     qv__qd_key_u64(&c->w, "indexed_vectors_count", info.n_indexed);
     qv__jw_obj_end(&c->w);
@@ -132,6 +138,7 @@ static void write_segment(void *arg, const struct qv__segment_info *s)
     qv__qd_key_u64(w, "indexed_vectors", s->indexed);
     qv__qd_key_u64(w, "memory_bytes", s->memory_bytes);
     qv__qd_key_u64(w, "file_bytes", s->file_bytes);
+    qv__qd_key_u64(w, "reclaimable_bytes", s->reclaimable_bytes);
     qv__jw_obj_end(w);
 }
 

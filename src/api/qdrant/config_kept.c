@@ -203,13 +203,20 @@ void qv__qd_graph_params(qv__json all, qv__json own, struct qv__index_params *ou
 
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)
 {
-    uint64_t threshold_kb = 0, ttl_s = 0;
+    qv__json optimizers = qv__json_get(kept, "optimizers_config");
+    uint64_t threshold_kb = 0, ttl_s = 0, vacuum_rows;
+    double deleted;
+    if (qv__json_f64(qv__json_get(optimizers, "deleted_threshold"), &deleted)) {
+        out->vacuum_percent = (uint32_t)QV_MAX(deleted * 100, 1.0);
+    }
+    if (qv__json_u64(qv__json_get(optimizers, "vacuum_min_vector_number"), &vacuum_rows)) {
+        out->vacuum_rows = (uint32_t)QV_MIN(vacuum_rows, (uint64_t)UINT32_MAX);
+    }
     uint32_t dim = 1;
     if (qv__json_u64(qv__json_get(qv__json_get(kept, "params"), "ttl"), &ttl_s)) {
         out->ttl_ms = ttl_s * 1000;
     }
-    if (!qv__json_u64(qv__json_get(qv__json_get(kept, "optimizers_config"), "indexing_threshold"),
-                      &threshold_kb)) {
+    if (!qv__json_u64(qv__json_get(optimizers, "indexing_threshold"), &threshold_kb)) {
         return;
     }
     for (uint32_t i = 0; i < s->n_vectors; i++) {

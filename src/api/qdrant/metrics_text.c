@@ -119,6 +119,8 @@ static void per_collection(struct qv__buf *b, const struct names *names)
          offsetof(struct qv__collection_info, disk_bytes), false},
         {"quiver_collection_dead_rows", "rows deleted and not yet merged away",
          offsetof(struct qv__collection_info, dead_rows), false},
+        {"quiver_collection_reclaimable_bytes", "what dead rows take, about",
+         offsetof(struct qv__collection_info, reclaimable_bytes), false},
         {"quiver_collection_quarantined", "1 when stored data are damaged and it is not served",
          offsetof(struct qv__collection_info, quarantined), true},
     };
@@ -132,6 +134,31 @@ static void per_collection(struct qv__buf *b, const struct names *names)
                 qv__buf_printf(b, "\"} %" PRIu64 "\n",
                                rows[r].is_u32 ? qv__load_u32(at) : qv__load_u64(at));
             }
+        }
+    }
+}
+
+static void jobs(struct qv__buf *b, struct qv__db *db)
+{
+    static const struct {
+        const char *name, *help, *type;
+        size_t offset;
+    } rows[] = {
+        {"quiver_jobs_running", "background jobs under way", "gauge",
+         offsetof(struct qv__job_totals, running)},
+        {"quiver_jobs_total", "background jobs that ended", "counter",
+         offsetof(struct qv__job_totals, ended)},
+        {"quiver_jobs_failed_total", "background jobs that failed", "counter",
+         offsetof(struct qv__job_totals, failed)},
+    };
+    struct qv__job_totals totals;
+    qv__db_job_totals(db, &totals);
+    for (size_t r = 0; r < QV_ARRAY_LEN(rows); r++) {
+        head(b, rows[r].name, rows[r].help, rows[r].type);
+        for (unsigned k = 0; k < QV__JOB_KINDS; k++) {
+            const uint8_t *at = (const uint8_t *)&totals + rows[r].offset + k * sizeof(uint64_t);
+            qv__buf_printf(b, "%s{kind=\"%s\"} %" PRIu64 "\n", rows[r].name,
+                           qv__job_kind_name((enum qv__job_kind)k), qv__load_u64(at));
         }
     }
 }
@@ -196,6 +223,7 @@ qv_status qv__qd_metrics(struct qv__call *c)
            vectors);
     per_collection(b, &names);
     database(b, &info);
+    jobs(b, c->db);
     qv__api_metrics(c->request->api, b);
     return QV_OK;
 }

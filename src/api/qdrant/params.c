@@ -61,7 +61,7 @@ qv_status qv__qd_param(struct qv__call *c, const char *name, bool *given, struct
     return QV_OK;
 }
 
-static qv_status param_bool(struct qv__call *c, const char *name, bool *out)
+qv_status qv__qd_param_bool(struct qv__call *c, const char *name, bool *out)
 {
     struct qv__str v;
     bool given;
@@ -169,7 +169,7 @@ qv_status qv__qd_params(struct qv__call *c)
     size_t ordering = 0, word = 0;
     bool given = false;
     if (flags & QV__QD_UPDATE) {
-        QV_TRY(param_bool(c, "wait", &c->query.wait));
+        QV_TRY(qv__qd_param_bool(c, "wait", &c->query.wait));
         QV_TRY(param_word(c, "ordering", orderings, QV_ARRAY_LEN(orderings), &ordering));
         QV_TRY(param_word(c, "durability", durabilities, QV_ARRAY_LEN(durabilities), &word));
         QV_TRY(qv__qd_param(c, "durability", &given, &durability));
@@ -179,7 +179,7 @@ qv_status qv__qd_params(struct qv__call *c)
     }
     if (flags & QV__QD_WAIT) {
         c->query.wait = true;
-        QV_TRY(param_bool(c, "wait", &c->query.wait));
+        QV_TRY(qv__qd_param_bool(c, "wait", &c->query.wait));
     }
     if (flags & QV__QD_READ) {
         QV_TRY(param_consistency(c));

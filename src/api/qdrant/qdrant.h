@@ -122,6 +122,8 @@ qv_status qv__qd_params(struct qv__call *c) QV_MUST_USE;
 /* One parameter, decoded; absent = *given false. */
 qv_status qv__qd_param(struct qv__call *c, const char *name, bool *given,
                        struct qv__str *out) QV_MUST_USE;
+/* "true" or "false"; *out stays when it is not given. */
+qv_status qv__qd_param_bool(struct qv__call *c, const char *name, bool *out) QV_MUST_USE;
 qv_status qv__qd_collection_name(struct qv__call *c, struct qv__str name) QV_MUST_USE;
 
 /* --- fields.c
@@ -356,6 +358,8 @@ qv_status qv__qd_collection_segments(struct qv__call *c);
 qv_status qv__qd_collection_info(struct qv__call *c);   /* collection_info.c */
 qv_status qv__qd_collection_create(struct qv__call *c); /* collection_create.c */
 qv_status qv__qd_collection_patch(struct qv__call *c);
+qv_status qv__qd_optimizations(struct qv__call *c); /* optimizations.c */
+qv_status qv__qd_optimization_cancel(struct qv__call *c);
 qv_status qv__qd_aliases_update(struct qv__call *c); /* aliases.c */
 qv_status qv__qd_aliases_list(struct qv__call *c);
 qv_status qv__qd_collection_aliases(struct qv__call *c);

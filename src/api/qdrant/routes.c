@@ -55,7 +55,7 @@ static const struct qv__route routes[] = {
     {QV__GET, READ, COLLECTION "/aliases", PIN, qv__qd_collection_aliases},
     {QV__GET, READ, COLLECTION "/cluster", PIN, qv__qd_collection_cluster},
     {QV__POST, READ, COLLECTION "/cluster", PIN | QV__QD_TIMEOUT | ADMIN, qv__qd_standalone},
-    {QV__GET, READ, COLLECTION "/optimizations", PIN, qv__qd_not_supported},
+    {QV__GET, READ, COLLECTION "/optimizations", PIN, qv__qd_optimizations},
     {QV__PUT, WRITE, COLLECTION "/index", PIN | QV__QD_BODY | QV__QD_UPDATE | ADMIN,
      qv__qd_index_put},
     {QV__DELETE, WRITE, COLLECTION "/index/{field_name}", PIN | QV__QD_UPDATE | ADMIN,
@@ -67,8 +67,9 @@ static const struct qv__route routes[] = {
     {QV__POST, READ, COLLECTION "/shards/delete", PIN | ADMIN, qv__qd_standalone},
 
     /* ours */
-    {QV__POST, SLOW, COLLECTION "/optimize", PIN | QV__QD_BODY_OPTIONAL | ADMIN,
-     qv__qd_collection_optimize},
+    {QV__POST, SLOW, COLLECTION "/optimize",
+     PIN | QV__QD_BODY_OPTIONAL | QV__QD_TIMEOUT | ADMIN, qv__qd_collection_optimize},
+    {QV__DELETE, READ, COLLECTION "/optimizations/{id}", PIN | ADMIN, qv__qd_optimization_cancel},
     {QV__GET, READ, COLLECTION "/segments", PIN, qv__qd_collection_segments},
 
     /* writing points */
