@@ -48,7 +48,7 @@ void qv__plane_unpack(enum qv__code_width w, unsigned shift, const uint8_t *plan
     unsigned mask = (1u << bits) - 1u;
     if (w == QV__W1) {
         for (size_t i = 0; i < padded; i++) {
-            ints[i] |= (uint8_t)((plane[i / 8] >> i % 8 & 1u) << shift);
+            ints[i] |= (uint8_t)(((unsigned)plane[i / 8] >> i % 8 & 1u) << shift);
         }
         return;
     }
