@@ -176,7 +176,7 @@ static void merge_leave(struct qv__db *db)
 /* Graphs first: while they are built a checkpoint may flush the shard. */
 static qv_status seal(struct qv__shard *s, bool all, struct qv_err *err)
 {
-    qv_status st = qv__maintain_index(s, err);
+    qv_status st = qv__maintain_index_frozen(s, err);
     if (st == QV_OK && !qv__maintain_stopping(s->collection)) {
         qv__mutex_lock(&s->maintenance);
         st = qv__maintain_flush(s, all, false, err);

@@ -24,6 +24,8 @@ qv_status qv__maintain_switch(struct qv__shard *s, struct qv__segment *const *fr
 
 /* True if a growing segment of the view has published rows that are due for a graph. */
 bool qv__maintain_index_due(const struct qv__view *v);
+/* Bring the graphs of those up to date that take no more rows: an end in sight under any load. */
+qv_status qv__maintain_index_frozen(struct qv__shard *s, struct qv_err *err) QV_MUST_USE;
 /* Bring the graphs of growing segments up to the published rows, until nothing is owed. */
 qv_status qv__maintain_index(struct qv__shard *s, struct qv_err *err) QV_MUST_USE;
 

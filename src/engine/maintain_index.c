@@ -43,6 +43,19 @@ bool qv__maintain_index_due(const struct qv__view *v)
     return false;
 }
 
+qv_status qv__maintain_index_frozen(struct qv__shard *s, struct qv_err *err)
+{
+    qv_status st = QV_OK;
+    bool did = false;
+    struct qv__view *v = qv__shard_view(s);
+    for (uint32_t i = 0; i + 1 < v->n && st == QV_OK && !qv__maintain_stopping(s->collection);
+         i++) {
+        st = index_segment(s, v->segments[i], &did, err);
+    }
+    qv__view_release(v);
+    return st;
+}
+
 qv_status qv__maintain_index(struct qv__shard *s, struct qv_err *err)
 {
     bool did = true;
