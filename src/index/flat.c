@@ -142,8 +142,12 @@ static qv_status flat_validate(const struct qv__index *x, struct qv_err *err)
 
 static void flat_describe(const struct qv__index *x, struct qv__index_info *info)
 {
-    *info = (struct qv__index_info){
-        .kind = "flat", .n = qv__index_count(x), .memory_bytes = sizeof(struct flat)};
+    *info = (struct qv__index_info){.kind = "flat",
+                                    .n = qv__index_count(x),
+                                    .memory_bytes = sizeof(struct flat),
+                                    .codes = "vectors",
+                                    .code_bytes =
+                                        x->vectors.dim * qv__datatype_bytes(x->vectors.datatype)};
 }
 
 static void flat_free(struct qv__index *x)

@@ -10,6 +10,8 @@
 #include "base/rng.h"
 #include "index/graph_walk.h"
 
+#define HUGE_BYTES ((size_t)2 << 20)
+
 enum {
     LAYER_CHUNKS = 64,  /* of a growing upper layer */
     LAYER_SPARE = 1024, /* slots over twice the expected number */
@@ -78,6 +80,21 @@ bool qv__rows_reach(struct qv__graph *g, struct qv__rows *r, uint32_t last)
         r->chunks[r->n_chunks++] = chunk;
     }
     return true;
+}
+
+uint8_t *qv__rows_block(struct qv__graph *g, struct qv__rows *r, uint32_t n, uint32_t stride_bytes)
+{
+    size_t n_bytes = QV__GRAPH_PART_HEADER_BYTES + (size_t)n * stride_bytes;
+    if (!r->chunks && !qv__rows_init(g, r, 1, 31, n, stride_bytes)) {
+        return NULL;
+    }
+    uint8_t *block =
+        qv__graph_mem(g, n_bytes >= 2 * HUGE_BYTES ? HUGE_BYTES : QV__GRAPH_ALIGN, n_bytes);
+    if (block) {
+        r->chunks[0] = block + QV__GRAPH_PART_HEADER_BYTES;
+        r->n_chunks = 1;
+    }
+    return block;
 }
 
 void qv__rows_free(struct qv__graph *g, struct qv__rows *r)
@@ -165,6 +182,7 @@ qv_status qv__graph_alloc(const struct qv__index_params *params, const struct qv
     g->n_max = n_max;
     g->m = params->m;
     g->cap_base = 2 * params->m;
+    g->walk_cost = QV__WALK_COST;
     atomic_init(&g->n_layers, 0);
     atomic_init(&g->n_links, 0);
     atomic_init(&g->memory_bytes, sizeof *g);
@@ -183,8 +201,14 @@ void qv__graph_free(struct qv__index *x)
     if (g->is_view || g->base_block) {
         g->base.n_chunks = 0; /* the one chunk is not its own */
     }
+    if (g->is_view || g->code_block) {
+        g->codes.n_chunks = 0;
+    }
     qv__free(g->base_block);
+    qv__free(g->code_block);
     qv__rows_free(g, &g->base);
+    qv__rows_free(g, &g->codes);
+    qv__quant_free(g->quant);
     qv__rows_free(g, &g->tree);
     for (uint32_t i = 0; i < QV_ARRAY_LEN(g->upper); i++) {
         if (g->is_view) {
@@ -208,6 +232,9 @@ static void graph_describe(const struct qv__index *x, struct qv__index_info *inf
         .mapped_bytes = g->mapped_bytes,
         .levels = n ? qv__graph_layers(g) : 0,
         .degree_avg = n ? (double)n_links / n : 0.0,
+        .codes = n && g->quant ? "int8" : "vectors",
+        .code_bytes = n && g->quant ? (uint32_t)qv__quant_code_bytes(g->quant)
+                                    : x->vectors.dim * qv__datatype_bytes(x->vectors.datatype),
     };
 }
 

@@ -14,6 +14,10 @@
  * tail and ordinals that a search may not see yet. An upper record is ord, down, then m slots
  * likewise.
  *
+ * Codes. Walks may compare short codes (quant/quant.h) instead of the vectors, which are then read
+ * for the few nodes that become hits. A code has its own plane of rows, by ordinal, whatever the
+ * layer. The quantizer is there before the first ordinal is published and never changes.
+ *
  * Chunks. A growing graph keeps its rows in chunks behind a table that never moves; a built or an
  * opened one is a single chunk. Memory that readers can reach is never moved or freed before
  * qv__graph_free.
@@ -28,6 +32,7 @@
 
 #include "base/thread.h"
 #include "index/common.h"
+#include "quant/quant.h"
 
 enum {
     QV__GRAPH_M_MIN = 2,
@@ -80,16 +85,20 @@ struct qv__graph {
     uint32_t cap_base; /* links of a base record: 2m; immutable */
     uint32_t m;        /* links of an upper record; immutable */
     uint32_t root;     /* entry point; immutable once n_indexed > 0 */
-    bool is_view;      /* links are borrowed from saved parts */
+    bool is_view;      /* links and codes are borrowed from saved parts, or copied from them */
+    double walk_cost;  /* what a distance of a walk costs in distances of a scan */
+    struct qv__quant *quant; /* NULL = walks compare the vectors */
+    struct qv__rows codes;   /* with quant */
     struct qv__rows base;
     struct qv__rows tree; /* no chunks once a build is complete, and in a view */
     struct qv__graph_layer upper[QV__GRAPH_LAYERS_MAX - 1]; /* [l - 1] is layer l */
     _Atomic uint32_t n_layers; /* with the base; release when a layer's root is in place */
     _Atomic uint64_t n_links;  /* of the base */
     _Atomic uint64_t memory_bytes;
-    uint8_t *base_block;   /* built graphs: the saved form of the base, header and records */
-    uint64_t mapped_bytes; /* views: size of the saved parts */
-    struct qv__mutex lock; /* QV__RANK_LEAF: the list below */
+    uint8_t *base_block; /* the saved form of the base in one block, header and records; or NULL */
+    uint8_t *code_block; /* likewise of the codes */
+    uint64_t mapped_bytes;             /* views: size of the saved parts */
+    struct qv__mutex lock;             /* QV__RANK_LEAF: the list below */
     struct qv__graph_scratch *scratch; /* guarded by: lock; idle ones */
 };
 
@@ -137,6 +146,10 @@ static inline const void *qv__graph_vector(const struct qv__graph *g, uint32_t o
 {
     return qv__vectors_at(&g->index.vectors, ord);
 }
+static inline uint8_t *qv__graph_code(const struct qv__graph *g, uint32_t ord)
+{
+    return qv__rows_at(&g->codes, ord);
+}
 static inline uint32_t qv__graph_link_load(const uint32_t *link)
 {
     return __atomic_load_n(link, __ATOMIC_RELAXED);
@@ -172,6 +185,9 @@ bool qv__rows_init(struct qv__graph *g, struct qv__rows *r, uint32_t n_chunks_ma
  * is out; chunks made so far stay. */
 bool qv__rows_reach(struct qv__graph *g, struct qv__rows *r, uint32_t last);
 void qv__rows_free(struct qv__graph *g, struct qv__rows *r);
+/* All n rows in one block with room for a part's header in front; contents undefined. NULL when
+ * memory is out. */
+uint8_t *qv__rows_block(struct qv__graph *g, struct qv__rows *r, uint32_t n, uint32_t stride_bytes);
 uint32_t qv__graph_base_stride(uint32_t m);
 uint32_t qv__graph_upper_stride(uint32_t m);
 /* The top layer of an ordinal: P(level >= l) = m^-l, from the seed and the ordinal alone. */
@@ -185,6 +201,22 @@ static inline uint64_t qv__graph_layer_room(const struct qv__graph_layer *l)
 {
     return (uint64_t)l->rows.n_chunks_max * l->rows.n_chunk_rows;
 }
+
+/* graph_codes.c */
+
+/* Whether a graph of these vectors walks over codes, by what was asked for. */
+bool qv__graph_wants_codes(const struct qv__index_params *params, const struct qv__vectors *v);
+/* Bytes from one code to the next. */
+uint32_t qv__graph_code_stride(const struct qv__quant *z);
+/* Train on ordinals [0, n) and make the plane: one block of n codes, or chunks. QV_OK without codes
+ * where the graph walks over vectors. Errors: QV_ENOMEM. */
+qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block,
+                               struct qv_err *err) QV_MUST_USE;
+/* Take over a quantizer; walks are over codes from here on. */
+void qv__graph_codes_set(struct qv__graph *g, struct qv__quant *z);
+/* Encode ordinals [from, to). Errors: QV_ENOMEM. */
+qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env, uint32_t from,
+                           uint32_t to, struct qv_err *err) QV_MUST_USE;
 
 /* graph_search.c */
 qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_query *q,
@@ -208,10 +240,15 @@ qv_status qv__graph_insert(struct qv__index *x, const struct qv__index_env *env,
                            struct qv_err *err);
 
 /* graph_file.c */
-enum { QV__GRAPH_PART_META = 0, QV__GRAPH_PART_BASE = 1, QV__GRAPH_PART_UPPER = 2 };
+enum {
+    QV__GRAPH_PART_META = 0,
+    QV__GRAPH_PART_BASE = 1,
+    QV__GRAPH_PART_UPPER = 2,
+    QV__GRAPH_PART_CODES = 3,
+    QV__GRAPH_PART_QUANT = 4,
+    QV__GRAPH_PARTS = 5
+};
 enum { QV__GRAPH_PART_HEADER_BYTES = 64 };
-/* Fill the 64 bytes in front of the base records. */
-void qv__graph_base_header(const struct qv__graph *g, uint8_t *header, uint32_t n);
 qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
                          struct qv_err *err);
 qv_status qv__graph_open(const struct qv__index_params *params, const struct qv__index_env *env,

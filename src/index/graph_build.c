@@ -11,24 +11,15 @@
 
 #include "base/rng.h"
 
-#define HUGE_BYTES ((size_t)2 << 20)
-
 /* The base in one block: header, then n empty records. */
 static bool base_alloc(struct qv__graph *g, uint32_t n)
 {
     uint32_t stride = qv__graph_base_stride(g->m);
-    size_t n_bytes = QV__GRAPH_PART_HEADER_BYTES + (size_t)n * stride;
-    if (!qv__rows_init(g, &g->base, 1, 31, n, stride)) {
-        return false;
-    }
-    g->base_block =
-        qv__graph_mem(g, n_bytes >= 2 * HUGE_BYTES ? HUGE_BYTES : QV__GRAPH_ALIGN, n_bytes);
+    g->base_block = qv__rows_block(g, &g->base, n, stride);
     if (!g->base_block) {
         return false;
     }
-    memset(g->base_block, 0xff, n_bytes);
-    g->base.chunks[0] = g->base_block + QV__GRAPH_PART_HEADER_BYTES;
-    g->base.n_chunks = 1;
+    memset(g->base_block, 0xff, QV__GRAPH_PART_HEADER_BYTES + (size_t)n * stride);
     return true;
 }
 
@@ -108,7 +99,9 @@ qv_status qv__graph_build(const struct qv__index_params *params, const struct qv
         st = qv__fail(err, QV_ENOMEM, "graph: no memory to build over %" PRIu32 " vectors", n);
     } else if (n) {
         shuffle(order, n, params->seed);
-        st = link_all(g, env, order, n, err);
+        st = qv__graph_codes_make(g, n, true, err);
+        st = st == QV_OK ? qv__graph_encode(g, env, 0, n, err) : st;
+        st = st == QV_OK ? link_all(g, env, order, n, err) : st;
     }
     qv__free(order);
     if (st != QV_OK) {
@@ -117,7 +110,6 @@ qv_status qv__graph_build(const struct qv__index_params *params, const struct qv
     }
     qv__rows_free(g, &g->tree);
     qv__scratch_drop(g);
-    qv__graph_base_header(g, g->base_block, n);
     atomic_store_explicit(&g->index.n_indexed, n, memory_order_release);
     *out = &g->index;
     return QV_OK;

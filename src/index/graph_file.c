@@ -1,21 +1,35 @@
-/* graph_file.c: the saved form of a graph, and opening it in place.
+/* graph_file.c: the saved form of a graph, and opening it.
  *
- * Three parts, laid out in docs/internals/GRAPH.md: META (parameters and counts), BASE (64-byte
- * header, then the base records exactly as in memory), UPPER (header, then the records of layer 1,
- * 2, ...). All integers are little endian. A built graph's base is handed to the sink as it is; a
- * growing one's chunks and all upper layers are copied together first.
+ * Parts, laid out in docs/internals/GRAPH.md: META (parameters and counts), BASE (64-byte header,
+ * then the base records exactly as in memory), UPPER (header, then the records of layer 1, 2, ...)
+ * and, where walks are over codes, CODES (header, then the codes as in memory) and QUANT (the
+ * quantizer). All integers are little endian. A built graph's base and codes are handed to the sink
+ * as they are; a growing one's chunks and all upper layers are copied together first.
  *
  * Opening believes nothing: sizes are computed from the counts in 64 bits and compared with the
- * parts, then graph_check.c reads every link. Checksums are the store's. An opened graph borrows
- * the parts, allocates only tables, and refuses inserts by having no room. Save and insert exclude
- * each other. */
+ * parts, then graph_check.c reads every link. A code may hold anything: it gives a wrong distance,
+ * which is no more than a wrong turn of a walk. Checksums are the store's. An opened graph refuses
+ * inserts by having no room.
+ *
+ * What every hop reads, base and codes, is copied into memory of its own when it is large: pages of
+ * a file are of 4 KiB, and a walk over them spends much of its time on address translation. Without
+ * memory for that, and for what is small, an opened graph borrows the parts. Save and insert
+ * exclude each other. */
 #include "index/graph.h"
 
 #define META_MAGIC  UINT32_C(0x4d475651) /* "QVGM" */
 #define BASE_MAGIC  UINT32_C(0x42475651) /* "QVGB" */
 #define UPPER_MAGIC UINT32_C(0x55475651) /* "QVGU" */
+#define CODES_MAGIC UINT32_C(0x43475651) /* "QVGC" */
 
-enum { VERSION = 1, META_BYTES = 64, HEADER_BYTES = QV__GRAPH_PART_HEADER_BYTES };
+enum {
+    VERSION = 1,       /* of every part but META, and of META without features */
+    VERSION_CODES = 2, /* of META with features */
+    META_BYTES = 64,
+    HEADER_BYTES = QV__GRAPH_PART_HEADER_BYTES,
+    FEATURE_CODES = 1, /* there are parts CODES and QUANT */
+    COPY_AT_LEAST = 4 << 20,
+};
 
 /* ---- save ---- */
 
@@ -26,11 +40,6 @@ static void header_fill(uint8_t *header, uint32_t magic, uint32_t n_rows, uint32
     qv__store_u32(header + 4, VERSION);
     qv__store_u32(header + 8, n_rows);
     qv__store_u32(header + 12, stride_bytes);
-}
-
-void qv__graph_base_header(const struct qv__graph *g, uint8_t *header, uint32_t n)
-{
-    header_fill(header, BASE_MAGIC, n, g->base.stride_bytes);
 }
 
 static uint32_t upper_layers(const struct qv__graph *g)
@@ -46,7 +55,7 @@ static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__ind
     const struct qv__index *x = &g->index;
     uint32_t n_upper = upper_layers(g);
     qv__store_u32(meta, META_MAGIC);
-    qv__store_u32(meta + 4, VERSION);
+    qv__store_u32(meta + 4, n && g->quant ? VERSION_CODES : VERSION);
     qv__store_u32(meta + 8, n);
     qv__store_u32(meta + 12, x->vectors.dim);
     meta[16] = x->vectors.datatype;
@@ -58,6 +67,7 @@ static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__ind
     qv__store_u64(meta + 40, atomic_load_explicit(&((struct qv__graph *)(uintptr_t)g)->n_links,
                                                   memory_order_relaxed));
     qv__store_u32(meta + 48, n_upper);
+    qv__store_u32(meta + 52, n && g->quant ? FEATURE_CODES : 0);
     for (uint32_t i = 0; i < n_upper; i++) {
         qv__store_u32(meta + META_BYTES + 4 * i, g->upper[i].n);
     }
@@ -76,21 +86,37 @@ static uint8_t *rows_copy(uint8_t *to, const struct qv__rows *r, uint32_t n)
     return to;
 }
 
-static qv_status save_base(const struct qv__graph *g, uint32_t n, struct qv__index_sink *sink,
-                           struct qv_err *err)
+/* A plane of n rows: its block as it is, or its chunks copied together. */
+static qv_status save_plane(const struct qv__graph *g, uint32_t part, uint32_t magic,
+                            uint8_t *block, const struct qv__rows *rows, uint32_t n,
+                            struct qv__index_sink *sink, struct qv_err *err)
 {
-    size_t n_bytes = HEADER_BYTES + (size_t)n * g->base.stride_bytes;
-    if (g->base_block) {
-        return sink->part(sink, QV__GRAPH_PART_BASE, g->base_block, n_bytes, err);
+    size_t n_bytes = HEADER_BYTES + (size_t)n * rows->stride_bytes;
+    if (block) {
+        header_fill(block, magic, n, rows->stride_bytes);
+        return sink->part(sink, part, block, n_bytes, err);
     }
     uint8_t *copy = qv__alloc(g->index.mem, n_bytes);
     if (!copy) {
-        return qv__fail(err, QV_ENOMEM, "graph: no memory to save %zu bytes of links", n_bytes);
+        return qv__fail(err, QV_ENOMEM, "graph: no memory to save %zu bytes of nodes", n_bytes);
     }
-    qv__graph_base_header(g, copy, n);
-    rows_copy(copy + HEADER_BYTES, &g->base, n);
-    qv_status st = sink->part(sink, QV__GRAPH_PART_BASE, copy, n_bytes, err);
+    header_fill(copy, magic, n, rows->stride_bytes);
+    rows_copy(copy + HEADER_BYTES, rows, n);
+    qv_status st = sink->part(sink, part, copy, n_bytes, err);
     qv__free(copy);
+    return st;
+}
+
+static qv_status save_quant(const struct qv__graph *g, struct qv__index_sink *sink,
+                            struct qv_err *err)
+{
+    struct qv__buf b;
+    qv__buf_init(&b, g->index.mem);
+    qv_status st = qv__quant_save(g->quant, &b, err);
+    if (st == QV_OK) {
+        st = sink->part(sink, QV__GRAPH_PART_QUANT, b.p, b.n, err);
+    }
+    qv__buf_free(&b);
     return st;
 }
 
@@ -123,8 +149,14 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
     const struct qv__graph *g = qv__graph_of_const(x);
     uint32_t n = qv__index_count(x);
     QV_TRY(save_meta(g, n, sink, err));
-    QV_TRY(save_base(g, n, sink, err));
-    return save_upper(g, sink, err);
+    QV_TRY(save_plane(g, QV__GRAPH_PART_BASE, BASE_MAGIC, g->base_block, &g->base, n, sink, err));
+    QV_TRY(save_upper(g, sink, err));
+    if (n == 0 || !g->quant) {
+        return QV_OK;
+    }
+    QV_TRY(
+        save_plane(g, QV__GRAPH_PART_CODES, CODES_MAGIC, g->code_block, &g->codes, n, sink, err));
+    return save_quant(g, sink, err);
 }
 
 /* ---- open ---- */
@@ -132,6 +164,7 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
 struct meta {
     uint32_t n, dim, m, ef_construct, root, n_upper;
     uint8_t datatype, metric;
+    bool has_codes;
     uint64_t seed, n_links;
     uint32_t n_slots[QV__GRAPH_LAYERS_MAX - 1];
 };
@@ -146,10 +179,15 @@ static qv_status meta_read(struct qv__bytes part, struct meta *m, struct qv_err 
     if (part.n < META_BYTES || qv__load_u32(part.p) != META_MAGIC) {
         return damaged(err, "no meta part");
     }
-    if (qv__load_u32(part.p + 4) != VERSION) {
-        return qv__fail(err, QV_EVERSION, "saved graph: format %" PRIu32 ", this is %d",
-                        qv__load_u32(part.p + 4), VERSION);
+    uint32_t version = qv__load_u32(part.p + 4), features = qv__load_u32(part.p + 52);
+    if (version != VERSION && version != VERSION_CODES) {
+        return qv__fail(err, QV_EVERSION, "saved graph: format %" PRIu32 ", known are %d and %d",
+                        version, VERSION, VERSION_CODES);
     }
+    if (version == VERSION_CODES && features & ~(uint32_t)FEATURE_CODES) {
+        return qv__fail(err, QV_EVERSION, "saved graph: unknown features 0x%" PRIx32, features);
+    }
+    m->has_codes = version == VERSION_CODES && features & FEATURE_CODES;
     m->n = qv__load_u32(part.p + 8);
     m->dim = qv__load_u32(part.p + 12);
     m->datatype = part.p[16];
@@ -160,7 +198,7 @@ static qv_status meta_read(struct qv__bytes part, struct meta *m, struct qv_err 
     m->seed = qv__load_u64(part.p + 32);
     m->n_links = qv__load_u64(part.p + 40);
     m->n_upper = qv__load_u32(part.p + 48);
-    if (part.p[18] || part.p[19] || qv__load_u32(part.p + 52) || qv__load_u64(part.p + 56)) {
+    if (part.p[18] || part.p[19] || (version == VERSION && features) || qv__load_u64(part.p + 56)) {
         return damaged(err, "reserved bytes are set");
     }
     if (m->n_upper >= QV__GRAPH_LAYERS_MAX || part.n != META_BYTES + 4 * (size_t)m->n_upper ||
@@ -209,6 +247,36 @@ static bool rows_borrow(struct qv__graph *g, struct qv__rows *r, const uint8_t *
     return true;
 }
 
+/* A large borrowed plane moves into a block of its own, if there is memory. NULL = it stays. */
+static uint8_t *plane_copy(struct qv__graph *g, struct qv__rows *r, struct qv__bytes part,
+                           uint32_t n)
+{
+    uint8_t *block = part.n >= COPY_AT_LEAST ? qv__rows_block(g, r, n, r->stride_bytes) : NULL;
+    if (block) {
+        memcpy(block, part.p, part.n);
+        g->mapped_bytes -= part.n;
+    }
+    return block;
+}
+
+static qv_status codes_open(struct qv__graph *g, const struct meta *m,
+                            const struct qv__index_parts *parts, struct qv_err *err)
+{
+    struct qv__bytes quant = parts->part[QV__GRAPH_PART_QUANT];
+    struct qv__bytes codes = parts->part[QV__GRAPH_PART_CODES];
+    struct qv__quant *z;
+    QV_TRY(qv__quant_open(quant, m->dim, m->metric, g->index.mem, g->index.simd, &z, err));
+    qv__graph_codes_set(g, z);
+    uint32_t stride = qv__graph_code_stride(z);
+    QV_TRY(part_check(codes, CODES_MAGIC, m->n, stride, err));
+    if (!rows_borrow(g, &g->codes, codes.p + HEADER_BYTES, m->n, stride)) {
+        return qv__fail(err, QV_ENOMEM, "saved graph: out of memory");
+    }
+    g->mapped_bytes += codes.n + quant.n;
+    g->code_block = plane_copy(g, &g->codes, codes, m->n);
+    return QV_OK;
+}
+
 static qv_status view_fill(struct qv__graph *g, const struct meta *m,
                            const struct qv__index_parts *parts, struct qv_err *err)
 {
@@ -241,7 +309,8 @@ static qv_status view_fill(struct qv__graph *g, const struct meta *m,
         return damaged(err, "the number of links does not fit");
     }
     atomic_store_explicit(&g->n_links, n_links, memory_order_relaxed);
-    return QV_OK;
+    g->base_block = plane_copy(g, &g->base, *base, m->n);
+    return m->has_codes ? codes_open(g, m, parts, err) : QV_OK;
 }
 
 qv_status qv__graph_open(const struct qv__index_params *params, const struct qv__index_env *env,

@@ -2,9 +2,10 @@
  *
  * New ordinals are linked in batches of one clique (graph_link.c) in the order they came; after
  * each batch the new count is published with release, so a reader that loads it sees complete nodes
- * only, and readers that hold an older count skip what is above it. Readers never wait: nothing
- * they can reach is moved, freed or locked. Rows come in chunks, so memory follows the number of
- * nodes: an empty graph costs its chunk tables. */
+ * only, and readers that hold an older count skip what is above it. The quantizer is trained on the
+ * first vectors that come; codes are of each vector's own scale, so later ones need not be alike.
+ * Readers never wait: nothing they can reach is moved, freed or locked. Rows come in chunks, so
+ * memory follows the number of nodes: an empty graph costs its chunk tables. */
 #include "index/graph_link.h"
 
 enum {
@@ -45,6 +46,10 @@ qv_status qv__graph_insert(struct qv__index *x, const struct qv__index_env *env,
     if (n <= n_first) {
         return QV_OK;
     }
+    if (!g->quant) { /* what there is now is the sample */
+        QV_TRY(qv__graph_codes_make(g, n, false, err));
+    }
+    QV_TRY(qv__graph_encode(g, env, n_first, n, err));
     struct qv__graph_batch batch;
     QV_TRY(qv__batch_open(&batch, g, env, QV_MIN(n - n_first, (uint32_t)QV__GRAPH_CLIQUE), err));
     qv_status st = QV_OK;

@@ -43,10 +43,11 @@ static bool worker_open(struct qv__graph *g, struct qv__graph_worker *w, uint32_
     w->kept = qv__calloc(mem, g->cap_base, sizeof *w->kept);
     w->pruned = qv__calloc(mem, g->cap_base, sizeof *w->pruned);
     w->rows = qv__calloc(mem, g->cap_base, sizeof *w->rows);
+    w->codes = qv__calloc(mem, g->cap_base, sizeof *w->codes);
     w->sources = qv__calloc(mem, n_points_max, sizeof *w->sources);
     /* A target's old links and at most every point of the batch as a source. */
     w->keys = qv__calloc(mem, g->cap_base + n_points_max, sizeof *w->keys);
-    return w->scratch && w->kept && w->pruned && w->rows && w->sources && w->keys;
+    return w->scratch && w->kept && w->pruned && w->rows && w->codes && w->sources && w->keys;
 }
 
 qv_status qv__batch_open(struct qv__graph_batch *b, struct qv__graph *g,
@@ -85,6 +86,7 @@ void qv__batch_close(struct qv__graph_batch *b)
         qv__free(w->kept);
         qv__free(w->pruned);
         qv__free((void *)w->rows);
+        qv__free((void *)w->codes);
     }
     qv__free(b->workers);
     qv__free(b->ords);
@@ -222,28 +224,26 @@ static void items_prepare(struct qv__graph_batch *b)
 /* ---- search ---- */
 
 /* Offer the other points of the clique that are on this layer. */
-static void offer_clique(struct qv__graph_batch *b, struct qv__graph_worker *w, uint32_t p,
-                         uint32_t layer)
+static void offer_clique(struct qv__graph_batch *b, struct qv__graph_worker *w,
+                         const struct qv__graph_target *to, uint32_t p, uint32_t layer)
 {
     const struct qv__graph *g = b->g;
     uint32_t first = p / QV__GRAPH_CLIQUE * QV__GRAPH_CLIQUE;
     uint32_t end = QV_MIN(first + QV__GRAPH_CLIQUE, b->n);
     const struct qv__graph_item *items = b->items + (layer ? b->first_upper[first] : first);
     uint32_t n_items = layer ? b->first_upper[end] - b->first_upper[first] : end - first;
-    const void *rows[QV__GRAPH_BLOCK];
     uint32_t nodes[QV__GRAPH_BLOCK];
-    float raw[QV__GRAPH_BLOCK];
+    float dists[QV__GRAPH_BLOCK];
     for (uint32_t i = 0; i < n_items;) {
         uint32_t fill = 0;
         for (; i < n_items && fill < QV__GRAPH_BLOCK; i++) {
             if (items[i].layer == layer && items[i].point != p) {
-                rows[fill] = b->rows[items[i].point];
                 nodes[fill++] = items[i].node;
             }
         }
-        g->kernels.gather(b->rows[p], rows, fill, g->index.vectors.dim, raw);
+        qv__walk_measure(g, to, layer, nodes, fill, dists);
         for (uint32_t j = 0; j < fill; j++) {
-            uint64_t key = qv__key(qv__kernels_dist(g->kernels.is_similarity, raw[j]), nodes[j]);
+            uint64_t key = qv__key(dists[j], nodes[j]);
             if (key < qv__beam_bound(w->scratch)) {
                 qv__beam_offer(w->scratch, key);
             }
@@ -267,11 +267,12 @@ static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker
     uint32_t layer = qv__graph_layers(g) - 1;
     uint32_t node = layer ? 0 : g->root;
     uint64_t distances = 0;
+    struct qv__graph_target to = qv__target_set(g, w->scratch, b->rows[p], true);
     for (; layer > level; layer--) {
-        node = qv__walk_greedy(g, b->rows[p], layer, node, b->n_nodes, &distances);
+        node = qv__walk_greedy(g, &to, layer, node, b->n_nodes, &distances);
     }
     for (;; layer--) {
-        struct qv__graph_walk walk = {.query = b->rows[p],
+        struct qv__graph_walk walk = {.to = to,
                                       .layer = layer,
                                       .entry = node,
                                       .ef = g->index.params.ef_construct,
@@ -279,7 +280,7 @@ static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker
         QV_TRY(qv__walk_beam(g, w->scratch, &walk));
         /* Others of the batch are no way down: they have no links yet. */
         node = beam_nearest(w->scratch);
-        offer_clique(b, w, p, layer);
+        offer_clique(b, w, &to, p, layer);
         qv__beam_sort(w->scratch);
         uint32_t i = layer ? b->first_upper[p] + layer - 1 : p;
         b->items[i].n_picked = qv__prune_new(g, w, layer, b->picked + (size_t)i * g->m);

@@ -30,11 +30,12 @@ struct qv__graph_item {
 /* Memory of one thread. */
 struct qv__graph_worker {
     struct qv__graph_scratch *scratch;
-    uint64_t *keys;    /* candidates of a target's selection: 2m and the batch */
-    uint64_t *sources; /* new links of one target */
-    uint64_t *kept;    /* room for 2m */
-    uint64_t *pruned;  /* room for 2m */
-    const void **rows; /* vectors of `kept` */
+    uint64_t *keys;        /* candidates of a target's selection: 2m and the batch */
+    uint64_t *sources;     /* new links of one target */
+    uint64_t *kept;        /* room for 2m */
+    uint64_t *pruned;      /* room for 2m */
+    const void **rows;     /* vectors of `kept` */
+    const uint8_t **codes; /* likewise */
 };
 
 struct qv__graph_batch {

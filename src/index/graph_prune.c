@@ -26,6 +26,11 @@ static const void *key_vector(const struct selection *s, uint64_t key)
     return qv__graph_vector(s->g, qv__graph_ord(s->g, s->layer, qv__key_node(key)));
 }
 
+static const uint8_t *key_code(const struct selection *s, uint64_t key)
+{
+    return qv__graph_code(s->g, qv__graph_ord(s->g, s->layer, qv__key_node(key)));
+}
+
 static bool is_redundant(const struct selection *s, uint64_t key, const void *row)
 {
     const struct qv__graph *g = s->g;
@@ -38,12 +43,20 @@ static bool is_redundant(const struct selection *s, uint64_t key, const void *ro
             return true;
         }
     }
-    float raw[CHECK_ROWS];
+    const struct qv__quant_query *pair = s->w->scratch->pair;
+    if (pair && s->n_kept) {
+        qv__quant_query_set_code(s->w->scratch->pair, key_code(s, key));
+    }
+    float dists[CHECK_ROWS];
     for (uint32_t i = 0; i < s->n_kept; i += CHECK_ROWS) {
         uint32_t n = QV_MIN(s->n_kept - i, (uint32_t)CHECK_ROWS);
-        g->kernels.gather(row, s->w->rows + i, n, dim, raw);
+        if (pair) {
+            pair->gather(pair, s->w->codes + i, n, dists, NULL);
+        } else {
+            g->kernels.gather(row, s->w->rows + i, n, dim, dists);
+        }
         for (uint32_t j = 0; j < n; j++) {
-            if (qv__kernels_dist(g->kernels.is_similarity, raw[j]) < dist) {
+            if ((pair ? dists[j] : qv__kernels_dist(g->kernels.is_similarity, dists[j])) < dist) {
                 return true;
             }
         }
@@ -54,6 +67,9 @@ static bool is_redundant(const struct selection *s, uint64_t key, const void *ro
 static void keep(struct selection *s, uint64_t key, const void *row)
 {
     s->w->rows[s->n_kept] = row;
+    if (s->g->quant) {
+        s->w->codes[s->n_kept] = key_code(s, key);
+    }
     s->w->kept[s->n_kept++] = key;
 }
 
@@ -76,29 +92,6 @@ uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, ui
     }
     memcpy(out, w->kept, s.n_kept * sizeof *out);
     return s.n_kept;
-}
-
-static void sort_keys(uint64_t *keys, uint32_t n)
-{
-    if (n > 64) {
-        for (uint32_t i = 1; i < n;) {
-            qv__heap_push(keys, &i, keys[i]);
-        }
-        while (n > 1) {
-            uint64_t largest = keys[0];
-            qv__heap_pop(keys, &n);
-            keys[n] = largest;
-        }
-        return;
-    }
-    for (uint32_t i = 1; i < n; i++) {
-        uint64_t key = keys[i];
-        uint32_t at = i;
-        for (; at > 0 && keys[at - 1] > key; at--) {
-            keys[at] = keys[at - 1];
-        }
-        keys[at] = key;
-    }
 }
 
 static bool is_tree_link(const struct qv__graph *g, uint32_t layer, uint32_t from, uint32_t to)
@@ -132,18 +125,18 @@ static uint32_t prune_full(struct qv__graph *g, struct qv__graph_worker *w, uint
 static void measure_links(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
                           uint32_t target, const uint32_t *links, uint32_t n)
 {
-    const void *rows[QV__GRAPH_BLOCK];
-    float raw[QV__GRAPH_BLOCK];
-    const void *query = qv__graph_vector(g, qv__graph_ord(g, layer, target));
+    float dists[QV__GRAPH_BLOCK];
+    uint32_t ord = qv__graph_ord(g, layer, target);
+    struct qv__graph_target to = {.vector = qv__graph_vector(g, ord)};
+    if (g->quant) {
+        qv__quant_query_set_code(w->scratch->pair, qv__graph_code(g, ord));
+        to.codes = w->scratch->pair;
+    }
     for (uint32_t i = 0; i < n; i += QV__GRAPH_BLOCK) {
         uint32_t n_block = QV_MIN(n - i, (uint32_t)QV__GRAPH_BLOCK);
+        qv__walk_measure(g, &to, layer, links + i, n_block, dists);
         for (uint32_t j = 0; j < n_block; j++) {
-            rows[j] = qv__graph_vector(g, qv__graph_ord(g, layer, links[i + j]));
-        }
-        g->kernels.gather(query, rows, n_block, g->index.vectors.dim, raw);
-        for (uint32_t j = 0; j < n_block; j++) {
-            float dist = qv__kernels_dist(g->kernels.is_similarity, raw[j]);
-            w->keys[i + j] = qv__key(dist, links[i + j]);
+            w->keys[i + j] = qv__key(dists[j], links[i + j]);
         }
     }
 }
@@ -219,7 +212,7 @@ int64_t qv__prune_target(struct qv__graph *g, struct qv__graph_worker *w, uint32
         return n_new;
     }
     measure_links(g, w, layer, target, links, n_old);
-    sort_keys(w->keys, n_old + n_new);
+    qv__keys_sort(w->keys, n_old + n_new);
     uint32_t n_kept = prune_full(g, w, layer, target, n_old + n_new, cap);
     rewrite(w, links, n_old, n_kept);
     return (int64_t)n_kept - (int64_t)n_old;

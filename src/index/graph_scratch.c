@@ -19,6 +19,13 @@ struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
     if (!s && (s = qv__graph_mem(g, 0, sizeof *s))) {
         *s = (struct qv__graph_scratch){0};
     }
+    struct qv_err err; /* memory is all that can lack */
+    if (s && g->quant && !s->pair &&
+        ((!s->to && qv__quant_query_new(g->quant, g->index.mem, &s->to, &err) != QV_OK) ||
+         qv__quant_query_new(g->quant, g->index.mem, &s->pair, &err) != QV_OK)) {
+        qv__scratch_give(g, s);
+        return NULL;
+    }
     return s;
 }
 
@@ -41,6 +48,8 @@ void qv__scratch_drop(struct qv__graph *g)
         qv__graph_mem_free(g, s->stamps, s->n_stamps * sizeof *s->stamps);
         qv__graph_mem_free(g, s->best, s->cap_best * sizeof *s->best);
         qv__graph_mem_free(g, s->cand, s->cap_cand * sizeof *s->cand);
+        qv__quant_query_free(s->to);
+        qv__quant_query_free(s->pair);
         qv__graph_mem_free(g, s, sizeof *s);
     }
 }
@@ -112,6 +121,29 @@ bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_
 bool qv__scratch_room(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n)
 {
     return keys_reserve(g, &s->cand, s->n_cand, &s->cap_cand, s->n_cand + n);
+}
+
+void qv__keys_sort(uint64_t *keys, uint32_t n)
+{
+    if (n > 64) {
+        for (uint32_t i = 1; i < n;) {
+            qv__heap_push(keys, &i, keys[i]);
+        }
+        while (n > 1) {
+            uint64_t largest = keys[0];
+            qv__heap_pop(keys, &n);
+            keys[n] = largest;
+        }
+        return;
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        uint64_t key = keys[i];
+        uint32_t at = i;
+        for (; at > 0 && keys[at - 1] > key; at--) {
+            keys[at] = keys[at - 1];
+        }
+        keys[at] = key;
+    }
 }
 
 void qv__heap_push(uint64_t *heap, uint32_t *n, uint64_t key)

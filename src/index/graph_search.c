@@ -7,10 +7,18 @@
  * all, it is taken at once, being exact. Otherwise a filtered walk starts, and stops in favour of
  * the scan when its own measurements say so (graph_walk.c). There is no selectivity threshold.
  *
+ * A walk over codes finds candidates; the nearest of them are then measured by their vectors, so
+ * hits are ordered by, and carry, exact distances.
+ *
  * Completeness: a walk that ends with fewer hits than there are (a reader that skips newer nodes
  * may meet a gap; a filter may hide what a small beam needs) is followed by the scan, so that a
  * search always returns min(k, allowed) hits. */
 #include "index/graph_walk.h"
+
+/* Of what a walk over codes found: measured beyond k at once, then at a time; and how many
+ * deviations an estimate may be off. */
+enum { MEASURE_OVER = 4, MEASURE_STEP = 8 };
+#define DEVIATIONS 2.0
 
 static qv_status scan(const struct qv__graph *g, const struct qv__index_query *q,
                       struct qv__qctx *ctx, struct qv__index_hit *hits, uint32_t *n_hits,
@@ -33,7 +41,7 @@ static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct q
     uint32_t layer = qv__graph_layers(g) - 1;
     uint32_t node = layer ? 0 : g->root;
     for (; layer > 0; layer--) {
-        node = qv__walk_greedy(g, w->query, layer, node, w->n, &w->distances);
+        node = qv__walk_greedy(g, &w->to, layer, node, w->n, &w->distances);
     }
     w->entry = node;
     qv_status st = qv__walk_beam(g, s, w);
@@ -42,10 +50,74 @@ static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct q
     return st;
 }
 
-static uint32_t take_hits(struct qv__graph_scratch *s, uint32_t k, struct qv__index_hit *hits)
+/* What measuring found of a walk's estimates. */
+struct measured {
+    uint32_t n;     /* keys measured: they are in front, in true order */
+    double square2; /* sum of (estimate - distance)^2 */
+};
+
+static void measure_more(const struct qv__graph *g, const void *query, uint64_t *keys, uint32_t n,
+                         struct measured *m)
+{
+    struct qv__graph_target to = {.vector = query};
+    uint32_t nodes[QV__GRAPH_BLOCK];
+    float dists[QV__GRAPH_BLOCK];
+    while (m->n < n) {
+        uint32_t n_block = QV_MIN(n - m->n, (uint32_t)QV__GRAPH_BLOCK);
+        uint64_t *at = keys + m->n;
+        for (uint32_t j = 0; j < n_block; j++) {
+            nodes[j] = qv__key_node(at[j]);
+        }
+        qv__walk_measure(g, &to, 0, nodes, n_block, dists);
+        for (uint32_t j = 0; j < n_block; j++) {
+            double off = (double)qv__key_dist(at[j]) - (double)dists[j];
+            m->square2 += off * off;
+            at[j] = qv__key(dists[j], nodes[j]);
+        }
+        m->n += n_block;
+    }
+    qv__keys_sort(keys, m->n);
+}
+
+/* Put the k nearest of n_keys estimates in front, by their true distances; returns how many were
+ * measured. Asked to oversample, it is that many; else a few more than k, which also show how far
+ * off estimates are here, and then whatever could be nearer than the k-th if it is off by some of
+ * these deviations. So it is few where codes are fine, and the whole beam where they are coarse
+ * (vectors far from what the quantizer was trained on, say). */
+static uint32_t rerank(const struct qv__graph *g, const struct qv__index_query *q, uint64_t *keys,
+                       uint32_t n_keys)
+{
+    struct measured m = {0};
+    if (q->oversample >= 1.0f) {
+        double n = QV_MIN((double)q->k * (double)q->oversample, (double)n_keys);
+        measure_more(g, q->vector, keys, (uint32_t)n, &m);
+        return m.n;
+    }
+    measure_more(g, q->vector, keys, (uint32_t)QV_MIN((uint64_t)q->k + MEASURE_OVER, n_keys), &m);
+    while (m.n < n_keys) {
+        double reach = DEVIATIONS * __builtin_sqrt(m.square2 / m.n);
+        double limit = (double)qv__key_dist(keys[q->k - 1]) + reach;
+        uint32_t n = m.n;
+        while (n < n_keys && n < m.n + MEASURE_STEP && (double)qv__key_dist(keys[n]) <= limit) {
+            n++;
+        }
+        if (n == m.n) {
+            break;
+        }
+        measure_more(g, q->vector, keys, n, &m);
+    }
+    return m.n;
+}
+
+static uint32_t take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
+                          const struct qv__graph_walk *w, const struct qv__index_query *q,
+                          struct qv__index_hit *hits)
 {
     qv__beam_sort(s);
-    uint32_t n = QV_MIN(k, s->n_best);
+    if (w->to.codes) {
+        w->ctx->stats.reranked += rerank(g, q, s->best, s->n_best);
+    }
+    uint32_t n = QV_MIN(q->k, s->n_best);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t key = s->best[i];
         hits[i] = (struct qv__index_hit){qv__key_node(key), qv__key_dist(key), 0.0f};
@@ -74,22 +146,22 @@ qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_que
     uint32_t ef = QV_MIN(QV_MAX(q->ef ? q->ef : x->params.ef_construct, q->k), now.n);
     double per_hop = (double)atomic_load_explicit(&g->n_links, memory_order_relaxed) /
                      (double)qv__index_count(x) / 2.0;
-    double estimate = QV__WALK_COST * (double)ef * per_hop;
+    double estimate = g->walk_cost * (double)ef * per_hop;
     if (estimate >= (double)n_targets) {
         st = scan(g, &now, ctx, hits, n_hits, err);
         tell_plan(ctx, "exact scan", (double)n_targets, before);
         return st;
     }
-    struct qv__graph_walk w = {.query = q->vector,
-                               .ef = ef,
-                               .n = now.n,
-                               .allow = q->allow,
-                               .scan_cost = n_targets,
-                               .ctx = ctx};
+    struct qv__graph_walk w = {
+        .ef = ef, .n = now.n, .allow = q->allow, .scan_cost = n_targets, .ctx = ctx};
     struct qv__graph_scratch *s = qv__scratch_take(g);
-    st = s ? walk(g, s, &w) : QV_ENOMEM;
+    st = s ? QV_OK : QV_ENOMEM;
+    if (st == QV_OK) {
+        w.to = qv__target_set(g, s, q->vector, !q->no_codes);
+        st = walk(g, s, &w);
+    }
     if (st == QV_OK && !w.gave_up) {
-        *n_hits = take_hits(s, q->k, hits);
+        *n_hits = take_hits(g, s, &w, q, hits);
     }
     qv__scratch_give(g, s);
     if (st != QV_OK) {

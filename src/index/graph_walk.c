@@ -33,8 +33,7 @@ struct block {
     uint32_t n;
     bool is_last; /* the record ended here */
     uint32_t nodes[QV__GRAPH_BLOCK];
-    const void *rows[QV__GRAPH_BLOCK];
-    float raw[QV__GRAPH_BLOCK];
+    float dists[QV__GRAPH_BLOCK];
 };
 
 INLINE uint32_t visit(struct qv__graph_scratch *s, uint32_t node)
@@ -65,38 +64,73 @@ INLINE void block_load(const struct qv__graph *g, const uint32_t *links, uint32_
     b->n = fill;
 }
 
-/* Distances of the block's nodes to the query, as keys' raw material in raw[]. */
-INLINE void block_compute(const struct qv__graph *g, const void *query, uint32_t layer,
-                          struct block *b)
+INLINE void measure_vectors(const struct qv__graph *g, const void *query, uint32_t layer,
+                            const uint32_t *nodes, uint32_t n, float *dists)
 {
+    const void *rows[QV__GRAPH_BLOCK];
     size_t head = QV_MIN((size_t)g->index.vectors.stride_bytes, (size_t)FETCH_BYTES);
-    for (uint32_t i = 0; i < b->n; i++) {
-        b->rows[i] = qv__graph_vector(g, qv__graph_ord(g, layer, b->nodes[i]));
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i] = qv__graph_vector(g, qv__graph_ord(g, layer, nodes[i]));
         if (i < FETCH_ROWS) {
-            qv__prefetch_span(b->rows[i], head);
+            qv__prefetch_span(rows[i], head);
         }
     }
-    g->kernels.gather(query, b->rows, b->n, g->index.vectors.dim, b->raw);
+    g->kernels.gather(query, rows, n, g->index.vectors.dim, dists);
+    for (uint32_t i = 0; i < n; i++) {
+        dists[i] = qv__kernels_dist(g->kernels.is_similarity, dists[i]);
+    }
 }
 
-INLINE uint64_t block_key(const struct qv__graph *g, const struct block *b, uint32_t i)
+INLINE void measure_codes(const struct qv__graph *g, const struct qv__quant_query *query,
+                          uint32_t layer, const uint32_t *nodes, uint32_t n, float *dists)
 {
-    return qv__key(qv__kernels_dist(g->kernels.is_similarity, b->raw[i]), b->nodes[i]);
+    const uint8_t *codes[QV__GRAPH_BLOCK];
+    for (uint32_t i = 0; i < n; i++) {
+        codes[i] = qv__graph_code(g, qv__graph_ord(g, layer, nodes[i]));
+        if (i < FETCH_ROWS) {
+            qv__prefetch_span(codes[i], query->code_bytes);
+        }
+    }
+    query->gather(query, codes, n, dists, NULL);
 }
 
-static uint64_t entry_key(const struct qv__graph *g, const void *query, uint32_t layer,
-                          uint32_t node)
+INLINE void measure(const struct qv__graph *g, const struct qv__graph_target *to, uint32_t layer,
+                    const uint32_t *nodes, uint32_t n, float *dists)
 {
-    const void *row = qv__graph_vector(g, qv__graph_ord(g, layer, node));
-    float raw = g->kernels.one(query, row, g->index.vectors.dim);
-    return qv__key(qv__kernels_dist(g->kernels.is_similarity, raw), node);
+    if (n == 0) {
+        return;
+    }
+    if (to->codes) {
+        measure_codes(g, to->codes, layer, nodes, n, dists);
+    } else {
+        measure_vectors(g, to->vector, layer, nodes, n, dists);
+    }
 }
 
-uint32_t qv__walk_greedy(const struct qv__graph *g, const void *query, uint32_t layer,
-                         uint32_t node, uint32_t n, uint64_t *distances)
+void qv__walk_measure(const struct qv__graph *g, const struct qv__graph_target *to, uint32_t layer,
+                      const uint32_t *nodes, uint32_t n, float *dists)
+{
+    measure(g, to, layer, nodes, n, dists);
+}
+
+INLINE uint64_t block_key(const struct block *b, uint32_t i)
+{
+    return qv__key(b->dists[i], b->nodes[i]);
+}
+
+static uint64_t entry_key(const struct qv__graph *g, const struct qv__graph_target *to,
+                          uint32_t layer, uint32_t node)
+{
+    float dist;
+    measure(g, to, layer, &node, 1, &dist);
+    return qv__key(dist, node);
+}
+
+uint32_t qv__walk_greedy(const struct qv__graph *g, const struct qv__graph_target *to,
+                         uint32_t layer, uint32_t node, uint32_t n, uint64_t *distances)
 {
     struct block b;
-    uint64_t at = entry_key(g, query, layer, node);
+    uint64_t at = entry_key(g, to, layer, node);
     uint64_t done = 1;
     for (bool moved = true; moved;) {
         moved = false;
@@ -105,10 +139,10 @@ uint32_t qv__walk_greedy(const struct qv__graph *g, const void *query, uint32_t 
         for (uint32_t i = 0; i < g->m && !b.is_last; i += QV__GRAPH_BLOCK) {
             block_load(g, links + i, QV_MIN(g->m - i, (uint32_t)QV__GRAPH_BLOCK), layer, n, NULL,
                        &b);
-            block_compute(g, query, layer, &b);
+            measure(g, to, layer, b.nodes, b.n, b.dists);
             done += b.n;
             for (uint32_t j = 0; j < b.n; j++) {
-                uint64_t key = block_key(g, &b, j);
+                uint64_t key = block_key(&b, j);
                 if (key < at) {
                     at = key;
                     moved = true;
@@ -149,10 +183,10 @@ INLINE qv_status walk_linear(const struct qv__graph *g, struct qv__graph_scratch
         for (uint32_t i = 0; i < cap && !b.is_last; i += QV__GRAPH_BLOCK) {
             block_load(g, links + i, QV_MIN(cap - i, (uint32_t)QV__GRAPH_BLOCK), layer, w->n, s,
                        &b);
-            block_compute(g, w->query, layer, &b);
+            measure(g, &w->to, layer, b.nodes, b.n, b.dists);
             w->distances += b.n;
             for (uint32_t j = 0; j < b.n; j++) {
-                uint64_t key = block_key(g, &b, j);
+                uint64_t key = block_key(&b, j);
                 if (key < qv__beam_bound(s)) {
                     qv__beam_offer_linear(s, key);
                     if (qv__key_node(s->best[s->next_open]) == b.nodes[j]) {
@@ -172,8 +206,8 @@ INLINE qv_status walk_linear(const struct qv__graph *g, struct qv__graph_scratch
 
 /* How a filtered walk decides to go on. */
 struct progress {
-    uint64_t allowed;    /* of the nodes compared so far */
-    uint64_t next_check; /* cost at which to look again */
+    uint64_t allowed;  /* of the nodes compared so far */
+    double next_check; /* cost at which to look again */
 };
 
 /* A walk ends when ef allowed nodes are known and everything nearer is expanded, that is after
@@ -185,20 +219,20 @@ struct progress {
  * when the walk has cost 1/16 of the scan, so a wrong start costs 6 %, and later ones at each
  * doubling. A walk that has compared as many vectors as the scan would always gives up, which
  * bounds a filtered search whatever the estimates. */
-static bool should_scan(const struct qv__graph_walk *w, struct progress *p)
+static bool should_scan(const struct qv__graph_walk *w, double walk_cost, struct progress *p)
 {
     if (w->distances >= w->scan_cost) {
         return true;
     }
-    uint64_t spent = QV__WALK_COST * w->distances;
+    double spent = walk_cost * (double)w->distances;
     if (spent < p->next_check) {
         return false;
     }
     p->next_check = 2 * spent;
     double share = ((double)p->allowed + 1.0) / ((double)w->distances + 1.0);
     double growth = QV_MAX((double)w->ef / share / (double)w->hops, 1.0); /* of the hops */
-    double total = (double)spent * __builtin_sqrt(growth * __builtin_sqrt(growth));
-    return total - (double)spent > (double)w->scan_cost;
+    double total = spent * __builtin_sqrt(growth * __builtin_sqrt(growth));
+    return total - spent > (double)w->scan_cost;
 }
 
 /* The two-heap walk: filtered, or a beam too wide for the sorted array. */
@@ -206,7 +240,7 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
                             struct qv__graph_walk *w, uint32_t layer)
 {
     struct block b;
-    struct progress p = {.allowed = 0, .next_check = w->scan_cost / 16};
+    struct progress p = {.allowed = 0, .next_check = (double)w->scan_cost / 16};
     uint32_t cap = qv__graph_cap(g, layer);
     uint32_t since_check = 0;
     while (s->n_cand) {
@@ -224,7 +258,7 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
         for (uint32_t i = 0; i < cap && !b.is_last; i += QV__GRAPH_BLOCK) {
             block_load(g, links + i, QV_MIN(cap - i, (uint32_t)QV__GRAPH_BLOCK), layer, w->n, s,
                        &b);
-            block_compute(g, w->query, layer, &b);
+            measure(g, &w->to, layer, b.nodes, b.n, b.dists);
             w->distances += b.n;
             if (!qv__scratch_room(g, s, b.n)) {
                 return QV_ENOMEM;
@@ -232,7 +266,7 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
             for (uint32_t j = 0; j < b.n; j++) {
                 bool is_result = !w->allow || qv__bit_test(w->allow, b.nodes[j]);
                 p.allowed += is_result;
-                key = block_key(g, &b, j);
+                key = block_key(&b, j);
                 if (key < qv__beam_bound(s)) {
                     qv__heap_push(s->cand, &s->n_cand, ~key);
                     if (is_result) {
@@ -246,7 +280,7 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
                 QV_TRY(qv__qctx_check(w->ctx));
             }
         }
-        if (w->allow && should_scan(w, &p)) {
+        if (w->allow && should_scan(w, g->walk_cost, &p)) {
             w->gave_up = true;
             break;
         }
@@ -260,7 +294,7 @@ qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct
     if (!qv__scratch_begin(g, s, w->n, w->ef, is_linear)) {
         return QV_ENOMEM;
     }
-    uint64_t key = entry_key(g, w->query, w->layer, w->entry);
+    uint64_t key = entry_key(g, &w->to, w->layer, w->entry);
     visit(s, w->entry);
     w->distances++;
     if (!w->allow || qv__bit_test(w->allow, w->entry)) {

@@ -36,10 +36,18 @@ struct qv__graph_scratch {
     uint32_t next_open; /* linear: first entry not expanded */
     uint64_t *cand;     /* a heap of complements: the smallest key is on top */
     uint32_t n_cand, cap_cand;
+    /* With codes: what the walk goes to, and a second one for pairs of others. */
+    struct qv__quant_query *to, *pair;
+};
+
+/* What distances are measured to: a vector, or its likeness among codes. */
+struct qv__graph_target {
+    const void *vector;
+    const struct qv__quant_query *codes; /* NULL = compare vectors */
 };
 
 struct qv__graph_walk {
-    const void *query;
+    struct qv__graph_target to;
     uint32_t layer;
     uint32_t entry;        /* node of that layer */
     uint32_t ef;           /* >= 1 */
@@ -74,7 +82,8 @@ static inline float qv__key_dist(uint64_t key)
 
 /* graph_scratch.c */
 
-/* An idle scratch of this graph or a new one; NULL when memory is out. Threads: any. */
+/* An idle scratch of this graph or a new one, with queries for its codes if it has them; NULL when
+ * memory is out. Threads: any. */
 struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g);
 /* NULL-safe. Threads: any. */
 void qv__scratch_give(struct qv__graph *g, struct qv__graph_scratch *s);
@@ -87,6 +96,9 @@ bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_
 void qv__scratch_epoch(struct qv__graph_scratch *s);
 /* Room for n more candidates. False when memory is out. */
 bool qv__scratch_room(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n);
+
+/* Ascending. */
+void qv__keys_sort(uint64_t *keys, uint32_t n);
 
 /* A max-heap of keys. */
 void qv__heap_push(uint64_t *heap, uint32_t *n, uint64_t key);
@@ -137,10 +149,25 @@ void qv__beam_sort(struct qv__graph_scratch *s);
 
 /* graph_walk.c */
 
+/* A target for walks of `s`: over codes if the graph has them and `codes` says so. */
+static inline struct qv__graph_target qv__target_set(const struct qv__graph *g,
+                                                     struct qv__graph_scratch *s,
+                                                     const void *vector, bool codes)
+{
+    struct qv__graph_target to = {.vector = vector};
+    if (codes && g->quant) {
+        qv__quant_query_set(s->to, vector);
+        to.codes = s->to;
+    }
+    return to;
+}
+/* Distances from the target to n <= QV__GRAPH_BLOCK nodes of a layer. */
+void qv__walk_measure(const struct qv__graph *g, const struct qv__graph_target *to, uint32_t layer,
+                      const uint32_t *nodes, uint32_t n, float *dists);
 /* From `node` of an upper layer, move to the nearest neighbour until none is nearer; returns the
  * node one layer down. Adds to *distances. */
-uint32_t qv__walk_greedy(const struct qv__graph *g, const void *query, uint32_t layer,
-                         uint32_t node, uint32_t n, uint64_t *distances);
+uint32_t qv__walk_greedy(const struct qv__graph *g, const struct qv__graph_target *to,
+                         uint32_t layer, uint32_t node, uint32_t n, uint64_t *distances);
 /* Best-first walk; the results are left in the beam of `s` (unsorted if it is a heap).
  * Errors: QV_ENOMEM, QV_ETIMEOUT, QV_ECANCELLED, without a message. */
 qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s,

@@ -23,10 +23,18 @@
 /* Values are stored in files: never renumbered. */
 enum qv__index_kind { QV__INDEX_FLAT = 0, QV__INDEX_GRAPH = 1 };
 
+/* What the walks of a graph compare; hits are always measured by the vectors themselves. */
+enum qv__index_codes {
+    QV__INDEX_CODES_AUTO = 0, /* the index's own choice, by metric and dimensions */
+    QV__INDEX_CODES_NONE,     /* the vectors */
+    QV__INDEX_CODES_INT8,     /* a byte an element; the vectors where they have no codes */
+};
+
 struct qv__index_params {
     uint32_t kind;         /* enum qv__index_kind */
     uint32_t m;            /* graph: links per node above the base layer; 2m on it. 2..512 */
     uint32_t ef_construct; /* graph: beam width while building. 4..65536 */
+    uint32_t codes;        /* graph: enum qv__index_codes */
     uint64_t seed;         /* levels, and anything else random */
 };
 
@@ -55,6 +63,9 @@ struct qv__index_query {
         *allow; /* dense bitset over ordinals [0, n): only set ones are results; NULL = all */
     uint64_t allow_count; /* set bits below n; ignored when allow is NULL */
     uint32_t n;           /* ordinals readable now */
+    float oversample;     /* so many times k of what a walk over codes found are measured; 0 = own
+                             choice */
+    bool no_codes;        /* walk over the vectors although there are codes */
 };
 
 struct qv__index_info {
@@ -64,6 +75,8 @@ struct qv__index_info {
     uint64_t mapped_bytes; /* borrowed bytes it reads (an opened view) */
     uint32_t levels;       /* graph: layers, at least 1 when n > 0 */
     double degree_avg;     /* graph: links per node on the base layer */
+    const char *codes;     /* what walks compare: "vectors", "int8" */
+    uint32_t code_bytes;   /* read per distance of a walk */
 };
 
 /* Receives exact vectors for a rescore (seam for indexes that traverse codes). */

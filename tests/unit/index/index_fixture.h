@@ -321,6 +321,24 @@ static inline struct qv__index_env env_make(struct qv__mem *mem, struct qv__pool
         .mem = mem, .simd = qv__simd_best(NULL), .pool = pool, .threads = threads};
 }
 
+/* What the walks of a test's graphs compare: every test of graphs runs once over the vectors and
+ * once over codes (where the metric has them). */
+static uint32_t fixture_codes = QV__INDEX_CODES_NONE;
+
+static inline int run_with_and_without_codes(const char *name, const struct CMUnitTest *tests,
+                                             size_t n)
+{
+    char group[64];
+    int n_failed = 0;
+    for (fixture_codes = QV__INDEX_CODES_NONE; fixture_codes <= QV__INDEX_CODES_INT8;
+         fixture_codes++) {
+        bool codes = fixture_codes != QV__INDEX_CODES_NONE;
+        snprintf(group, sizeof group, "%s, %s", name, codes ? "codes" : "vectors");
+        n_failed += _cmocka_run_group_tests(group, tests, n, NULL, NULL);
+    }
+    return n_failed;
+}
+
 static inline uint64_t *allow_make(uint32_t n)
 {
     uint64_t *words = calloc(qv__bitset_words(n) + 1, sizeof *words);

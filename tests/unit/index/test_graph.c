@@ -3,15 +3,18 @@
 
 #include "base/pool.h"
 
-enum { BIG_N = SCALED(SANITIZED ? 20000 : 100000) };
+enum { BIG_N = SCALED(SANITIZED ? 10000 : 40000) };
 
 static struct qv__index *graph_build_with(struct qv__mem *mem, const struct data *d, uint32_t m,
                                           uint32_t ef_construct, struct qv__pool *pool,
                                           unsigned threads)
 {
     struct qv_err err;
-    struct qv__index_params params = {
-        .kind = QV__INDEX_GRAPH, .m = m, .ef_construct = ef_construct, .seed = 42};
+    struct qv__index_params params = {.kind = QV__INDEX_GRAPH,
+                                      .codes = fixture_codes,
+                                      .m = m,
+                                      .ef_construct = ef_construct,
+                                      .seed = 42};
     struct qv__index_env env = env_make(mem, pool, threads);
     struct qv__index *x = NULL;
     check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->build(&params, &env, &d->v, d->n, &x, &err));
@@ -33,10 +36,12 @@ static void test_recall_clustered(void **state)
     struct qv__pool *pool;
     struct qv_err err;
     check_ok(qv__pool_create(mem, 1, &pool, &err));
-    struct data d = data_make(BIG_N, 128, QV__L2, 31);
+    /* The large run is over what is the default; codes cost no recall there. */
+    const uint32_t n = fixture_codes == QV__INDEX_CODES_NONE ? BIG_N / 5 : BIG_N;
+    struct data d = data_make(n, 128, QV__L2, 31);
     struct data queries = data_make(100, 128, QV__L2, 31);
-    fill_clustered(&d, BIG_N / 100, 0.5f, 1, 2, NULL);
-    fill_clustered(&queries, BIG_N / 100, 0.5f, 1, 3, NULL);
+    fill_clustered(&d, n / 100, 0.5f, 1, 2, NULL);
+    fill_clustered(&queries, n / 100, 0.5f, 1, 3, NULL);
     struct qv__index *x = graph_build_with(mem, &d, 16, 128, pool, 2);
     double recall = recall_of(x, &d, &queries, 10, 128, NULL, mem);
     struct qv__index_info info;
@@ -47,8 +52,10 @@ static void test_recall_clustered(void **state)
     assert_true(info.levels >= 3 && info.levels <= 8);
     assert_true(info.degree_avg > 8 && info.degree_avg <= 32);
     assert_int_equal(info.mapped_bytes, 0);
-    /* Links of 128 bytes a node, upper layers, and nothing of the build left. */
-    assert_true(info.memory_bytes < (uint64_t)BIG_N * 150 + 10000000);
+    /* Links of 128 bytes a node, a code of 140 in 192, upper layers, and nothing of the build left.
+     */
+    assert_true(info.memory_bytes <
+                (uint64_t)n * (fixture_codes == QV__INDEX_CODES_NONE ? 150 : 342) + 10000000);
     x->ops->free(x);
     qv__pool_close(pool);
     assert_int_equal(qv__mem_used(mem), 0);
@@ -228,7 +235,7 @@ static void test_deterministic(void **state)
     (void)state;
     struct qv__mem *mem = qv__mem_root("test", 0);
     struct qv_err err;
-    struct data d = data_make(SCALED(SANITIZED ? 10000 : 20000), 20, QV__L2, 10);
+    struct data d = data_make(SCALED(8000), 20, QV__L2, 10);
     fill_clustered(&d, 100, 0.3f, 1, 2, NULL);
     struct saved first;
     for (unsigned threads = 1; threads <= 4; threads *= 2) {
@@ -250,7 +257,7 @@ static void test_deterministic(void **state)
     }
     /* And another seed gives another graph: the comparison above can fail. */
     struct qv__index_params params = {
-        .kind = QV__INDEX_GRAPH, .m = 10, .ef_construct = 40, .seed = 43};
+        .kind = QV__INDEX_GRAPH, .codes = fixture_codes, .m = 10, .ef_construct = 40, .seed = 43};
     struct qv__index_env env = env_make(mem, NULL, 1);
     struct qv__index *x;
     check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->build(&params, &env, &d.v, d.n, &x, &err));
@@ -379,7 +386,8 @@ static void test_build_cancelled(void **state)
     struct qv_err err;
     struct data d = data_make(5000, 8, QV__L2, 31);
     fill_uniform(&d, 1);
-    struct qv__index_params params = {.kind = QV__INDEX_GRAPH, .m = 8, .ef_construct = 32};
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .codes = fixture_codes, .m = 8, .ef_construct = 32};
     const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
     static const uint64_t stops[] = {0, 100, 2000, 4900};
     for (size_t i = 0; i < QV_ARRAY_LEN(stops); i++) {
@@ -404,6 +412,48 @@ static void test_build_cancelled(void **state)
     assert_int_equal(s.done, d.n);
     assert_int_equal(s.total, d.n);
     ops->free(x);
+    data_free(&d);
+    qv__mem_close(mem);
+}
+
+/* A walk over codes: what it compares, that hits are measured by their vectors, and that a query
+ * may choose how many are, or have the walk over the vectors after all. */
+static void test_codes_and_vectors(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = data_make(5000, 64, QV__L2, 31);
+    fill_clustered(&d, 50, 0.7f, 1, 2, NULL);
+    struct qv__index *x = graph_build(mem, &d, 12, 60);
+    struct qv__index_info info;
+    x->ops->describe(x, &info);
+    bool codes = fixture_codes == QV__INDEX_CODES_INT8;
+    assert_int_equal(info.code_bytes, codes ? 64 + 12 : 64 * sizeof(float));
+    struct qv__index_hit hits[10], others[10];
+    uint32_t n_hits, n_others, n_equal = 0;
+    static const float oversamples[] = {0.0f, 1.0f, 3.0f};
+    for (uint32_t i = 0; i < 60; i++) {
+        struct qv__index_query q = {.vector = data_row(&d, i * 80),
+                                    .k = 10,
+                                    .ef = 40,
+                                    .n = d.n,
+                                    .oversample = oversamples[i % 3]};
+        struct qv__qctx ctx = ctx_make(mem);
+        check_ok(x->ops->search(x, &q, &ctx, hits, &n_hits, &err));
+        check_hits(&d, &q, hits, n_hits);
+        uint64_t least[] = {14, 10, 30}, most[] = {40, 10, 30};
+        assert_true(ctx.stats.reranked >= (codes ? least[i % 3] : 0));
+        assert_true(ctx.stats.reranked <= (codes ? most[i % 3] : 0));
+        q.no_codes = true;
+        ctx = ctx_make(mem);
+        check_ok(x->ops->search(x, &q, &ctx, others, &n_others, &err));
+        check_hits(&d, &q, others, n_others);
+        assert_int_equal(ctx.stats.reranked, 0);
+        n_equal += n_hits == n_others && hits[9].ord == others[9].ord;
+    }
+    assert_true(n_equal >= 50);
+    x->ops->free(x);
     data_free(&d);
     qv__mem_close(mem);
 }
@@ -496,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_deterministic),       cmocka_unit_test(test_merge_is_a_build),
         cmocka_unit_test(test_search_stops),        cmocka_unit_test(test_build_cancelled),
         cmocka_unit_test(test_plan_told),           cmocka_unit_test(test_not_a_number),
+        cmocka_unit_test(test_codes_and_vectors),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_and_without_codes("graph", tests, QV_ARRAY_LEN(tests));
 }

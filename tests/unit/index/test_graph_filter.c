@@ -28,7 +28,7 @@ static int setup(void **state)
     fill_clustered(&f.d, CENTRES, 0.6f, 1, 2, f.cluster_of);
     fill_clustered(&f.queries, CENTRES, 0.6f, 1, 3, f.cluster_of_query);
     struct qv__index_params params = {
-        .kind = QV__INDEX_GRAPH, .m = 16, .ef_construct = 100, .seed = 1};
+        .kind = QV__INDEX_GRAPH, .codes = fixture_codes, .m = 16, .ef_construct = 100, .seed = 1};
     struct qv__index_env env = env_make(f.mem, f.pool, 2);
     check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->build(&params, &env, &f.d.v, N, &f.x, &err));
     return 0;

@@ -14,8 +14,11 @@ static struct qv__index *graph_create(struct qv__mem *mem, const struct data *d,
                                       uint32_t ef_construct, uint32_t n_max)
 {
     struct qv_err err;
-    struct qv__index_params params = {
-        .kind = QV__INDEX_GRAPH, .m = m, .ef_construct = ef_construct, .seed = 7};
+    struct qv__index_params params = {.kind = QV__INDEX_GRAPH,
+                                      .codes = fixture_codes,
+                                      .m = m,
+                                      .ef_construct = ef_construct,
+                                      .seed = 7};
     struct qv__index_env env = env_make(mem, NULL, 1);
     struct qv__index *x = NULL;
     check_ok(graph_ops()->create(&params, &env, &d->v, n_max, &x, &err));
@@ -48,7 +51,8 @@ static void test_empty_is_small(void **state)
         x->ops->free(x);
         assert_int_equal(qv__mem_used(mem), 0);
     }
-    struct qv__index_params params = {.kind = QV__INDEX_GRAPH, .m = 16, .ef_construct = 100};
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .codes = fixture_codes, .m = 16, .ef_construct = 100};
     struct qv__index_env env = env_make(mem, NULL, 1);
     struct qv__index *x = NULL;
     assert_int_equal(graph_ops()->create(&params, &env, &d.v, (UINT32_C(1) << 31) + 1, &x, &err),
@@ -384,5 +388,5 @@ int main(void)
         cmocka_unit_test(test_readers_beside_writer), cmocka_unit_test(test_insert_cancelled),
         cmocka_unit_test(test_insert_without_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_with_and_without_codes("graph_insert", tests, QV_ARRAY_LEN(tests));
 }

@@ -1,0 +1,141 @@
+/* graph_codes.c: the plane of codes that walks compare instead of vectors.
+ *
+ * A walk is bound by the bytes it fetches: some hundred vectors from anywhere in memory. A code of
+ * one byte an element is a quarter of them, and its products are integers, sixty-four to an
+ * instruction. What a code loses is small against what separates neighbours, and a search measures
+ * the best of what a walk found by the vectors, so codes cost recall only where they change the way
+ * of a walk.
+ *
+ * Each code has the scale of its own vector (quant/quant.h), so one quantizer serves vectors that
+ * come long after it was trained; the mean it takes off only makes the numbers smaller. Codes start
+ * on a cache line where they are longer than one, else at a power of two that divides it. */
+#include "index/graph_walk.h"
+
+enum {
+    ENCODE_GRAIN = 256,
+    SAVED_AT_LEAST = 2, /* a code must be so many times shorter than its vector */
+    CHUNK_BYTES = 256 << 10,
+};
+
+static struct qv__quant_params quant_params(const struct qv__index_params *params)
+{
+    return (struct qv__quant_params){.kind = QV__QUANT_SCALAR, .bits = 8, .seed = params->seed};
+}
+
+bool qv__graph_wants_codes(const struct qv__index_params *params, const struct qv__vectors *v)
+{
+    if (params->codes == QV__INDEX_CODES_NONE || v->datatype != QV__F32 || v->metric == QV__L1 ||
+        v->metric == QV__HAMMING) {
+        return false;
+    }
+    return params->codes != QV__INDEX_CODES_AUTO ||
+           v->dim * sizeof(float) >= SAVED_AT_LEAST * QV_ALIGN_UP((size_t)v->dim, QV__GRAPH_ALIGN);
+}
+
+uint32_t qv__graph_code_stride(const struct qv__quant *z)
+{
+    uint32_t n = (uint32_t)qv__quant_code_bytes(z), stride = 16;
+    if (n > QV__GRAPH_ALIGN) {
+        return (uint32_t)QV_ALIGN_UP((size_t)n, QV__GRAPH_ALIGN);
+    }
+    while (stride < n) {
+        stride *= 2;
+    }
+    return stride;
+}
+
+void qv__graph_codes_set(struct qv__graph *g, struct qv__quant *z)
+{
+    /* The bytes of a code against those of a vector, and the share of a walk that is bookkeeping.
+     */
+    double bytes = (double)qv__quant_code_bytes(z) / (double)g->index.vectors.stride_bytes;
+    g->walk_cost = QV__WALK_COST * QV_MIN(bytes + 0.25, 1.0);
+    g->quant = z;
+}
+
+qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block, struct qv_err *err)
+{
+    if (!qv__graph_wants_codes(&g->index.params, &g->index.vectors)) {
+        return QV_OK;
+    }
+    struct qv__quant_params p = quant_params(&g->index.params);
+    struct qv__quant *z;
+    QV_TRY(qv__quant_train(&p, &g->index.vectors, n, g->index.mem, g->index.simd, &z, err));
+    uint32_t stride = qv__graph_code_stride(z);
+    bool is_ok;
+    if (is_block) {
+        g->code_block = qv__rows_block(g, &g->codes, n, stride);
+        is_ok = g->code_block != NULL;
+    } else {
+        uint32_t shift = 0;
+        while ((stride << (shift + 1)) <= CHUNK_BYTES && UINT32_C(1) << shift < g->n_max) {
+            shift++;
+        }
+        is_ok = g->codes.chunks || qv__rows_init(g, &g->codes, (g->n_max >> shift) + 1, shift,
+                                                 UINT32_C(1) << shift, stride);
+    }
+    if (!is_ok) {
+        qv__quant_free(z);
+        return qv__fail(err, QV_ENOMEM, "graph: no memory for the codes of %" PRIu32 " vectors", n);
+    }
+    qv__graph_codes_set(g, z);
+    return QV_OK;
+}
+
+struct encoding {
+    struct qv__graph *g;
+    const struct qv__index_env *env;
+    uint32_t from;
+    struct qv__quant_encoder **encoders; /* one per worker, made by the one that calls */
+    _Atomic bool is_cancelled;
+};
+
+static void encode_task(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct encoding *e = ctx;
+    struct qv__graph *g = e->g;
+    if (e->env->cancel && atomic_load_explicit(e->env->cancel, memory_order_relaxed)) {
+        atomic_store_explicit(&e->is_cancelled, true, memory_order_relaxed);
+        return;
+    }
+    for (size_t i = begin; i < end; i++) {
+        uint32_t ord = e->from + (uint32_t)i;
+        uint8_t *code = qv__graph_code(g, ord);
+        size_t n = qv__quant_code_bytes(g->quant);
+        qv__quant_encode(e->encoders[worker], qv__graph_vector(g, ord), code, NULL);
+        memset(code + n, 0, g->codes.stride_bytes - n); /* saved as they are */
+    }
+}
+
+qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env, uint32_t from,
+                           uint32_t to, struct qv_err *err)
+{
+    if (!g->quant || from >= to) {
+        return QV_OK;
+    }
+    if (!qv__rows_reach(g, &g->codes, to - 1)) {
+        return qv__fail(err, QV_ENOMEM, "graph: no memory for %" PRIu32 " codes", to - from);
+    }
+    unsigned threads = env->threads;
+    if (threads == 0 && env->pool) {
+        threads = qv__pool_threads(env->pool) + 1;
+    }
+    threads = env->pool && to - from > ENCODE_GRAIN ? QV_MAX(threads, 1u) : 1;
+    struct encoding e = {.g = g, .env = env, .from = from};
+    e.encoders = qv__calloc(g->index.mem, threads, sizeof *e.encoders);
+    qv_status st = e.encoders ? QV_OK : qv__fail(err, QV_ENOMEM, "graph: no memory to encode");
+    for (unsigned i = 0; st == QV_OK && i < threads; i++) {
+        st = qv__quant_encoder_new(g->quant, g->index.mem, &e.encoders[i], err);
+    }
+    if (st == QV_OK) {
+        qv__parallel_for(env->pool, threads, to - from, ENCODE_GRAIN, encode_task, &e);
+        if (atomic_load_explicit(&e.is_cancelled, memory_order_relaxed)) {
+            st = qv__fail(err, QV_ECANCELLED, "graph: encoding cancelled");
+        }
+    }
+    for (unsigned i = 0; e.encoders && i < threads; i++) {
+        qv__quant_encoder_free(e.encoders[i]);
+    }
+    qv__free(e.encoders);
+    return st;
+}
