@@ -59,6 +59,7 @@ struct qv__command {
 extern const struct qv__command qv__command_bench_ann;
 extern const struct qv__command qv__command_bench_http;
 extern const struct qv__command qv__command_check;
+extern const struct qv__command qv__command_dump;
 extern const struct qv__command qv__command_import;
 extern const struct qv__command qv__command_info;
 extern const struct qv__command qv__command_query;

@@ -23,6 +23,24 @@ struct check {
     uint64_t n, n_damaged;
 };
 
+static void put_cost(struct qv__jw *w, const struct qv__check_finding *f)
+{
+    if (f->points) {
+        qv__jw_key(w, "points");
+        qv__jw_u64(w, f->points);
+    }
+    if (f->min_lsn) {
+        qv__jw_key(w, "from_lsn");
+        qv__jw_u64(w, f->min_lsn);
+    }
+    if (f->max_lsn && f->max_lsn != UINT64_MAX) {
+        qv__jw_key(w, "to_lsn");
+        qv__jw_u64(w, f->max_lsn);
+    }
+    qv__jw_key(w, "remedy");
+    qv__cli_json_text(w, f->remedy);
+}
+
 static void finding(void *arg, const struct qv__check_finding *f)
 {
     struct check *c = arg;
@@ -36,6 +54,13 @@ static void finding(void *arg, const struct qv__check_finding *f)
         qv__jw_bool(&c->w, f->damaged);
         qv__jw_key(&c->w, "message");
         qv__cli_json_text(&c->w, f->message);
+        if (*f->collection) {
+            qv__jw_key(&c->w, "collection");
+            qv__cli_json_text(&c->w, f->collection);
+        }
+        if (f->damaged) {
+            put_cost(&c->w, f);
+        }
         qv__jw_obj_end(&c->w);
         return;
     }
@@ -45,6 +70,10 @@ static void finding(void *arg, const struct qv__check_finding *f)
     qv__term_put(&c->out, qv__str_z(f->file));
     qv__buf_putz(&c->out, ": ");
     qv__term_put(&c->out, qv__str_z(f->message));
+    if (*f->remedy) {
+        qv__buf_putz(&c->out, ". What can be done: ");
+        qv__term_put(&c->out, qv__str_z(f->remedy));
+    }
     qv__buf_putc(&c->out, '\n');
 }
 

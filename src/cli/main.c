@@ -4,9 +4,9 @@
 #include "cli/cli.h"
 
 static const struct qv__command *const commands[] = {
-    &qv__command_serve,      &qv__command_import,   &qv__command_query,   &qv__command_info,
-    &qv__command_check,      &qv__command_snapshot, &qv__command_restore, &qv__command_bench_ann,
-    &qv__command_bench_http, &qv__command_version,
+    &qv__command_serve,     &qv__command_import,     &qv__command_query,    &qv__command_info,
+    &qv__command_check,     &qv__command_dump,       &qv__command_snapshot, &qv__command_restore,
+    &qv__command_bench_ann, &qv__command_bench_http, &qv__command_version,
 };
 
 static void put_overview(struct qv__buf *out)

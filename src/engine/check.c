@@ -1,55 +1,129 @@
 /* check.c: offline verification of a data directory, layer by layer, without changing a byte.
  *
  * Every file that the manifest names is opened exactly as a start would open it (checksums,
- * offsets, orders, graph structure); every log record is read; files nobody names are listed as
- * surplus. What is damaged is reported with what it costs; the check goes on to the next file. */
-#include "engine/collection.h"
-
+ * offsets, orders, graph structure); the catalog is read as a start reads it; every log record is
+ * read, and those that a start needs must be there; files nobody names are listed as surplus. What
+ * is damaged is reported with what it costs and what can still be done; the check goes on to the
+ * next file. */
 #include <stdio.h>
+
+#include "engine/collection.h"
+#include "store/segfile_format.h"
 
 struct check {
     struct qv__io *io;
     struct qv__mem *mem;
     struct qv__blobs *blobs;
     struct qv__manifest manifest;
+    bool has_manifest;
+    char manifest_file[64];
+    uint64_t n_log_files, log_first, log_last;
     struct qv__arena arena;
     bool damaged;
     void (*cb)(void *arg, const struct qv__check_finding *f);
     void *arg;
 };
 
+#define REMEDY_SEGMENT                                                                             \
+    "put the file of the same name from a backup in its place, or delete the collection"
+#define REMEDY_WHOLE "restore the whole directory from a backup"
+
+/* The common parts of a finding are in `f`; the message is formatted here. */
+static void report_full(struct check *c, struct qv__check_finding f, const char *fmt, ...)
+    QV_PRINTF(3, 4);
 static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
     QV_PRINTF(4, 5);
 
-static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
+static void tell(struct check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
 {
-    char text[640];
-    va_list ap;
-    va_start(ap, fmt);
+    char text[800];
     vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    c->damaged |= damaged;
+    f->message = text;
+    f->collection = f->collection ? f->collection : "";
+    f->remedy = f->remedy ? f->remedy : "";
+    c->damaged |= f->damaged;
     if (c->cb) {
-        c->cb(c->arg,
-              &(struct qv__check_finding){.damaged = damaged, .file = file, .message = text});
+        c->cb(c->arg, f);
     }
 }
+
+static void report_full(struct check *c, struct qv__check_finding f, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    tell(c, &f, fmt, ap);
+    va_end(ap);
+}
+
+static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
+{
+    struct qv__check_finding f = {
+        .damaged = damaged, .file = file, .remedy = damaged ? REMEDY_WHOLE : NULL};
+    va_list ap;
+    va_start(ap, fmt);
+    tell(c, &f, fmt, ap);
+    va_end(ap);
+}
+
+/* --- the log --- */
 
 static void log_cb(void *arg, const struct qv__log_file_report *r)
 {
     struct check *c = arg;
     char file[96];
     snprintf(file, sizeof file, "%s/%s", QV__DIR_LOG, r->name);
+    c->n_log_files++;
+    c->log_first = c->log_first ? c->log_first : r->first_lsn;
+    c->log_last = QV_MAX(c->log_last, r->last_lsn);
     if (r->status == QV_OK) {
         report(c, false, file,
                "%" PRIu64 " records, LSN %" PRIu64 " to %" PRIu64 ", %" PRIu64 " of %" PRIu64
                " bytes used",
                r->records, r->first_lsn, r->last_lsn, r->valid_bytes, r->file_bytes);
     } else {
-        report(c, true, file, "%s; every write after LSN %" PRIu64 " in this file is at risk",
-               r->message, r->last_lsn);
+        report_full(c,
+                    (struct qv__check_finding){.damaged = true,
+                                               .file = file,
+                                               .min_lsn = QV_MAX(r->last_lsn + 1, r->first_lsn),
+                                               .max_lsn = UINT64_MAX,
+                                               .remedy = REMEDY_WHOLE},
+                    "%s; the writes after LSN %" PRIu64 " cannot be read", r->message,
+                    QV_MAX(r->last_lsn, r->first_lsn - 1));
     }
 }
+
+/* The log must begin where the least flushed shard ends, and reach as far as was durable. */
+static void check_reach(struct check *c)
+{
+    const struct qv__manifest *m = &c->manifest;
+    uint64_t from = m->checkpoint_lsn;
+    for (uint32_t i = 0; i < m->n_shards; i++) {
+        from = QV_MIN(from, m->shards[i].flushed_lsn);
+    }
+    struct qv__check_finding f = {.damaged = true, .file = QV__DIR_LOG, .remedy = REMEDY_WHOLE};
+    if (!c->has_manifest) {
+        return;
+    }
+    if (c->n_log_files == 0) {
+        f.min_lsn = from + 1;
+        f.max_lsn = UINT64_MAX;
+        report_full(c, f, "all log files are missing: the writes after LSN %" PRIu64 " are lost",
+                    from);
+    } else if (c->log_first > from + 1) {
+        f.min_lsn = from + 1;
+        f.max_lsn = c->log_first - 1;
+        report_full(c, f, "records from LSN %" PRIu64 " are needed, the log begins at %" PRIu64,
+                    from + 1, c->log_first);
+    } else if (c->log_last && c->log_last < m->checkpoint_lsn && !c->damaged) {
+        f.min_lsn = c->log_last + 1;
+        f.max_lsn = m->checkpoint_lsn;
+        report_full(c, f,
+                    "records up to LSN %" PRIu64 " were durable once, the last one is %" PRIu64,
+                    m->checkpoint_lsn, c->log_last);
+    }
+}
+
+/* --- segments and catalog --- */
 
 static qv__json collection_json(qv__json doc, uint64_t id)
 {
@@ -63,6 +137,61 @@ static qv__json collection_json(qv__json doc, uint64_t id)
     return NULL;
 }
 
+/* Which parts of a segment file its damaged blocks touch. */
+struct touched {
+    bool any, graph, rest;
+};
+
+static void touch(void *arg, const struct qv__seg_entry *e)
+{
+    struct touched *t = arg;
+    t->any = true;
+    t->graph |= e && e->kind >= QV__SEC_INDEX_PART;
+    t->rest |= !e || e->kind < QV__SEC_INDEX_PART;
+}
+
+/* True when nothing but a graph is damaged: what it was built from is whole. */
+static bool only_the_graph(struct check *c, const struct qv__manifest_segment *m, const char *name,
+                           const struct qv_err *why)
+{
+    struct qv__segfile *f = NULL;
+    struct touched t = {false};
+    struct qv_err ignored;
+    if (qv__segfile_open(c->blobs, name, c->mem, m->segment_id, m->file_bytes, false, &f,
+                         &ignored) != QV_OK) {
+        return false;
+    }
+    qv__segfile_damage(f, touch, &t);
+    qv__segfile_close(f);
+    return t.any ? t.graph && !t.rest : strstr(why->message, " index: ") != NULL;
+}
+
+static void damaged_segment(struct check *c, const char *collection,
+                            const struct qv__manifest_segment *m, const struct qv_err *err)
+{
+    char seg[64], tomb[64], file[96];
+    qv__segment_blob_name(m->segment_id, seg);
+    qv__tombstones_blob_name(m->segment_id, m->tombstone_gen, tomb);
+    bool is_tomb = m->tombstone_gen && strstr(err->message, tomb) != NULL;
+    snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, is_tomb ? tomb : seg);
+    struct qv__check_finding f = {.damaged = true,
+                                  .file = file,
+                                  .collection = collection,
+                                  .points = m->n_rows - m->n_dead,
+                                  .min_lsn = m->min_lsn,
+                                  .max_lsn = m->max_lsn,
+                                  .remedy = REMEDY_SEGMENT};
+    const char *part =
+        is_tomb ? "which rows of the segment are deleted is not known; its rows are whole"
+        : only_the_graph(c, m, seg, err)
+            ? "only the graph is damaged: ids, payloads and vectors are whole"
+            : "ids, payloads or vectors are damaged";
+    report_full(c, f,
+                "%s; %s; costs up to %" PRIu64
+                " points of collection `%s`, written by records %" PRIu64 " to %" PRIu64,
+                err->message, part, f.points, collection, m->min_lsn, m->max_lsn);
+}
+
 static void check_segment(struct check *c, struct qv__schema *schema, const char *collection,
                           const struct qv__manifest_segment *m)
 {
@@ -70,18 +199,65 @@ static void check_segment(struct check *c, struct qv__schema *schema, const char
     struct qv__segment *s = NULL;
     struct qv_err err = {.code = QV_OK};
     char name[64], file[96];
-    qv__segment_blob_name(m->segment_id, name);
-    snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
     qv_status st = qv__segment_open(&env, schema, m, &s, &err);
     if (st != QV_OK) {
-        report(c, true, file, "%s; costs up to %" PRIu32 " points of collection `%s`", err.message,
-               m->n_rows - m->n_dead, collection);
-    } else {
-        report(c, false, file,
-               "%" PRIu32 " rows, %" PRIu32 " dead, %" PRIu64 " bytes, collection `%s`", m->n_rows,
-               m->n_dead, m->file_bytes, collection);
+        damaged_segment(c, collection, m, &err);
+        return;
+    }
+    qv__segment_blob_name(m->segment_id, name);
+    snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
+    report_full(c, (struct qv__check_finding){.file = file, .collection = collection},
+                "%" PRIu32 " rows, %" PRIu32 " dead, %" PRIu64 " bytes, collection `%s`", m->n_rows,
+                m->n_dead, m->file_bytes, collection);
+    if (m->tombstone_gen) {
+        qv__tombstones_blob_name(m->segment_id, m->tombstone_gen, name);
+        snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
+        report_full(c, (struct qv__check_finding){.file = file, .collection = collection},
+                    "%" PRIu32 " deletions, collection `%s`", m->n_dead, collection);
     }
     qv__segment_release(s);
+}
+
+static void check_shard(struct check *c, qv__json doc, const struct qv__manifest_shard *sh)
+{
+    struct qv_err err = {.code = QV_OK};
+    qv__json o = collection_json(doc, sh->collection_id);
+    struct qv__schema *schema = NULL;
+    struct qv__str name = {"", 0};
+    char text[QV__COLLECTION_NAME_MAX + 1];
+    qv__json_str(qv__json_get(o, "name"), &name);
+    snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
+    if (!o || qv__schema_from_json(c->mem, qv__json_get(o, "schema"), &schema, &err) != QV_OK ||
+        sh->shard >= schema->shard_number) {
+        report(c, true, c->manifest_file,
+               "shard %" PRIu32 " of collection %" PRIu64 " is not in its catalog", sh->shard,
+               sh->collection_id);
+    }
+    for (uint32_t k = 0; schema && k < sh->n_segments; k++) {
+        check_segment(c, schema, text, &sh->segments[k]);
+    }
+    qv__schema_release(schema);
+}
+
+/* Every schema, also of collections that have no segments yet, and where the aliases lead. */
+static void check_catalog(struct check *c, qv__json doc)
+{
+    struct qv_err err = {.code = QV_OK};
+    qv__json list = qv__json_get(doc, "collections"), o = qv__json_first(list);
+    qv__json aliases = qv__json_get(doc, "aliases");
+    uint32_t n = o ? list->len : 0;
+    for (uint32_t i = 0; o && i < n; i++, o = qv__json_next(o)) {
+        struct qv__schema *schema = NULL;
+        uint64_t id = 0;
+        if (!qv__json_u64(qv__json_get(o, "id"), &id) ||
+            qv__schema_from_json(c->mem, qv__json_get(o, "schema"), &schema, &err) != QV_OK) {
+            report(c, true, c->manifest_file,
+                   "catalog: collection %" PRIu64 " has no valid schema: %s", id, err.message);
+        }
+        qv__schema_release(schema);
+    }
+    report(c, false, c->manifest_file, "catalog: %" PRIu32 " collections, %" PRIu32 " aliases", n,
+           aliases ? aliases->len : 0);
 }
 
 static void check_segments(struct check *c)
@@ -91,29 +267,24 @@ static void check_segments(struct check *c)
     const struct qv__manifest *m = &c->manifest;
     if (qv__json_parse(&c->arena, (const char *)m->catalog.p, m->catalog.n, NULL, &doc, &err) !=
         QV_OK) {
-        report(c, true, "CURRENT", "the catalog in manifest %" PRIu64 " is damaged: %s",
-               m->generation, err.message);
+        report(c, true, c->manifest_file, "the catalog is damaged: %s", err.message);
         return;
     }
+    check_catalog(c, doc);
     for (uint32_t i = 0; i < m->n_shards; i++) {
-        const struct qv__manifest_shard *sh = &m->shards[i];
-        qv__json o = collection_json(doc, sh->collection_id);
-        struct qv__schema *schema = NULL;
-        struct qv__str name = {"", 0};
-        qv__json_str(qv__json_get(o, "name"), &name);
-        char text[QV__COLLECTION_NAME_MAX + 1];
-        snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
-        if (!o || qv__schema_from_json(c->mem, qv__json_get(o, "schema"), &schema, &err) != QV_OK) {
-            report(c, true, "CURRENT",
-                   "collection %" PRIu64 " of manifest %" PRIu64 " has no valid schema",
-                   sh->collection_id, m->generation);
-            continue;
-        }
-        for (uint32_t k = 0; k < sh->n_segments; k++) {
-            check_segment(c, schema, text, &sh->segments[k]);
-        }
-        qv__schema_release(schema);
+        check_shard(c, doc, &m->shards[i]);
     }
+}
+
+/* --- surplus --- */
+
+static void tmp_cb(void *arg, const char *name, bool is_dir)
+{
+    char file[320];
+    (void)is_dir;
+    snprintf(file, sizeof file, "%s/%.255s", QV__DIR_TMP, name);
+    report(arg, false, file,
+           "surplus: of a file that was never finished, removed at the next open");
 }
 
 static void surplus_cb(void *arg, const char *name)
@@ -162,18 +333,29 @@ qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
     QV_GOTO(qv__blobs_local_open(io, QV__DIR_BLOBS, QV__DIR_TMP, mem, &c.blobs, err));
     st = qv__manifest_read(io, &c.arena, &c.manifest, &detail);
     if (st == QV_OK) {
+        c.has_manifest = true;
+        snprintf(c.manifest_file, sizeof c.manifest_file, "manifest-%016" PRIx64,
+                 c.manifest.generation);
         report(&c, false, "CURRENT",
                "manifest %" PRIu64 ", checkpoint at LSN %" PRIu64 ", %" PRIu32 " shards",
                c.manifest.generation, c.manifest.checkpoint_lsn, c.manifest.n_shards);
         check_segments(&c);
         struct qv_err ignored;
         (void)!c.blobs->ops->list(c.blobs, surplus_cb, &c, &ignored);
+        (void)!qv__io_list(io, QV__DIR_TMP, tmp_cb, &c, &ignored);
     } else if (st == QV_ENOTFOUND) {
         report(&c, false, "CURRENT", "no checkpoint yet");
     } else {
-        report(&c, true, "CURRENT", "%s; nothing but the log can be read", detail.message);
+        bool is_current = strncmp(detail.message, "CURRENT", 7) == 0;
+        snprintf(c.manifest_file, sizeof c.manifest_file, "%.25s",
+                 is_current ? "CURRENT" : detail.message);
+        c.manifest_file[strcspn(c.manifest_file, ":")] = 0;
+        report(&c, true, c.manifest_file,
+               "%s; which files are live is not known: nothing but the log can be checked",
+               detail.message);
     }
     QV_GOTO(qv__log_local_check(io, QV__DIR_LOG, mem, log_cb, &c, err));
+    check_reach(&c);
     st = c.damaged ? qv__fail(err, QV_ECORRUPT, "damaged files were found") : QV_OK;
 out:
     if (c.blobs) {

@@ -197,6 +197,13 @@ qv_status qv__read_view_open(struct qv__collection *c, struct qv__qctx *ctx,
 /* The same of a quarantined collection too: for what counts and describes, not for what answers. */
 qv_status qv__read_view_pin(struct qv__collection *c, struct qv__qctx *ctx,
                             struct qv__read_view **out, struct qv_err *err) QV_MUST_USE;
+/* The last word on an answer, asked when all of it was read and copied: `st`, unless a mapped file
+ * failed meanwhile; then QV_EIO naming it, and the collection is quarantined. */
+qv_status qv__read_view_settle(const struct qv__read_view *v, qv_status st,
+                               struct qv_err *err) QV_MUST_USE;
+/* The same for what is read under the write order or by maintenance: all segments of now. */
+qv_status qv__collection_settle_reads(struct qv__collection *c, qv_status st,
+                                      struct qv_err *err) QV_MUST_USE;
 void qv__read_view_close(struct qv__read_view *v); /* NULL-safe */
 
 /* A collection that takes another one's place: what a manifest says as if it had. */

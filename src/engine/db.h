@@ -300,8 +300,13 @@ qv_status qv__db_ready(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
  * finding; QV_OK when nothing is damaged, else QV_ECORRUPT. Changes nothing. */
 struct qv__check_finding {
     bool damaged;
-    const char *file;
-    const char *message;
+    const char *file;       /* relative to the directory */
+    const char *message;    /* what is in it, or what is wrong and what that costs */
+    const char *collection; /* whose file it is; "" = the whole database's */
+    uint64_t points;        /* damaged: points that are lost with it, at most; 0 = not known */
+    uint64_t min_lsn;       /* damaged: records that are lost with it, if any; max UINT64_MAX = */
+    uint64_t max_lsn;       /*   all from min_lsn on */
+    const char *remedy;     /* damaged: what can still be done; else "" */
 };
 qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
                        void (*cb)(void *arg, const struct qv__check_finding *f), void *arg,

@@ -197,7 +197,13 @@ qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, const struct qv_
                            &merged, err);
     qv__maintain_pause(s, &job);
     qv__job_close(&job, st);
-    QV_GOTO(st);
+    st = qv__collection_settle_reads(c, st, err);
+    if (st != QV_OK) {
+        if (merged) {
+            qv__segment_doom(merged); /* made of rows that could not be read */
+        }
+        goto out;
+    }
     qv__mutex_lock(&s->maintenance);
     st = merge_switch(s, sources, remaps, n, merged, flushed, err);
     qv__mutex_unlock(&s->maintenance);

@@ -112,6 +112,7 @@ static qv_status stored_vector(struct run *r, const struct qv__id *id, const flo
     qv__elements_to_floats(view->schema->vectors[column].datatype, v, r->def->dim, copy);
     *out = copy;
 out:
+    st = qv__read_view_settle(other, st, err);
     qv__read_view_close(other);
     qv__collection_release(c);
     return st;
@@ -437,6 +438,7 @@ qv_status qv__collection_query(struct qv__collection *c, const struct qv__query 
     QV_GOTO(run_search(&r, err));
     out->stats = ctx->stats;
 out:
+    st = qv__read_view_settle(out->view, st, err);
     if (st != QV_OK) {
         qv__result_free(out);
     }

@@ -65,6 +65,39 @@ static const float *vector_out(struct qv__result_set *rs, uint32_t column, const
     return out;
 }
 
+/* Results outlive the look at the mapped files that ends a read, so they must not point into them.
+ */
+static const void *copied(struct qv__result_set *rs, const void *p, size_t n, bool *ok)
+{
+    void *copy = n ? qv__arena_alloc(&rs->arena, n) : NULL;
+    if (!copy) {
+        *ok = *ok && n == 0;
+        return p;
+    }
+    return memcpy(copy, p, n);
+}
+
+static void copy_id(struct qv__result_set *rs, struct qv__id *id, bool *ok)
+{
+    if (id->kind == QV__ID_STR) {
+        id->s = copied(rs, id->s, id->len, ok);
+    }
+}
+
+static qv_status copy_mapped(struct qv__result_set *rs, struct qv__result_point *p,
+                             const float **vectors, struct qv_err *err)
+{
+    bool ok = true;
+    copy_id(rs, &p->id, &ok);
+    p->payload.p = copied(rs, p->payload.p, p->payload.n, &ok);
+    for (uint32_t i = 0; vectors && i < rs->schema->n_vectors; i++) {
+        if (vectors[i] && rs->schema->vectors[i].datatype == QV__F32) { /* else widened: ours */
+            vectors[i] = copied(rs, vectors[i], rs->schema->vectors[i].dim * sizeof(float), &ok);
+        }
+    }
+    return ok ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory for results");
+}
+
 qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *seg, uint32_t row,
                          float score, const struct qv__fetch *f, struct qv_err *err)
 {
@@ -76,9 +109,9 @@ qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *se
     if (f && f->payload.kind != QV__SELECT_NONE) {
         p->payload = qv__segment_row_payload(seg, row);
     }
+    const float **v = NULL;
     if (f && f->vectors != QV__VECTORS_NONE) {
-        const float **v =
-            qv__arena_calloc(&rs->arena, QV_MAX(rs->schema->n_vectors, 1u), sizeof *v);
+        v = qv__arena_calloc(&rs->arena, QV_MAX(rs->schema->n_vectors, 1u), sizeof *v);
         if (!v) {
             return qv__fail(err, QV_ENOMEM, "no memory for results");
         }
@@ -92,6 +125,9 @@ qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *se
             }
         }
         p->vectors = v;
+    }
+    if (qv__segment_sealed(seg)) {
+        QV_TRY(copy_mapped(rs, p, v, err));
     }
     rs->n++;
     return QV_OK;
@@ -162,6 +198,7 @@ qv_status qv__collection_get(struct qv__collection *c, const struct qv__id *ids,
     }
 out:
     qv__map_free(&seen);
+    st = qv__read_view_settle(out->view, st, err);
     if (st != QV_OK) {
         qv__result_free(out);
     }
@@ -279,6 +316,11 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
         if (out->n == limit) {
             out->next_offset = qv__segment_row_id(src->segment, src->row);
             out->has_next = true;
+            bool ok = true;
+            copy_id(out, &out->next_offset, &ok);
+            if (!ok) {
+                QV_GOTO(qv__fail(err, QV_ENOMEM, "no memory to scroll"));
+            }
             break;
         }
         QV_GOTO(qv__result_add(out, src->segment, src->row, 0.0f, f, err));
@@ -291,6 +333,7 @@ out:
             qv__visible_free(&s.sources[i].visible);
         }
     }
+    st = qv__read_view_settle(out->view, st, err);
     if (st != QV_OK) {
         qv__result_free(out);
     }
@@ -333,6 +376,7 @@ qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter
             st = count_segment(v, v->views[s]->segments[i], filter, ctx, out, err);
         }
     }
+    st = qv__read_view_settle(v, st, err);
     qv__read_view_close(v);
     return st;
 }

@@ -253,6 +253,7 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
                                            QV_MIN(db->options.log_file_bytes, (uint64_t)1 << 20),
                                        .file_bytes_max = db->options.log_file_bytes,
                                        .next_lsn = m.checkpoint_lsn + 1,
+                                       .must_exist = !fresh,
                                        .logger = db->logger};
     QV_GOTO(qv__log_local_open(db->io, QV__DIR_LOG, db->mem_log, &lo, &db->log, err));
     if (!fresh) {

@@ -225,9 +225,10 @@ int64_t qv__segment_row_expires(const struct qv__segment *s, uint32_t row)
 struct qv__bytes qv__segment_row_payload(const struct qv__segment *s, uint32_t row)
 {
     if (s->sealed) {
-        uint64_t from = s->payload_offsets[row];
-        return (struct qv__bytes){s->payloads.p + from,
-                                  (size_t)(s->payload_offsets[row + 1] - from)};
+        /* Checked at open; when the file failed since, one of the two may be 0 by now. */
+        uint64_t from = s->payload_offsets[row], to = s->payload_offsets[row + 1];
+        bool ok = from <= to && to <= s->payloads.n;
+        return (struct qv__bytes){s->payloads.p + (ok ? from : 0), ok ? (size_t)(to - from) : 0};
     }
     const struct qv__row_chunk *c = qv__row_chunk(s, row);
     return (struct qv__bytes){c->payload[qv__row_at(row)], c->payload_n[qv__row_at(row)]};
@@ -242,7 +243,12 @@ uint32_t qv__segment_ord(const struct qv__segment *s, uint32_t column, uint32_t 
     if (!c->def) {
         return QV__NO_ROW;
     }
-    return c->sealed_row_to_ord ? c->sealed_row_to_ord[row] : row;
+    if (!c->sealed_row_to_ord) {
+        return row;
+    }
+    /* Below n by what was checked at open; when the file failed since, 0 may be too much. */
+    uint32_t ord = c->sealed_row_to_ord[row];
+    return ord < atomic_load_explicit(&c->n, memory_order_relaxed) ? ord : QV__NO_ROW;
 }
 
 uint32_t qv__segment_ord_row(const struct qv__segment *s, uint32_t column, uint32_t ord)

@@ -92,6 +92,11 @@ uint32_t qv__segment_dead_at(const struct qv__segment *s, uint64_t lsn);
 uint32_t qv__segment_unindexed(const struct qv__segment *s);
 void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes,
                           uint64_t *indexed, const char **index_kind);
+/* False once the mapped file of a sealed segment was cut short or could not be read: what was read
+ * of it before this call may be wrong and must not be used. */
+bool qv__segment_sound(const struct qv__segment *s) QV_MUST_USE;
+/* An unsound segment: QV_EIO naming the file. *first tells whether it is the first time. */
+qv_status qv__segment_fault(struct qv__segment *s, bool *first, struct qv_err *err);
 /* What the manifest records of a sealed segment (n_dead and tombstone_gen as last written). */
 void qv__segment_manifest(const struct qv__segment *s, struct qv__manifest_segment *out);
 

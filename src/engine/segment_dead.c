@@ -170,9 +170,9 @@ static int by_lsn(const void *a, const void *b)
 }
 
 /* Deletions of one source in terms of the new rows: those with an LSN into `list`, the others
- * cleared at once. The new file's tombstones tell what was deleted up to the flushed LSN, but a
- * reader of an older LSN may be about to take the new view: what such a reader may still see is
- * revived here and deleted again with its LSN. */
+ * cleared at once. The new file's tombstones tell what was deleted up to the flushed LSN, but a reader
+ * of an older LSN may be about to take the new view: what such a reader may still see is revived here
+ * and deleted again with its LSN. */
 static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv__segment *to,
                       struct qv__deletion *list)
 {

@@ -130,6 +130,7 @@ struct qv__segment {
     struct qv__segfile *file;
     struct qv__idmap ids;
     uint64_t file_bytes;
+    _Atomic bool fault_told;
     const uint64_t *lsns;
     const int64_t *expires; /* NULL = never */
     const uint64_t *payload_offsets;

@@ -235,6 +235,10 @@ qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *
     struct qv__segment *s = NULL;
     QV_TRY(qv__segment_alloc(env, schema, m->segment_id, m->n_rows, true, &s, err));
     qv_status st = open_parts(s, m, verify, err);
+    if (s->file && !qv__segment_sound(s)) {
+        bool first;
+        st = qv__segment_fault(s, &first, err);
+    }
     if (st != QV_OK) {
         qv__segment_release(s);
         return st;
@@ -248,6 +252,20 @@ qv_status qv__segment_open(const struct qv__segment_env *env, struct qv__schema 
                            struct qv_err *err)
 {
     return qv__sealed_open(env, schema, m, true, out, err);
+}
+
+bool qv__segment_sound(const struct qv__segment *s)
+{
+    return !s->sealed || qv__segfile_sound(s->file);
+}
+
+qv_status qv__segment_fault(struct qv__segment *s, bool *first, struct qv_err *err)
+{
+    char name[64];
+    qv__segment_blob_name(s->id, name);
+    *first = !atomic_exchange(&s->fault_told, true);
+    return qv__fail(err, QV_EIO, "%s: the file was cut short or cannot be read while it is in use",
+                    name);
 }
 
 void qv__sealed_free(struct qv__segment *s)

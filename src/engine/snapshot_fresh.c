@@ -201,6 +201,15 @@ static qv_status restore_collection(struct fresh *f, qv__json o, struct qv_err *
     return st;
 }
 
+/* A manifest without any log is damage, so an empty log goes before it. */
+static qv_status begin_log(struct fresh *f, uint64_t next_lsn, struct qv_err *err)
+{
+    struct qv__log_local_options o = {.next_lsn = next_lsn};
+    struct qv__log *log = NULL;
+    QV_TRY(qv__log_local_open(f->o->to, QV__DIR_LOG, f->o->mem, &o, &log, err));
+    return qv__log_close(log, err);
+}
+
 static qv_status restore_all(struct fresh *f, struct qv_err *err)
 {
     qv__json list = qv__json_get(f->r.catalog, "collections"), o = qv__json_first(list);
@@ -218,6 +227,7 @@ static qv_status restore_all(struct fresh *f, struct qv_err *err)
         QV_TRY(restore_collection(f, o, err));
     }
     m->next_file_id = atomic_load(&f->next_file_id);
+    QV_TRY(begin_log(f, m->checkpoint_lsn + 1, err));
     return qv__manifest_write(f->o->to, f->o->mem, m, err);
 }
 

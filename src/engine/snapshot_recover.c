@@ -119,7 +119,6 @@ static void look_at(struct qv__collection *c)
         qv__mutex_lock(&c->shards[i].write);
         qv__maintain_look(&c->shards[i]);
         qv__mutex_unlock(&c->shards[i].write);
-        qv__purge_open(&c->shards[i]);
     }
 }
 

@@ -87,6 +87,60 @@ qv_status qv__read_view_pin(struct qv__collection *c, struct qv__qctx *ctx,
     return QV_OK;
 }
 
+/* --- mapped files that failed --- */
+
+static bool is_sound(const struct qv__view *v, struct qv__segment **bad)
+{
+    for (uint32_t i = 0; i < v->n; i++) {
+        if (!qv__segment_sound(v->segments[i])) {
+            *bad = v->segments[i];
+            return false;
+        }
+    }
+    return true;
+}
+
+static qv_status fault(struct qv__collection *c, struct qv__segment *bad, struct qv_err *err)
+{
+    struct qv_err why;
+    bool first = false;
+    qv_status st = qv__segment_fault(bad, &first, &why);
+    if (first) {
+        qv__quarantine_enter(c, &why, qv__segment_rows(bad));
+    } else {
+        QV_TRY(qv__quarantine_check(c, err)); /* known by now */
+    }
+    if (err) {
+        *err = why;
+    }
+    return st;
+}
+
+qv_status qv__read_view_settle(const struct qv__read_view *v, qv_status st, struct qv_err *err)
+{
+    struct qv__segment *bad = NULL;
+    for (uint32_t i = 0; v && i < v->n; i++) {
+        if (!is_sound(v->views[i], &bad)) {
+            return fault(v->collection, bad, err);
+        }
+    }
+    return st;
+}
+
+qv_status qv__collection_settle_reads(struct qv__collection *c, qv_status st, struct qv_err *err)
+{
+    struct qv__segment *bad = NULL;
+    for (uint32_t i = 0; i < c->n_shards; i++) {
+        struct qv__view *v = qv__shard_view(&c->shards[i]);
+        qv_status found = is_sound(v, &bad) ? st : fault(c, bad, err);
+        qv__view_release(v);
+        if (bad) {
+            return found;
+        }
+    }
+    return st;
+}
+
 void qv__read_view_close(struct qv__read_view *v)
 {
     if (!v) {

@@ -148,6 +148,13 @@ void qv__io_unmap(struct qv__io *io, struct qv__map_view *v)
     *v = (struct qv__map_view){0};
 }
 
+bool qv__map_failed(const struct qv__map_view *v)
+{
+    /* What was read before is ordered before the look: see map_guard.c. */
+    atomic_thread_fence(memory_order_acquire);
+    return v->failed && atomic_load_explicit(v->failed, memory_order_relaxed);
+}
+
 void qv__io_advise(struct qv__io *io, const struct qv__map_view *v, size_t off, size_t n,
                    enum qv__advice a)
 {

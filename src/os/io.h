@@ -22,6 +22,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include <stdatomic.h>
+
 struct qv__io;
 struct qv__file;
 
@@ -44,11 +46,16 @@ enum qv__advice {
 };
 
 /* A read-only mapping of a whole immutable file (or a range). `p` lies as far past a page boundary
- * as the offset that was mapped does, in both backends. A view outlives its file's close. */
+ * as the offset that was mapped does, in both backends. A view outlives its file's close.
+ *
+ * When a byte of it cannot be read (the file was cut short, the disk failed) all of the view turns
+ * to zeros and `failed` is raised, for good: whoever reads a view looks at qv__map_failed when it
+ * has read, before it uses or passes on what it found. */
 struct qv__map_view {
     const uint8_t *p;
     size_t n;
-    void *impl; /* owned by the backend */
+    void *impl;                 /* owned by the backend */
+    const _Atomic bool *failed; /* owned by the backend; NULL = cannot fail */
 };
 
 struct qv__io_ops {
@@ -132,6 +139,8 @@ qv_status qv__io_map(struct qv__file *f, uint64_t off, size_t n, struct qv__map_
                      struct qv_err *err) QV_MUST_USE;
 void qv__io_unmap(struct qv__io *io,
                   struct qv__map_view *v); /* no-op on a zeroed view; zeroes it */
+/* True once a byte of the view could not be read; false for an unmapped one. */
+bool qv__map_failed(const struct qv__map_view *v);
 void qv__io_advise(struct qv__io *io, const struct qv__map_view *v, size_t off, size_t n,
                    enum qv__advice a);
 qv_status qv__io_rename(struct qv__io *io, const char *from, const char *to,

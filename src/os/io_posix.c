@@ -14,8 +14,8 @@
  * process as in others, and, unlike fcntl's record locks, closing some other descriptor of the file
  * does not drop it.
  *
- * Memory: one block per io and per open file. Locks: none; the only shared state is an atomic count
- * of open files and views, there to catch a leak when the io is closed. */
+ * Memory: one block per io, per open file and per mapping. Locks: none; the only shared state is an
+ * atomic count of open files and views, there to catch a leak when the io is closed. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +31,7 @@
 #include "os/io_names.h"
 #include "os/io_posix.h"
 #include "os/io_posix_path.h"
+#include "os/map_guard.h"
 
 _Static_assert(sizeof(off_t) == 8, "build with 64-bit file offsets");
 
@@ -45,6 +46,11 @@ struct posix_io {
     struct qv__posix_root root; /* immutable after open */
     atomic_size_t n_handles;    /* open files and views */
     char path[];                /* for messages */
+};
+
+/* One mapping; `map_guard.h` watches it. */
+struct posix_view {
+    struct qv__map_region region;
 };
 
 struct posix_file {
@@ -327,20 +333,29 @@ static qv_status posix_map(struct qv__file *base, uint64_t off, size_t n, struct
     if (!qv__add_ok(n, skip, &len)) {
         return qv__fail(err, QV_ENOMEM, "map %s: %zu bytes", base->name, n);
     }
+    struct posix_view *view = (struct posix_view *)qv__zalloc(base->io->mem, sizeof *view);
+    if (!view) {
+        return qv__fail(err, QV_ENOMEM, "map %s: no memory", base->name);
+    }
     void *p = mmap(NULL, len, PROT_READ, MAP_SHARED, file_of(base)->fd, (off_t)(off - skip));
     if (p == MAP_FAILED) {
-        return fail(base->io, err, "map", base->name);
+        qv_status st = fail(base->io, err, "map", base->name);
+        qv__free(view);
+        return st;
     }
-    *out = (struct qv__map_view){(const uint8_t *)p + skip, n, p};
+    qv__map_guard_add(&view->region, p, len);
+    *out = (struct qv__map_view){(const uint8_t *)p + skip, n, view, &view->region.failed};
     atomic_fetch_add_explicit(&io_of(base->io)->n_handles, 1, memory_order_relaxed);
     return QV_OK;
 }
 
 static void posix_unmap(struct qv__io *base, struct qv__map_view *v)
 {
-    size_t skip = (size_t)(v->p - (const uint8_t *)v->impl);
-    int rc = munmap(v->impl, v->n + skip);
+    struct posix_view *view = (struct posix_view *)v->impl;
+    qv__map_guard_remove(&view->region);
+    int rc = munmap(view->region.base, view->region.n);
     QV_ASSERT(rc == 0); /* fails only for a range that never was a mapping */
+    qv__free(view);
     atomic_fetch_sub_explicit(&io_of(base)->n_handles, 1, memory_order_relaxed);
 }
 
@@ -357,7 +372,7 @@ static void posix_advise(struct qv__io *base, const struct qv__map_view *v, size
         return;
     }
     /* The kernel wants whole pages from the start of the mapping's. */
-    uint8_t *map = (uint8_t *)v->impl;
+    uint8_t *map = ((struct posix_view *)v->impl)->region.base;
     size_t from = (size_t)(v->p - map) + off;
     size_t skip = from % page_bytes();
     (void)madvise(map + from - skip, n + skip, advice[a]); /* a hint: its failure changes nothing */

@@ -406,7 +406,7 @@ static qv_status sim_map(struct qv__file *base, uint64_t off, size_t n, struct q
     }
     memset(p, 0, skip);
     qv__sim_bytes_get(&i->now, off, p + skip, n);
-    *out = (struct qv__map_view){p + skip, n, p};
+    *out = (struct qv__map_view){.p = p + skip, .n = n, .impl = p};
     sim->n_handles++;
     return leave(sim, QV_OK);
 }

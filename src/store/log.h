@@ -107,6 +107,7 @@ struct qv__log_local_options {
     uint64_t first_file_bytes; /* 0 = 1 MiB: a small database stays small and opens in milliseconds */
     uint64_t file_bytes_max;   /* files double up to this; 0 = 64 MiB */
     uint64_t next_lsn;         /* for an empty log: the first LSN to give (checkpoint LSN + 1); 0 = 1 */
+    bool must_exist;           /* no file at all is damage (QV_ECORRUPT): there was a log here */
     const struct qv__logger *logger;
 };
 /* Open (or create) the log kept in directory `dir` of `io`. Format: docs/internals/LOG.md. */

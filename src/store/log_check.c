@@ -21,6 +21,12 @@ static qv_status judge_end(struct qv__logscan *s, uint64_t next_lsn, struct qv__
 {
     char note[CHECK_NOTE + 60];
     struct qv__logtail tail;
+    if (!next_lsn && s->is_closed) {
+        snprintf(note, sizeof note,
+                 "the next file, which begins with record %" PRIu64 ", is missing", s->lsn);
+        say(r, QV_ECORRUPT, note);
+        return QV_OK;
+    }
     if (next_lsn ? s->lsn == next_lsn : s->is_clean) {
         return QV_OK;
     }

@@ -125,6 +125,13 @@ qv_status qv__log_begin_file(struct qv__log_local *log, struct qv__log_file *f, 
 
     qv__mutex_lock(&log->lock);
     struct qv__log_file *before = log->begun;
+    uint64_t end_off = before ? before->used_bytes : 0;
+    qv__mutex_unlock(&log->lock);
+    if (before && !before->is_replaced && before->handle) { /* the name of this one is durable */
+        qv__log_write_mark(log, before, end_off, f->head.epoch, f->head.first_lsn - 1, true);
+    }
+
+    qv__mutex_lock(&log->lock);
     log->begun = f;
     f->is_begun = true;
     log->stats.syncs++;

@@ -8,7 +8,8 @@
  *
  * After a group is durable and nothing else waits, a mark is written at the tail, unsynced: it
  * costs no time on the disk, the next group overwrites it, and as long as it stands it says that
- * the last group was durable too, so that damage in it is not taken for a torn write.
+ * the last group was durable too, so that damage in it is not taken for a torn write. The mark of a
+ * file that another one followed says that too, so that the other one is missed when it is gone.
  *
  * Any failure before the group's last sync poisons the log: what reached the disk is unknown, and a
  * sync is never tried again on data whose first sync failed. */
@@ -61,9 +62,8 @@ static qv_status write_group(struct qv__log_local *log, const struct qv__log_gro
     return QV_OK;
 }
 
-/* By the holder of is_flushing, after the group that ends at `off` is durable. */
-static void write_mark(struct qv__log_local *log, const struct qv__log_file *f, uint64_t off,
-                       uint64_t epoch, uint64_t durable_lsn)
+void qv__log_write_mark(struct qv__log_local *log, const struct qv__log_file *f, uint64_t off,
+                        uint64_t epoch, uint64_t durable_lsn, bool closes)
 {
     uint8_t bytes[QV__LOGREC_HEAD_BYTES];
     if (f->head.file_bytes - off < sizeof bytes) {
@@ -74,7 +74,7 @@ static void write_mark(struct qv__log_local *log, const struct qv__log_file *f, 
         .epoch = epoch,
         .lsn = durable_lsn + 1,
         .synced_lsn = durable_lsn,
-        .body_crc = 0,
+        .body_crc = closes ? QV__LOGREC_CLOSES : 0,
     };
     struct qv_err err;
     qv__logrec_head_write(&h, f->seed, off, bytes);
@@ -127,7 +127,7 @@ static qv_status flush_active(struct qv__log_local *log, uint64_t *durable_lsn, 
     qv__mutex_unlock(&log->lock);
 
     if (st == QV_OK && is_idle) {
-        write_mark(log, file, end_off, epoch, last_lsn);
+        qv__log_write_mark(log, file, end_off, epoch, last_lsn, false);
     }
     empty_group(log, g); /* nobody else looks at it while is_flushing is taken */
 

@@ -90,7 +90,7 @@ qv_status qv__logfile_head_read(const uint8_t *bytes, size_t n, bool will_write,
         .file_bytes = qv__load_u64(bytes + 64),
     };
     memcpy(h.uuid, bytes + 32, 16);
-    if (h.first_lsn == 0 || h.first_lsn > QV__LSN_MAX || h.file_bytes < QV__LOGFILE_HEAD_BYTES) {
+    if (h.first_lsn == 0 || h.first_lsn > QV__LOG_LSN_MAX || h.file_bytes < QV__LOGFILE_HEAD_BYTES) {
         return qv__fail(err, QV_ECORRUPT, "%s: offset 56: first LSN or length makes no sense",
                         name);
     }

@@ -15,10 +15,11 @@
 #define QV__LOG_BODY_MAX       ((size_t)1 << 30)
 #define QV__LOG_DIR_MAX        190u
 /* A first LSN above this is no LSN of ours: so that counting on from it cannot wrap. */
-#define QV__LSN_MAX            ((uint64_t)1 << 62)
+#define QV__LOG_LSN_MAX        ((uint64_t)1 << 62)
 #define QV__LOG_PATH_BYTES     256u
 /* What type 0 means: no record, but a note at the tail of the log; see docs/internals/LOG.md. */
 #define QV__LOGREC_MARK        0u
+#define QV__LOGREC_CLOSES      1u /* body_crc of a mark: the next file was begun */
 
 struct qv__logfile_head {
     uint8_t uuid[16];   /* of the log; equal in all its files */

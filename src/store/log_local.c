@@ -321,7 +321,7 @@ static qv_status set_options(struct qv__log_local *log, const struct qv__log_loc
                         " are possible",
                         first, max, FILE_BYTES_MIN, FILE_BYTES_CAP);
     }
-    if (o->next_lsn > QV__LSN_MAX) {
+    if (o->next_lsn > QV__LOG_LSN_MAX) {
         return qv__fail(err, QV_EINVAL, "log: %" PRIu64 " is no LSN to begin with", o->next_lsn);
     }
     log->first_file_bytes = first;
@@ -369,7 +369,9 @@ qv_status qv__log_local_open(struct qv__io *io, const char *dir, struct qv__mem 
     if (st == QV_OK) {
         st = qv__log_recover(log, err);
     }
-    if (st == QV_OK && !log->oldest) {
+    if (st == QV_OK && !log->oldest && options && options->must_exist) {
+        st = qv__fail(err, QV_ECORRUPT, "log: all files of %s are missing", log->dir);
+    } else if (st == QV_OK && !log->oldest) {
         st = begin_log(log, err);
     }
     if (st != QV_OK) {

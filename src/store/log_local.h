@@ -84,6 +84,13 @@ static inline const struct qv__logger *qv__log_logger(const struct qv__log_local
     return log->has_logger ? &log->logger : NULL;
 }
 
+/* --- log_flush.c --- */
+
+/* By the holder of is_flushing, when all before `off` is durable; `closes`: and the next file is
+ * begun. Not synced: it is worth having, not worth waiting for. */
+void qv__log_write_mark(struct qv__log_local *log, const struct qv__log_file *f, uint64_t off,
+                        uint64_t epoch, uint64_t durable_lsn, bool closes);
+
 /* --- log_file.c: making files and beginning them --- */
 
 /* The size a file should have that follows the current one. Needs the lock. */

@@ -5,7 +5,8 @@
  * 3. The last file is walked to its first place without a valid record. If any valid head behind
  *    that place, or the mark on it, says that the missing record was durable once, the file is
  *    damaged (QV_ECORRUPT). Otherwise the group was torn by a crash: nobody was told that it is
- *    durable, and it is cut there.
+ *    durable, and it is cut there. A mark that says a next file was there makes this one not the
+ *    last: the next one is lost (QV_ECORRUPT).
  * 4. Cutting is zeroing the valid heads behind the end, so that none can ever be met by a later
  * walk that comes to stand on it. Records that no later word vouches for are written again with the
  *    same bytes: after a failed sync the page cache may show what the disk does not have, and only
@@ -126,6 +127,11 @@ static qv_status find_end(struct qv__logscan *s, struct qv__logtail *tail, struc
         QV_TRY(qv__logscan_next(s, &rec, &got, err));
     }
     QV_TRY(qv__logscan_tail(s, tail, err));
+    if (s->is_closed) {
+        return qv__fail(err, QV_ECORRUPT,
+                        "%s: the next file, which begins with record %" PRIu64 ", is missing",
+                        s->name, s->lsn);
+    }
     if (tail->synced_lsn >= s->lsn) {
         return qv__fail(err, QV_ECORRUPT,
                         "%s: offset %" PRIu64 ": record %" PRIu64

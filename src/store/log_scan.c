@@ -148,6 +148,7 @@ qv_status qv__logscan_next(struct qv__logscan *s, struct qv__log_record *rec, bo
     const char *why = refusal(s, &h);
     if (why) {
         s->is_clean = h.lsn == s->lsn && h.type == QV__LOGREC_MARK && h.synced_lsn + 1 == h.lsn;
+        s->is_closed = s->is_clean && h.body_crc == QV__LOGREC_CLOSES;
         if (s->is_clean) {
             learn_synced(s, &h);
         }

@@ -28,6 +28,7 @@ struct qv__logscan {
     uint64_t records;
     const char *stop; /* why the walk ended; NULL before */
     bool is_clean;    /* it ended at the mark of a finished flush */
+    bool is_closed;   /* ... which says that the next file was begun */
     /* Window of the file. */
     uint8_t *buf;
     size_t cap, n;

@@ -423,6 +423,34 @@ qv_status qv__manifest_read(struct qv__io *io, struct qv__arena *arena, struct q
     return qv__manifest_decode(p, (size_t)c.file_bytes, name, c.generation, arena, out, err);
 }
 
+qv_status qv__manifest_current(struct qv__io *io, struct qv__mem *mem, uint64_t *generation,
+                               struct qv_err *err)
+{
+    struct current c = {0};
+    qv_status st = current_read(io, mem, &c, err);
+    *generation = c.generation;
+    return st;
+}
+
+qv_status qv__manifest_read_generation(struct qv__io *io, struct qv__arena *arena,
+                                       uint64_t generation, struct qv__manifest *out,
+                                       struct qv_err *err)
+{
+    char name[64];
+    void *p = NULL;
+    size_t n = 0;
+    manifest_name(generation, name);
+    QV_TRY(qv__io_read_file(io, name, MANIFEST_BYTES_MAX, arena->mem, &p, &n, err));
+    uint8_t *copy = (uint8_t *)qv__arena_alloc(arena, n + 1);
+    qv_status st = copy ? QV_OK : qv__fail(err, QV_ENOMEM, "%s: no memory for %zu bytes", name, n);
+    if (st == QV_OK) {
+        memcpy(copy, p, n);
+        st = qv__manifest_decode(copy, n, name, generation, arena, out, err);
+    }
+    qv__free(p);
+    return st;
+}
+
 /* --- clearing away --- */
 
 struct doomed {

@@ -53,6 +53,12 @@ qv_status qv__manifest_read(struct qv__io *io, struct qv__arena *arena, struct q
 qv_status qv__manifest_encode(const struct qv__manifest *m, struct qv__buf *b, struct qv_err *err) QV_MUST_USE;
 qv_status qv__manifest_decode(const uint8_t *p, size_t n, const char *name, uint64_t generation,
                               struct qv__arena *arena, struct qv__manifest *out, struct qv_err *err) QV_MUST_USE;
+/* For a look at a directory that may be damaged: what CURRENT names (0 = none yet), and one manifest
+ * by its generation whatever CURRENT says. Errors as qv__manifest_read. */
+qv_status qv__manifest_current(struct qv__io *io, struct qv__mem *mem, uint64_t *generation,
+                               struct qv_err *err) QV_MUST_USE;
+qv_status qv__manifest_read_generation(struct qv__io *io, struct qv__arena *arena, uint64_t generation,
+                                       struct qv__manifest *out, struct qv_err *err) QV_MUST_USE;
 /* Remove manifests other than the live one and its predecessor. */
 qv_status qv__manifest_clean(struct qv__io *io, uint64_t live_generation, struct qv_err *err);
 

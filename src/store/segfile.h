@@ -56,6 +56,16 @@ qv_status qv__segfile_open(struct qv__blobs *blobs, const char *name, struct qv_
 /* Bytes of a section; {NULL, 0} if absent. */
 struct qv__bytes qv__segfile_section(const struct qv__segfile *f, uint16_t kind, uint16_t column);
 qv_status qv__segfile_verify(const struct qv__segfile *f, struct qv_err *err) QV_MUST_USE;
+/* False once the file behind the mapping was cut short or could not be read: what was read before
+ * this call may then be zeros. A few instructions; asked after every use. */
+bool qv__segfile_sound(const struct qv__segfile *f) QV_MUST_USE;
+/* The i-th section by offset; false past the last. The struct is in segfile_format.h. */
+struct qv__seg_entry;
+bool qv__segfile_entry(const struct qv__segfile *f, uint32_t i, struct qv__seg_entry *out);
+/* For a report: each section that a damaged block touches, block by block; NULL for a damaged table
+ * or padding. Nothing is called for a file whose checksums hold. */
+void qv__segfile_damage(const struct qv__segfile *f,
+                        void (*cb)(void *arg, const struct qv__seg_entry *e), void *arg);
 uint64_t qv__segfile_bytes(const struct qv__segfile *f);
 void qv__segfile_advise(const struct qv__segfile *f, struct qv__bytes section, enum qv__advice advice);
 void qv__segfile_close(struct qv__segfile *f); /* NULL-safe */

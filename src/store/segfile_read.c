@@ -15,10 +15,27 @@ struct qv__segfile {
     struct qv__blobs *blobs; /* borrowed */
     struct qv__map_view view;
     struct qv__seg_shape shape;
+    uint32_t last_word; /* of the file, at open */
     char name[];
 };
 
 /* --- open --- */
+
+/* The last checksum of the table, or of the head: never 0 but by chance. */
+static uint32_t last_word(const struct qv__segfile *f)
+{
+    const volatile uint8_t *end = f->view.p + f->view.n;
+    return (uint32_t)end[-4] | (uint32_t)end[-3] << 8 | (uint32_t)end[-2] << 16 |
+           (uint32_t)end[-1] << 24;
+}
+
+bool qv__segfile_sound(const struct qv__segfile *f)
+{
+    /* A cut inside a page is no fault: the rest of the page is zeros. Any cut takes the last word.
+     */
+    bool is_same = last_word(f) == f->last_word;
+    return is_same && !qv__map_failed(&f->view);
+}
 
 qv_status qv__segfile_open(struct qv__blobs *blobs, const char *name, struct qv__mem *mem,
                            uint64_t file_id, uint64_t expected_bytes, bool verify,
@@ -36,8 +53,14 @@ qv_status qv__segfile_open(struct qv__blobs *blobs, const char *name, struct qv_
         st = qv__seg_head_read(f->view.p, f->view.n, f->view.n, file_id, expected_bytes, f->name,
                                &f->shape, err);
     }
+    if (st == QV_OK) {
+        f->last_word = last_word(f);
+    }
     if (st == QV_OK && verify) {
         st = qv__segfile_verify(f, err);
+    }
+    if (st == QV_OK ? !qv__segfile_sound(f) : qv__map_failed(&f->view)) {
+        st = qv__fail(err, QV_EIO, "%s: it was cut short or cannot be read", f->name);
     }
     if (st != QV_OK) {
         qv__segfile_close(f);
@@ -123,4 +146,50 @@ qv_status qv__segfile_verify(const struct qv__segfile *f, struct qv_err *err)
         }
     }
     return QV_OK;
+}
+
+/* --- for reports --- */
+
+bool qv__segfile_entry(const struct qv__segfile *f, uint32_t i, struct qv__seg_entry *out)
+{
+    if (i >= f->shape.n_sections) {
+        return false;
+    }
+    *out = f->shape.sections[i];
+    return true;
+}
+
+static void tell_block(const struct qv__segfile *f, uint64_t from, uint64_t to,
+                       void (*cb)(void *arg, const struct qv__seg_entry *e), void *arg)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < f->shape.n_sections; i++) {
+        const struct qv__seg_entry *e = &f->shape.sections[i];
+        if (e->off < to && e->off + e->bytes > from) {
+            cb(arg, e);
+            any = true;
+        }
+    }
+    if (!any) {
+        cb(arg, NULL);
+    }
+}
+
+void qv__segfile_damage(const struct qv__segfile *f,
+                        void (*cb)(void *arg, const struct qv__seg_entry *e), void *arg)
+{
+    const uint8_t *table = f->view.p + f->shape.table_off;
+    uint32_t crc = qv__seg_crc_seed(f->shape.file_id, UINT64_MAX);
+    if (qv__crc32c(crc, table, (size_t)f->shape.n_blocks * 4) != f->shape.table_crc) {
+        cb(arg, NULL);
+    }
+    for (uint64_t block = 0; block < f->shape.n_blocks; block++) {
+        uint64_t from = QV__SEG_DATA_OFF + block * QV__SEG_BLOCK_BYTES;
+        uint64_t to = QV_MIN(from + QV__SEG_BLOCK_BYTES, f->shape.table_off);
+        crc = qv__crc32c(qv__seg_crc_seed(f->shape.file_id, block), f->view.p + from,
+                         (size_t)(to - from));
+        if (crc != qv__load_u32(table + block * 4)) {
+            tell_block(f, from, to, cb, arg);
+        }
+    }
 }

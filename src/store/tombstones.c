@@ -134,6 +134,9 @@ qv_status qv__tombstones_read(struct qv__blobs *blobs, uint64_t segment_id, uint
     QV_TRY(blobs->ops->map(blobs, name, &v, err));
     qv_status st = qv__tombstones_decode((struct qv__bytes){v.p, v.n}, name, segment_id, gen, words,
                                          n_rows, err);
+    if (qv__map_failed(&v)) {
+        st = qv__fail(err, QV_EIO, "%s: it was cut short or cannot be read", name);
+    }
     blobs->ops->unmap(blobs, &v);
     return st;
 }

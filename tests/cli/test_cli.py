@@ -134,7 +134,8 @@ class Case(unittest.TestCase):
 class Basics(Case):
     def test_overview(self):
         out, _ = self.quiver("--help")
-        for name in ["serve", "import", "query", "info", "check", "snapshot", "restore", "bench ann", "bench http",
+        for name in ["serve", "import", "query", "info", "check", "dump", "snapshot", "restore", "bench ann",
+                     "bench http",
                      "version"]:
             self.assertRegex(out, rf"(?m)^  {name} +\S")
             text, _ = self.quiver(*name.split(), "--help")
@@ -261,8 +262,16 @@ class Sample(Case):
         self.assertTrue(check["damaged"])
         bad = [f["file"] for f in check["findings"] if f["damaged"]]
         self.assertEqual(bad, [segment])
+        bad = next(f for f in check["findings"] if f["damaged"])
+        self.assertEqual(bad["collection"], "words")
+        self.assertEqual(bad["points"], 12000)
+        self.assertGreaterEqual(bad["to_lsn"], bad["from_lsn"])
+        self.assertIn("backup", bad["remedy"])
         out, _ = self.quiver("check", "db", rc=1)
-        self.assertRegex(out, rf"(?m)^DAMAGED  {segment}: ")
+        self.assertRegex(out, rf"(?m)^DAMAGED  {segment}: .*costs up to 12000 points.*What can be done")
+        dumped = [json.loads(line) for line in self.quiver("dump", "db", "--json", rc=1)[0].split("\n")
+                  if line]
+        self.assertEqual([d["file"] for d in dumped if d["item"] == "damage"], [segment])
         # The collection is quarantined, another one serves.
         name = os.path.basename(segment)
         self.write("other.jsonl", '{"id": 1, "vector": [1, 0], "payload": {}}\n')

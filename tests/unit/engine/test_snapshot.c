@@ -426,32 +426,6 @@ static void test_deleted_while_read(void **state)
     fix_close(f);
 }
 
-/* Points that expire go on expiring where they are recovered: somebody is told when. */
-static void test_expiry_is_known(void **state)
-{
-    (void)state;
-    struct fix fx, *f = &fx;
-    struct qv__snapshot_info info;
-    float values[DIM] = {1, 2, 3, 4};
-    const int64_t far_ms = INT64_C(4102444800000); /* the year 2100 */
-    fix_open(f, -1);
-    make_collection(f, "c", 1);
-    struct qv__collection *c = fix_collection(f, "c");
-    struct qv__named_vector nv = {.name = QV__STR(""), .values = values, .dim = DIM};
-    struct qv__point p = {
-        .id = qv__id_u64(1), .vectors = &nv, .n_vectors = 1, .expires_ms = far_ms};
-    struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = &p, .n_points = 1};
-    fix_write(f, c, &m, 1);
-    qv__collection_release(c);
-    OK(qv__db_snapshot_create(f->db, QV__STR("c"), &info, &f->err));
-    struct qv__snapshot_from from = {.id = info.id};
-    OK(qv__db_snapshot_recover(f->db, QV__STR("d"), &from, &f->err));
-    c = fix_collection(f, "d");
-    assert_int_equal(atomic_load(&c->shards[0].expiry_ms), far_ms);
-    qv__collection_release(c);
-    fix_close(f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,7 +433,6 @@ int main(void)
         cmocka_unit_test(test_while_writing),     cmocka_unit_test(test_container),
         cmocka_unit_test(test_database),          cmocka_unit_test(test_restore_one_collection),
         cmocka_unit_test(test_empty_and_dropped), cmocka_unit_test(test_deleted_while_read),
-        cmocka_unit_test(test_expiry_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

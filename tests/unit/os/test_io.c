@@ -318,7 +318,7 @@ static void test_map(void **state)
     struct qv__file *f = open_file(io, "f", QV__OPEN_CREATE);
     assert_ok(qv__io_pwrite(f, bytes, sizeof bytes, 0, ERR));
 
-    struct qv__map_view all = {0}, part = {0}, none = {(const uint8_t *)"x", 1, NULL};
+    struct qv__map_view all = {0}, part = {0}, none = {.p = (const uint8_t *)"x", .n = 1};
     assert_ok(qv__io_map(f, 0, sizeof bytes, &all, ERR));
     assert_ok(qv__io_map(f, 4996, 5004, &part, ERR));
     assert_ok(qv__io_map(f, 0, 0, &none, ERR));

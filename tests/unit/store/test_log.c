@@ -135,7 +135,8 @@ static void first_record_larger_than_the_file(void **state)
             append_many(&book, log, 4, 900);
             assert_ok(ledger_flush(&book, log));
             append_many(&book, log, 1, 900);
-            qv__io_sim_fault(e.io, (struct qv__sim_fault){.call = QV__SIM_WRITE, .at = 2});
+            /* The head, the mark that closes the file before, the record. */
+            qv__io_sim_fault(e.io, (struct qv__sim_fault){.call = QV__SIM_WRITE, .at = 3});
             assert_status(ledger_flush(&book, log), QV_EIO); /* begun, but nothing written */
         }
         if (reopened) {

@@ -208,6 +208,44 @@ static void missing_and_cut_files_are_refused(void **state)
     env_close(&e);
 }
 
+static void last_name(void *arg, const char *name, bool is_dir)
+{
+    if (!is_dir && strncmp(name, "log-0", 5) == 0) {
+        snprintf((char *)arg, 96, "log/%s", name);
+    }
+}
+
+/* The last file's loss is told by the mark that closes the one before; the loss of all by whoever
+ * knows that there was a log. */
+static void a_lost_last_file_is_missed(void **state)
+{
+    (void)state;
+    struct env e;
+    char name[96] = "";
+    fresh(&e);
+    struct qv__log *log = log_open(&e, &book, 1);
+    append_many(&book, log, 60, 900);
+    assert_ok(ledger_flush(&book, log));
+    append_many(&book, log, 60, 900);
+    assert_ok(ledger_flush(&book, log));
+    assert_ok(qv__log_close(log, ERR));
+    assert_ok(qv__io_list(e.io, "log", last_name, name, ERR));
+    assert_ok(qv__io_unlink(e.io, name, ERR));
+    assert_status(log_open_raw(&e, NULL, &log), QV_ECORRUPT);
+    assert_non_null(strstr(test_err.message, "is missing"));
+    do {
+        (void)!qv__io_unlink(e.io, name, ERR); /* the first time it is gone already */
+        name[0] = 0;
+        assert_ok(qv__io_list(e.io, "log", last_name, name, ERR));
+    } while (name[0]);
+    struct qv__log_local_options o = {.must_exist = true};
+    assert_status(qv__log_local_open(e.io, "log", e.mem, &o, &log, ERR), QV_ECORRUPT);
+    o.must_exist = false;
+    assert_ok(qv__log_local_open(e.io, "log", e.mem, &o, &log, ERR));
+    assert_ok(qv__log_close(log, ERR));
+    env_close(&e);
+}
+
 /* A file under another LSN's name, cut or grown where nothing is stored. */
 static void names_and_lengths_are_checked(void **state)
 {
@@ -680,6 +718,7 @@ int main(void)
         cmocka_unit_test(replayed_records_are_durable),
         cmocka_unit_test(damaged_middle_is_refused),
         cmocka_unit_test(missing_and_cut_files_are_refused),
+        cmocka_unit_test(a_lost_last_file_is_missed),
         cmocka_unit_test(names_and_lengths_are_checked),
         cmocka_unit_test(a_record_in_a_body_proves_nothing),
         cmocka_unit_test(records_of_another_log_are_not_taken),

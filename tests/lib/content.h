@@ -1,0 +1,44 @@
+/* content.h: a database that has one of everything, and all of it read out as text.
+ *
+ * What it is: the content of the corruption tests and of the golden directories: collections of one
+ * and of three shards, a graph, named vectors and points that lack them, every kind of id, every
+ * kind of payload value, deletions before and after a flush, aliases, payload indexes; and a tail
+ * of requests of every kind that stays in the log. Always the same, so that the state after each
+ * request is known. The read-out holds every answer the database can give about it, as canonical
+ * JSON. What it is not: random; see test_model for that.
+ *
+ * Threads: one; the database may be stepped (threads = -1). */
+#ifndef QVT_CONTENT_H
+#define QVT_CONTENT_H
+
+#include "base/buf.h"
+#include "engine/db.h"
+
+struct content {
+    struct qv__db *db;
+    struct qv__mem *mem; /* for what the requests need */
+    unsigned n;          /* points per collection, at least 24 */
+    struct qv_err err;   /* of the first request that failed */
+    /* Called after each request of the tail, when set; the request is durable. */
+    void (*after)(void *arg);
+    void *arg;
+};
+
+/* Fill a new database; what is written is flushed to segment and tombstone files. */
+qv_status content_base(struct content *c) QV_MUST_USE;
+/* Requests that stay in the log. */
+qv_status content_tail(struct content *c) QV_MUST_USE;
+/* A request more, for a database that was reopened: changes a point of every collection. */
+qv_status content_more(struct content *c) QV_MUST_USE;
+
+/* Everything about one collection as one JSON document: schema, points with ids, versions, vectors
+ * and payloads, counts, searches. */
+qv_status content_collection(struct content *c, struct qv__str name,
+                             struct qv__buf *out) QV_MUST_USE;
+/* Names of collections and aliases. */
+qv_status content_names(struct content *c, struct qv__buf *out) QV_MUST_USE;
+/* Both for all collections, in one document that later builds give too: of the schemas only what
+ * every build knows. */
+qv_status content_read_out(struct content *c, struct qv__buf *out) QV_MUST_USE;
+
+#endif
