@@ -253,12 +253,29 @@ out:
     return st;
 }
 
-/* Create or empty `tmp`, fill it and make its bytes durable; its name is not yet. */
+/* A new file of that name, and never the bytes of an old one: after a crash in the middle of a
+ * rename a left-over temporary may be a second name of the very file that it was to replace. */
+static qv_status create_afresh(struct qv__io *io, const char *tmp, struct qv__file **f,
+                               struct qv_err *err)
+{
+    struct qv_err why;
+    qv_status st = qv__io_open(io, tmp, QV__OPEN_CREATE | QV__OPEN_EXCL, f, &why);
+    if (st == QV_EEXISTS) {
+        QV_TRY(qv__io_unlink(io, tmp, err));
+        return qv__io_open(io, tmp, QV__OPEN_CREATE | QV__OPEN_EXCL, f, err);
+    }
+    if (st != QV_OK && err) {
+        *err = why;
+    }
+    return st;
+}
+
+/* Create `tmp`, fill it and make its bytes durable; its name is not yet. */
 static qv_status write_synced(struct qv__io *io, const char *tmp, const void *p, size_t n,
                               struct qv_err *err)
 {
     struct qv__file *f = NULL;
-    QV_TRY(qv__io_open(io, tmp, QV__OPEN_CREATE | QV__OPEN_TRUNC, &f, err));
+    QV_TRY(create_afresh(io, tmp, &f, err));
     qv_status st = n ? qv__io_pwrite(f, p, n, 0, err) : QV_OK;
     if (st == QV_OK && !QV_PLANT(rename_before_sync)) {
         st = qv__io_sync(f, false, err);

@@ -617,6 +617,20 @@ static void test_write_file(void **state)
     assert_true(holds(io, name, "x"));
 }
 
+/* A crash between the two names of a rename leaves one file under both: what replaces it must not
+ * be written into it. */
+static void test_write_file_spares_a_second_name(void **state)
+{
+    struct qv__io *io = io_of_state(state);
+    put(io, "f", "one");
+    assert_ok(qv__io_link(io, "f", "f.tmp", ERR));
+    assert_ok(qv__io_link(io, "f", "witness", ERR));
+    assert_ok(qv__io_write_file(io, "f", "two", 3, ERR));
+    assert_true(holds(io, "f", "two"));
+    assert_true(holds(io, "witness", "one"));
+    assert_listing(io, "", "f witness ");
+}
+
 /* --- threads --- */
 
 struct worker {
@@ -838,6 +852,7 @@ int main(void)
         ON_ALL(test_free_space),
         ON_ALL(test_read_file),
         ON_ALL(test_write_file),
+        ON_ALL(test_write_file_spares_a_second_name),
         ON_ALL(test_threads),
         ON_ALL(test_out_of_memory),
         /* Only here: the names and bytes of the others are the kernel's. */
