@@ -22,7 +22,7 @@ static void usage(FILE *to)
           "             recovery in --inner-of\n"
           "  --only     judge this state alone (a violation names it)\n"
           "  --at-least fail when fewer states were judged\n"
-          "  --long     --budget 4000 --inner 200 --inner-of 40 --rounds 1000 --seconds 1500\n",
+          "  --long     --budget 150 --inner 30 --inner-of 20 --rounds 1000 --seconds 1500\n",
           to);
 }
 
@@ -72,9 +72,9 @@ static void take(struct settings *s, int option, const char *value)
         s->at_least = number(value);
         break;
     case 'L':
-        s->o.budget = 4000;
-        s->o.inner = 200;
-        s->o.inner_of = 40;
+        s->o.budget = 150;
+        s->o.inner = 30;
+        s->o.inner_of = 20;
         s->rounds = 1000;
         s->o.until = 1500;
         break;
