@@ -116,7 +116,7 @@ static void test_cut_is_exact(void **state)
 }
 
 struct writer {
-    struct fix *f;
+    struct fix f; /* a copy: with its own place for errors */
     struct qv__collection *c;
     _Atomic bool stop;
     _Atomic unsigned rounds;
@@ -125,9 +125,8 @@ struct writer {
 static void write_on(void *arg)
 {
     struct writer *w = arg;
-    struct fix own = *w->f; /* its own place for errors */
     for (uint64_t v = 1; !atomic_load(&w->stop) && v < 2000; v++) {
-        if (put(&own, w->c, 0, 24, v) != QV_OK) {
+        if (put(&w->f, w->c, 0, 24, v) != QV_OK) {
             abort();
         }
         atomic_fetch_add(&w->rounds, 1);
@@ -142,7 +141,7 @@ static void test_while_writing(void **state)
     struct qv__thread thread;
     fix_open(f, 2);
     make_collection(f, "c", 3);
-    struct writer w = {.f = f, .c = fix_collection(f, "c")};
+    struct writer w = {.f = *f, .c = fix_collection(f, "c")};
     OK(put(f, w.c, 0, 24, 0));
     OK(qv__thread_start(&thread, "writer", write_on, &w, &f->err));
     for (int round = 0; round < 2 || atomic_load(&w.rounds) == 0; round++) {
