@@ -20,7 +20,7 @@ void qv__plane_pack(enum qv__code_width w, unsigned shift, const uint8_t *ints, 
     memset(out, 0, qv__code_plane_bytes(w, dims));
     if (w == QV__W1) {
         for (size_t i = 0; i < padded; i++) {
-            out[i / 8] |= (uint8_t)((ints[i] >> shift & 1u) << i % 8);
+            out[i / 8] |= (uint8_t)(((unsigned)ints[i] >> shift & 1u) << i % 8);
         }
         return;
     }
@@ -28,7 +28,7 @@ void qv__plane_pack(enum qv__code_width w, unsigned shift, const uint8_t *ints, 
         size_t run = part_run(parts, i, padded);
         for (size_t k = 0; k < parts; k++, i += run) {
             for (size_t j = 0; j < run; j++) {
-                out[j] |= (uint8_t)((ints[i + j] >> shift & mask) << k * bits);
+                out[j] |= (uint8_t)(((unsigned)ints[i + j] >> shift & mask) << k * bits);
             }
         }
         out += run;
@@ -56,7 +56,7 @@ void qv__plane_unpack(enum qv__code_width w, unsigned shift, const uint8_t *plan
         size_t run = part_run(parts, i, padded);
         for (size_t k = 0; k < parts; k++, i += run) {
             for (size_t j = 0; j < run; j++) {
-                ints[i + j] |= (uint8_t)((plane[j] >> k * bits & mask) << shift);
+                ints[i + j] |= (uint8_t)(((unsigned)plane[j] >> k * bits & mask) << shift);
             }
         }
         plane += run;
