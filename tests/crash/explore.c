@@ -145,11 +145,13 @@ _Noreturn static void violation(struct explorer *x, const struct trial *t, const
             why, x->w->workload, (unsigned long long)x->w->seed, (unsigned long long)x->number,
             x->depth ? ", after a crash in its recovery" : "", m->acked, m->sent);
     for (size_t i = 0; t->fates && i < t->n; i++) {
-        if (t->fates[i].kind != QV__FATE_KEPT) {
-            fprintf(stderr, "  of %zu unsynced changes, %zu (%s) is %s", t->n, i,
-                    kinds[t->units[i].kind], t->fates[i].kind == QV__FATE_TORN ? "torn" : "lost");
-            fprintf(stderr, t->fates[i].kind == QV__FATE_TORN ? ", sectors %#llx of %llu\n" : "\n",
-                    (unsigned long long)t->fates[i].sectors,
+        const struct qv__sim_fate *f = &t->fates[i];
+        if (f->kind == QV__FATE_DROPPED) {
+            fprintf(stderr, "  of %zu unsynced changes, %zu (%s) is lost\n", t->n, i,
+                    kinds[t->units[i].kind]);
+        } else if (f->kind == QV__FATE_TORN) {
+            fprintf(stderr, "  of %zu unsynced changes, %zu (%s) is torn: sectors %#llx of %llu\n",
+                    t->n, i, kinds[t->units[i].kind], (unsigned long long)f->sectors,
                     (unsigned long long)t->units[i].sectors);
         }
     }
