@@ -84,7 +84,8 @@ int main(int argc, char **argv)
         });
     for (auto &p : pool)
         p.join();
-    printf("{\"engine\":\"hnswlib\",\"points\":%zu,\"dim\":%zu,\"build_s\":%.3f,\"build_threads\":%zu}\n", n, dim, now() - t, threads);
+    printf("{\"engine\":\"hnswlib\",\"points\":%zu,\"dim\":%zu,\"build_s\":%.3f,\"build_threads\":%zu,\"memory_bytes\":%zu}\n", n, dim, now() - t, threads,
+           (size_t)index.indexFileSize());
     for (char *e = strtok(argv[9], ","); e; e = strtok(nullptr, ",")) {
         index.setEf(std::max((size_t)atoi(e), k));
         size_t hits = 0, done = 0;

@@ -282,6 +282,8 @@ static qv_status search_segment(struct run *r, size_t at, uint32_t k, struct qv_
     struct qv__segment_search s = {.column = r->column,
                                    .vector = r->typed,
                                    .ef = r->q->params.ef,
+                                   .oversample = r->q->params.oversample,
+                                   .no_codes = r->q->params.no_codes,
                                    .exact = r->q->params.exact,
                                    .allow = vis.words,
                                    .allow_count = vis.count,
@@ -358,6 +360,7 @@ static qv_status run_search(struct run *r, struct qv_err *err)
     if (!heap || !hits) {
         return qv__fail(err, QV_ENOMEM, "no memory for %" PRIu64 " results", want);
     }
+    r->ctx->recall_target = r->q->params.recall;
     struct qv__topk top;
     qv__topk_init(&top, heap, (size_t)want);
     for (size_t i = 0; want && i < r->n_segments; i++) {

@@ -36,7 +36,10 @@ struct qv__search_params {
     uint32_t ef; /* 0 = the index's */
     bool exact;
     bool indexed_only;
-    float recall; /* 0 = not asked */
+    float recall;     /* 0 = not asked; with ef 0 */
+    float oversample; /* of limit: so many candidates of a walk over codes are measured; 0 = own
+                         choice */
+    bool no_codes;    /* walk over the vectors although there are codes */
 };
 
 struct qv__query {

@@ -194,7 +194,8 @@ struct qv__segment_search {
     uint32_t column;
     const float *vector; /* normalised for cosine */
     uint32_t k, ef;
-    bool exact;
+    float oversample; /* as of index.h */
+    bool exact, no_codes;
     const uint64_t *allow;
     uint64_t allow_count;
     uint32_t n_rows;

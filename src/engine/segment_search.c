@@ -57,6 +57,8 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
     }
     struct qv__index_query iq = {.vector = q->vector,
                                  .ef = q->ef,
+                                 .oversample = q->oversample,
+                                 .no_codes = q->no_codes,
                                  .allow = q->allow,
                                  .allow_count = q->allow_count,
                                  .n = n_ords};

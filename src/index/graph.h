@@ -42,6 +42,7 @@ enum {
     QV__GRAPH_LAYERS_MAX = 16, /* with the base; 16^15 ordinals at m 16, and higher nodes are cut */
     QV__GRAPH_BLOCK = 64,      /* neighbours gathered at a time */
     QV__GRAPH_ALIGN = 64,
+    QV__GRAPH_TUNED_MAX = 12, /* beams at which recall is measured */
 };
 #define QV__GRAPH_EMPTY UINT32_MAX
 /* A key (beam.h) keeps an id in 31 bits. */
@@ -95,6 +96,9 @@ struct qv__graph {
     _Atomic uint32_t n_layers; /* with the base; release when a layer's root is in place */
     _Atomic uint64_t n_links;  /* of the base */
     _Atomic uint64_t memory_bytes;
+    /* Beam and recall as measured (graph_tune.c), ascending; 0 = no more. */
+    _Atomic uint64_t tuned[QV__GRAPH_TUNED_MAX];
+    uint32_t n_tuned;    /* single writer: ordinals there were then */
     uint8_t *base_block; /* the saved form of the base in one block, header and records; or NULL */
     uint8_t *code_block; /* likewise of the codes */
     uint64_t mapped_bytes;             /* views: size of the saved parts */
@@ -218,6 +222,17 @@ void qv__graph_codes_set(struct qv__graph *g, struct qv__quant *z);
 qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env, uint32_t from,
                            uint32_t to, struct qv_err *err) QV_MUST_USE;
 
+/* graph_tune.c */
+
+/* Measure recall over ordinals [0, n) if there are twice as many as when it was last measured.
+ * Threads: the writer's; searches may run. */
+void qv__graph_tune(struct qv__graph *g, const struct qv__index_env *env, uint32_t n);
+/* The beam for a recall of k hits. Threads: any. */
+uint32_t qv__graph_ef_for(const struct qv__graph *g, float recall, uint32_t k);
+/* Point i; false when there is none. */
+bool qv__graph_tuned_at(const struct qv__graph *g, uint32_t i, uint32_t *ef, float *recall);
+void qv__graph_tuned_set(struct qv__graph *g, uint32_t i, uint32_t ef, float recall);
+
 /* graph_search.c */
 qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_query *q,
                            struct qv__qctx *ctx, struct qv__index_hit *hits, uint32_t *n_hits,
@@ -246,7 +261,7 @@ enum {
     QV__GRAPH_PART_UPPER = 2,
     QV__GRAPH_PART_CODES = 3,
     QV__GRAPH_PART_QUANT = 4,
-    QV__GRAPH_PARTS = 5
+    QV__GRAPH_PART_TUNED = 5
 };
 enum { QV__GRAPH_PART_HEADER_BYTES = 64 };
 qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,

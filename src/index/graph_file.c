@@ -3,8 +3,9 @@
  * Parts, laid out in docs/internals/GRAPH.md: META (parameters and counts), BASE (64-byte header,
  * then the base records exactly as in memory), UPPER (header, then the records of layer 1, 2, ...)
  * and, where walks are over codes, CODES (header, then the codes as in memory) and QUANT (the
- * quantizer). All integers are little endian. A built graph's base and codes are handed to the sink
- * as they are; a growing one's chunks and all upper layers are copied together first.
+ * quantizer), and TUNED (recall as measured). All integers are little endian. A built graph's base
+ * and codes are handed to the sink as they are; a growing one's chunks and all upper layers are
+ * copied together first.
  *
  * Opening believes nothing: sizes are computed from the counts in 64 bits and compared with the
  * parts, then graph_check.c reads every link. A code may hold anything: it gives a wrong distance,
@@ -21,13 +22,17 @@
 #define BASE_MAGIC  UINT32_C(0x42475651) /* "QVGB" */
 #define UPPER_MAGIC UINT32_C(0x55475651) /* "QVGU" */
 #define CODES_MAGIC UINT32_C(0x43475651) /* "QVGC" */
+#define TUNED_MAGIC UINT32_C(0x54475651) /* "QVGT" */
 
 enum {
-    VERSION = 1,       /* of every part but META, and of META without features */
-    VERSION_CODES = 2, /* of META with features */
+    VERSION = 1,          /* of every part but META, and of META without features */
+    VERSION_FEATURES = 2, /* of META with features */
     META_BYTES = 64,
     HEADER_BYTES = QV__GRAPH_PART_HEADER_BYTES,
     FEATURE_CODES = 1, /* there are parts CODES and QUANT */
+    FEATURE_TUNED = 2, /* there is a part TUNED */
+    TUNED_HEADER = 16,
+    TUNED_POINT = 8,
     COPY_AT_LEAST = 4 << 20,
 };
 
@@ -55,7 +60,9 @@ static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__ind
     const struct qv__index *x = &g->index;
     uint32_t n_upper = upper_layers(g);
     qv__store_u32(meta, META_MAGIC);
-    qv__store_u32(meta + 4, n && g->quant ? VERSION_CODES : VERSION);
+    uint32_t features = n && g->quant ? FEATURE_CODES : 0;
+    features |= g->n_tuned ? FEATURE_TUNED : 0;
+    qv__store_u32(meta + 4, features ? VERSION_FEATURES : VERSION);
     qv__store_u32(meta + 8, n);
     qv__store_u32(meta + 12, x->vectors.dim);
     meta[16] = x->vectors.datatype;
@@ -67,7 +74,7 @@ static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__ind
     qv__store_u64(meta + 40, atomic_load_explicit(&((struct qv__graph *)(uintptr_t)g)->n_links,
                                                   memory_order_relaxed));
     qv__store_u32(meta + 48, n_upper);
-    qv__store_u32(meta + 52, n && g->quant ? FEATURE_CODES : 0);
+    qv__store_u32(meta + 52, features);
     for (uint32_t i = 0; i < n_upper; i++) {
         qv__store_u32(meta + META_BYTES + 4 * i, g->upper[i].n);
     }
@@ -144,6 +151,23 @@ static qv_status save_upper(const struct qv__graph *g, struct qv__index_sink *si
     return st;
 }
 
+static qv_status save_tuned(const struct qv__graph *g, struct qv__index_sink *sink,
+                            struct qv_err *err)
+{
+    uint8_t part[TUNED_HEADER + TUNED_POINT * QV__GRAPH_TUNED_MAX] = {0};
+    uint32_t n = 0, ef;
+    for (float recall; n < QV__GRAPH_TUNED_MAX && qv__graph_tuned_at(g, n, &ef, &recall); n++) {
+        uint8_t *at = part + TUNED_HEADER + TUNED_POINT * n;
+        qv__store_u32(at, ef);
+        memcpy(at + 4, &recall, sizeof recall);
+    }
+    qv__store_u32(part, TUNED_MAGIC);
+    qv__store_u32(part + 4, VERSION);
+    qv__store_u32(part + 8, n);
+    return sink->part(sink, QV__GRAPH_PART_TUNED, part, TUNED_HEADER + (size_t)TUNED_POINT * n,
+                      err);
+}
+
 qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink, struct qv_err *err)
 {
     const struct qv__graph *g = qv__graph_of_const(x);
@@ -151,6 +175,9 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
     QV_TRY(save_meta(g, n, sink, err));
     QV_TRY(save_plane(g, QV__GRAPH_PART_BASE, BASE_MAGIC, g->base_block, &g->base, n, sink, err));
     QV_TRY(save_upper(g, sink, err));
+    if (g->n_tuned) {
+        QV_TRY(save_tuned(g, sink, err));
+    }
     if (n == 0 || !g->quant) {
         return QV_OK;
     }
@@ -164,7 +191,7 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
 struct meta {
     uint32_t n, dim, m, ef_construct, root, n_upper;
     uint8_t datatype, metric;
-    bool has_codes;
+    bool has_codes, is_tuned;
     uint64_t seed, n_links;
     uint32_t n_slots[QV__GRAPH_LAYERS_MAX - 1];
 };
@@ -180,14 +207,15 @@ static qv_status meta_read(struct qv__bytes part, struct meta *m, struct qv_err 
         return damaged(err, "no meta part");
     }
     uint32_t version = qv__load_u32(part.p + 4), features = qv__load_u32(part.p + 52);
-    if (version != VERSION && version != VERSION_CODES) {
+    if (version != VERSION && version != VERSION_FEATURES) {
         return qv__fail(err, QV_EVERSION, "saved graph: format %" PRIu32 ", known are %d and %d",
-                        version, VERSION, VERSION_CODES);
+                        version, VERSION, VERSION_FEATURES);
     }
-    if (version == VERSION_CODES && features & ~(uint32_t)FEATURE_CODES) {
+    if (version == VERSION_FEATURES && features & ~(uint32_t)(FEATURE_CODES | FEATURE_TUNED)) {
         return qv__fail(err, QV_EVERSION, "saved graph: unknown features 0x%" PRIx32, features);
     }
-    m->has_codes = version == VERSION_CODES && features & FEATURE_CODES;
+    m->has_codes = version == VERSION_FEATURES && features & FEATURE_CODES;
+    m->is_tuned = version == VERSION_FEATURES && features & FEATURE_TUNED;
     m->n = qv__load_u32(part.p + 8);
     m->dim = qv__load_u32(part.p + 12);
     m->datatype = part.p[16];
@@ -259,6 +287,30 @@ static uint8_t *plane_copy(struct qv__graph *g, struct qv__rows *r, struct qv__b
     return block;
 }
 
+static qv_status tuned_open(struct qv__graph *g, struct qv__bytes part, struct qv_err *err)
+{
+    uint32_t n = part.n >= TUNED_HEADER ? qv__load_u32(part.p + 8) : 0, last_ef = 0;
+    if (n == 0 || n > QV__GRAPH_TUNED_MAX || part.n != TUNED_HEADER + (size_t)TUNED_POINT * n ||
+        qv__load_u32(part.p) != TUNED_MAGIC || qv__load_u32(part.p + 4) != VERSION ||
+        qv__load_u32(part.p + 12) != 0) {
+        return damaged(err, "the part of measured recall does not fit");
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *at = part.p + TUNED_HEADER + (size_t)TUNED_POINT * i;
+        uint32_t ef = qv__load_u32(at);
+        float recall;
+        memcpy(&recall, at + 4, sizeof recall);
+        if (ef <= last_ef || ef > QV__GRAPH_EF_MAX || !(recall >= 0.0f && recall <= 1.0f)) {
+            return damaged(err, "a measured recall is impossible");
+        }
+        qv__graph_tuned_set(g, i, ef, recall);
+        last_ef = ef;
+    }
+    g->n_tuned = g->n_max; /* so many there are */
+    g->mapped_bytes += part.n;
+    return QV_OK;
+}
+
 static qv_status codes_open(struct qv__graph *g, const struct meta *m,
                             const struct qv__index_parts *parts, struct qv_err *err)
 {
@@ -310,6 +362,9 @@ static qv_status view_fill(struct qv__graph *g, const struct meta *m,
     }
     atomic_store_explicit(&g->n_links, n_links, memory_order_relaxed);
     g->base_block = plane_copy(g, &g->base, *base, m->n);
+    if (m->is_tuned) {
+        QV_TRY(tuned_open(g, parts->part[QV__GRAPH_PART_TUNED], err));
+    }
     return m->has_codes ? codes_open(g, m, parts, err) : QV_OK;
 }
 

@@ -73,5 +73,8 @@ qv_status qv__graph_insert(struct qv__index *x, const struct qv__index_env *env,
         }
     }
     qv__batch_close(&batch);
+    if (st == QV_OK) {
+        qv__graph_tune(g, env, n);
+    }
     return st;
 }

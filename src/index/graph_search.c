@@ -125,6 +125,31 @@ static uint32_t take_hits(const struct qv__graph *g, struct qv__graph_scratch *s
     return n;
 }
 
+qv_status qv__graph_walk_hits(struct qv__graph *g, struct qv__graph_scratch *s,
+                              struct qv__graph_walk *w, const struct qv__index_query *q,
+                              struct qv__index_hit *hits, uint32_t *n_hits)
+{
+    *n_hits = 0;
+    w->to = qv__target_set(g, s, q->vector, !q->no_codes);
+    qv_status st = walk(g, s, w);
+    if (st == QV_OK && !w->gave_up) {
+        *n_hits = take_hits(g, s, w, q, hits);
+    }
+    return st;
+}
+
+/* The beam: as asked for, or what the recall asked for takes, or the one of the build. */
+static uint32_t beam_of(const struct qv__graph *g, const struct qv__index_query *q,
+                        const struct qv__qctx *ctx, uint32_t n)
+{
+    uint32_t ef = q->ef;
+    if (ef == 0) {
+        ef = ctx->recall_target > 0.0f ? qv__graph_ef_for(g, ctx->recall_target, q->k)
+                                       : g->index.params.ef_construct;
+    }
+    return QV_MIN(QV_MAX(ef, q->k), n);
+}
+
 qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_query *q,
                            struct qv__qctx *ctx, struct qv__index_hit *hits, uint32_t *n_hits,
                            struct qv_err *err)
@@ -143,7 +168,7 @@ qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_que
         return qv__fail(err, st, "graph search: %s", qv_status_text(st));
     }
     uint64_t before = ctx->stats.distances;
-    uint32_t ef = QV_MIN(QV_MAX(q->ef ? q->ef : x->params.ef_construct, q->k), now.n);
+    uint32_t ef = beam_of(g, q, ctx, now.n);
     double per_hop = (double)atomic_load_explicit(&g->n_links, memory_order_relaxed) /
                      (double)qv__index_count(x) / 2.0;
     double estimate = g->walk_cost * (double)ef * per_hop;
@@ -155,14 +180,7 @@ qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_que
     struct qv__graph_walk w = {
         .ef = ef, .n = now.n, .allow = q->allow, .scan_cost = n_targets, .ctx = ctx};
     struct qv__graph_scratch *s = qv__scratch_take(g);
-    st = s ? QV_OK : QV_ENOMEM;
-    if (st == QV_OK) {
-        w.to = qv__target_set(g, s, q->vector, !q->no_codes);
-        st = walk(g, s, &w);
-    }
-    if (st == QV_OK && !w.gave_up) {
-        *n_hits = take_hits(g, s, &w, q, hits);
-    }
+    st = s ? qv__graph_walk_hits(g, s, &w, q, hits, n_hits) : QV_ENOMEM;
     qv__scratch_give(g, s);
     if (st != QV_OK) {
         return qv__fail(err, st, "graph search: %s after %" PRIu64 " distances", qv_status_text(st),

@@ -89,6 +89,8 @@ INLINE void measure_codes(const struct qv__graph *g, const struct qv__quant_quer
         codes[i] = qv__graph_code(g, qv__graph_ord(g, layer, nodes[i]));
         if (i < FETCH_ROWS) {
             qv__prefetch_span(codes[i], query->code_bytes);
+        } else { /* the rest of it is asked for when its turn is next */
+            qv__prefetch(codes[i]);
         }
     }
     query->gather(query, codes, n, dists, NULL);
@@ -296,6 +298,9 @@ qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct
     }
     uint64_t key = entry_key(g, &w->to, w->layer, w->entry);
     visit(s, w->entry);
+    if (w->has_hidden) {
+        visit(s, w->hidden);
+    }
     w->distances++;
     if (!w->allow || qv__bit_test(w->allow, w->entry)) {
         qv__beam_offer(s, key);

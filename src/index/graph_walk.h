@@ -55,6 +55,8 @@ struct qv__graph_walk {
     const uint64_t *allow; /* NULL = every node is a result */
     uint64_t scan_cost;    /* with allow: what an exact scan of the allowed would cost */
     struct qv__qctx *ctx;  /* NULL = no limits */
+    bool has_hidden;       /* a base node that this walk does not enter */
+    uint32_t hidden;
     /* out */
     uint64_t distances, hops;
     bool gave_up; /* the scan is the cheaper way from here; the beam is incomplete */
@@ -146,6 +148,14 @@ static inline void qv__beam_offer(struct qv__graph_scratch *s, uint64_t key)
 }
 /* Bring the results into ascending order. Nothing may be offered afterwards. */
 void qv__beam_sort(struct qv__graph_scratch *s);
+
+/* graph_search.c */
+
+/* Down from the root and through the base: w->ef, n, allow, scan_cost, ctx and hidden are given,
+ * the rest is filled in. Hits as of a search, unless the walk gave up. Errors as qv__walk_beam. */
+qv_status qv__graph_walk_hits(struct qv__graph *g, struct qv__graph_scratch *s,
+                              struct qv__graph_walk *w, const struct qv__index_query *q,
+                              struct qv__index_hit *hits, uint32_t *n_hits) QV_MUST_USE;
 
 /* graph_walk.c */
 

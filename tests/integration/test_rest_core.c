@@ -157,6 +157,10 @@ static void test_query(void **state)
         200,
         "[{\"id\":" UUID ",\"version\":2,\"score\":0.5,\"vector\":[0.5,0.5]},{\"id\":2,\"version\":"
         "2,\"score\":0.0,\"vector\":[0.0,1.0]}]");
+    has(t, "POST", "/collections/c/points/query",
+        "{\"query\":[1,0],\"limit\":1,\"params\":{\"recall\":0.95,\"quantization\":{\"rescore\":"
+        "false}}}",
+        200, "[{\"id\":1,\"version\":2,\"score\":1.0}]");
     /* by id: the example is not a result */
     has(t, "POST", "/collections/c/points/query", "{\"query\":1,\"limit\":1}", 200,
         "[{\"id\":" UUID ",\"version\":2,\"score\":0.5}]");

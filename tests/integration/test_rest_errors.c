@@ -167,6 +167,8 @@ static const struct wrong queries[] = {
      422,
      INVALID
      "[internal.params.quantization.oversampling: value 0.5 invalid, must be 1.0 or larger]"},
+    {"POST", P "/query", "{\"query\":[1,2],\"params\":{\"recall\":1}}", 422,
+     INVALID "[internal.params.recall: value 1 invalid, must be above 0.0 and below 1.0]"},
     {"POST", P "/query", "{\"query\":[1,2],\"score_threshold\":1e300}", 400,
      BAD_JSON "internal.score_threshold: out of the range of a 32-bit float"},
     {"POST", P "/query", "{\"score_threshold\":1}", 400,

@@ -369,29 +369,36 @@ static void end_list(struct qv__call *c, unsigned n)
 
 /* What the settings of all vectors come to. */
 struct survey {
-    bool quantized;   /* somewhere */
+    bool other_codes; /* somewhere a quantization that is not scalar */
     bool changed;     /* graphs were made with other numbers than those asked for now */
     unsigned inlined; /* vectors with inline_storage and no quantization */
 };
 
+/* A byte an element is what graphs walk over anyhow. */
+static bool other_codes(qv__json quantization)
+{
+    return qv__json_is(quantization, QV__JSON_OBJ) && !qv__json_get(quantization, "scalar");
+}
+
 static void survey(const struct qv__schema *s, qv__json kept, struct survey *out)
 {
     qv__json all = qv__json_get(kept, "hnsw_config");
-    bool all_quantized = qv__json_get(kept, "quantization_config") != NULL;
+    qv__json all_codes = qv__json_get(kept, "quantization_config");
     memset(out, 0, sizeof *out);
-    out->quantized = all_quantized;
+    out->other_codes = other_codes(all_codes);
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         const struct qv__vector_def *v = &s->vectors[i];
         qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), v->name.p, v->name.n);
         qv__json hnsw = qv__json_get(own, "hnsw_config");
-        bool quantized = all_quantized || qv__json_get(own, "quantization_config");
+        qv__json codes = qv__json_get(own, "quantization_config");
+        bool quantized = all_codes || codes;
         bool inlined = false;
         struct qv__index_params wanted = v->index;
         qv__qd_graph_params(all, hnsw, &wanted);
         if (!qv__json_bool(qv__json_get(hnsw, "inline_storage"), &inlined)) {
             (void)qv__json_bool(qv__json_get(all, "inline_storage"), &inlined);
         }
-        out->quantized = out->quantized || quantized;
+        out->other_codes = out->other_codes || other_codes(codes);
         out->changed = out->changed || wanted.m != v->index.m || wanted.kind != v->index.kind ||
                        wanted.ef_construct != v->index.ef_construct;
         out->inlined += inlined && !quantized;
@@ -412,9 +419,9 @@ void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json
     end_list(c, n);
     /* The peer's tests want no warning of what the peer has: ours are a member of their own. */
     n = 0;
-    if (found.quantized) {
+    if (found.other_codes) {
         message(c, "unapplied_settings", &n,
-                "quantization_config: this version searches vectors in full precision");
+                "quantization_config: this version searches codes of the kind scalar, int8");
     }
     if (qv__json_bool(qv__json_get(qv__json_get(kept, "strict_mode_config"), "enabled"), &strict) &&
         strict) {

@@ -2,7 +2,7 @@
  *
  * A query is a vector, a point's id, or an object that names its kind; kinds that the engine does
  * not execute are refused by name. Members that only tune what this version does not have
- * (quantization, acorn, idf) are checked and otherwise without effect, since results do not depend
+ * (acorn, idf) are checked and otherwise without effect, since results do not depend
  * on them. All that is parsed lives in the request's arena. */
 #include "api/qdrant/qdrant.h"
 
@@ -12,9 +12,11 @@
 /* --- pieces shared by all forms
  * ------------------------------------------------------------------------ */
 
-static qv_status parse_quantization(struct qv__call *c, qv__json v)
+/* What walks compare and how many candidates are measured. Scores are measured by the vectors in
+ * any case: without rescore, those of the hits alone. */
+static qv_status parse_quantization(struct qv__call *c, qv__json v, struct qv__search_params *out)
 {
-    bool given, flag;
+    bool given, rescore = true;
     double oversampling = 1;
     if (!qv__qd_given(v)) {
         return QV_OK;
@@ -22,8 +24,8 @@ static qv_status parse_quantization(struct qv__call *c, qv__json v)
     if (!qv__json_is(v, QV__JSON_OBJ)) {
         return qv__qd_expected(c, "params.quantization", "an object", v);
     }
-    QV_TRY(qv__qd_bool(c, v, "ignore", &given, &flag));
-    QV_TRY(qv__qd_bool(c, v, "rescore", &given, &flag));
+    QV_TRY(qv__qd_bool(c, v, "ignore", &given, &out->no_codes));
+    QV_TRY(qv__qd_bool(c, v, "rescore", &given, &rescore));
     QV_TRY(qv__qd_f64(c, v, "oversampling", &given, &oversampling));
     if (oversampling < 1) {
         return qv__qd_fail(
@@ -31,6 +33,24 @@ static qv_status parse_quantization(struct qv__call *c, qv__json v)
             "%sparams.quantization.oversampling: value %g invalid, must be 1.0 or larger", c->place,
             oversampling);
     }
+    if (given || !rescore) {
+        out->oversample = rescore ? (float)QV_MIN(oversampling, (double)QV__LIMIT_MAX) : 1.0f;
+    }
+    return QV_OK;
+}
+
+/* Ours: the share of the true hits that the answer shall have. */
+static qv_status parse_recall(struct qv__call *c, qv__json v, struct qv__search_params *out)
+{
+    bool given;
+    double recall = 0;
+    QV_TRY(qv__qd_f64(c, v, "recall", &given, &recall));
+    if (given && !(recall > 0 && recall < 1)) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%sparams.recall: value %g invalid, must be above 0.0 and below 1.0",
+                           c->place, recall);
+    }
+    out->recall = (float)recall;
     return QV_OK;
 }
 
@@ -72,7 +92,8 @@ static qv_status parse_params(struct qv__call *c, qv__json v, struct qv__search_
     }
     QV_TRY(qv__qd_bool(c, v, "exact", &given, &out->exact));
     QV_TRY(qv__qd_bool(c, v, "indexed_only", &given, &out->indexed_only));
-    QV_TRY(parse_quantization(c, qv__json_get(v, "quantization")));
+    QV_TRY(parse_recall(c, v, out));
+    QV_TRY(parse_quantization(c, qv__json_get(v, "quantization"), out));
     return parse_acorn(c, qv__json_get(v, "acorn"));
 }
 

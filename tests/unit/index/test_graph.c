@@ -458,6 +458,59 @@ static void test_codes_and_vectors(void **state)
     qv__mem_close(mem);
 }
 
+/* A recall asked for in place of a beam is met by queries that are no nodes, takes more work the
+ * more is asked for, and is found again in the saved graph. */
+static void test_recall_asked_for(void **state)
+{
+    (void)state;
+    static const float wanted[] = {0.8f, 0.9f, 0.95f, 0.99f};
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = data_make(6000, 48, QV__L2, 31);
+    struct data queries = data_make(100, 48, QV__L2, 31);
+    fill_uniform(&d, 1);
+    fill_uniform(&queries, 2);
+    struct qv__index *x = graph_build(mem, &d, 8, 60);
+    struct saved s;
+    saved_take(&s, x);
+    struct qv__index_parts parts = saved_parts(&s);
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    struct qv__index *y = NULL;
+    check_ok(x->ops->open(&x->params, &env, &d.v, d.n, &parts, &y, &err));
+    uint64_t before = 0;
+    for (size_t w = 0; w < QV_ARRAY_LEN(wanted); w++) {
+        uint64_t work = 0, good = 0;
+        for (uint32_t i = 0; i < queries.n; i++) {
+            struct qv__index_hit hits[2][10];
+            uint32_t n[2];
+            struct qv__index_query q = {.vector = data_row(&queries, i), .k = 10, .n = d.n};
+            for (int saved = 0; saved < 2; saved++) {
+                struct qv__qctx ctx = ctx_make(mem);
+                ctx.recall_target = wanted[w];
+                struct qv__index *from = saved ? y : x;
+                check_ok(from->ops->search(from, &q, &ctx, hits[saved], &n[saved], &err));
+                work += ctx.stats.distances;
+            }
+            assert_memory_equal(hits[0], hits[1], sizeof hits[0]);
+            double kth = exact_kth(&d, q.vector, d.n, 10, NULL);
+            for (uint32_t j = 0; j < n[0]; j++) {
+                good += hits[0][j].dist <= kth + slack(kth, d.dim);
+            }
+        }
+        double recall = (double)good / (10.0 * queries.n);
+        print_message("recall %.2f asked for: %.4f\n", wanted[w], recall);
+        assert_true(recall >= wanted[w] - 0.03);
+        assert_true(work > before);
+        before = work;
+    }
+    y->ops->free(y);
+    x->ops->free(x);
+    saved_free(&s);
+    data_free(&d);
+    data_free(&queries);
+    qv__mem_close(mem);
+}
+
 struct told {
     struct qv__plan_sink sink;
     int n_events;
@@ -546,7 +599,7 @@ int main(void)
         cmocka_unit_test(test_deterministic),       cmocka_unit_test(test_merge_is_a_build),
         cmocka_unit_test(test_search_stops),        cmocka_unit_test(test_build_cancelled),
         cmocka_unit_test(test_plan_told),           cmocka_unit_test(test_not_a_number),
-        cmocka_unit_test(test_codes_and_vectors),
+        cmocka_unit_test(test_codes_and_vectors),   cmocka_unit_test(test_recall_asked_for),
     };
     return run_with_and_without_codes("graph", tests, QV_ARRAY_LEN(tests));
 }
