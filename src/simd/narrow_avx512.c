@@ -37,9 +37,14 @@ QV__KERNEL __m512i step_int(enum qv__narrow_op op, __m512i sum, __m512i a, __m51
     return _mm512_add_epi32(sum, _mm512_madd_epi16(d, by));
 }
 
+/* Not by _mm512_reduce_add_epi32, which adds signed integers: these sums may need all 32 bits. */
 QV__KERNEL uint32_t total_int(__m512i sum)
 {
-    return (uint32_t)_mm512_reduce_add_epi32(sum);
+    __m256i h = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1)));
+    return (uint32_t)_mm_cvtsi128_si32(s);
 }
 
 #define N(name)            name##_f16
