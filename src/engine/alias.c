@@ -88,48 +88,76 @@ static void alias_json(struct qv__buf *json, const struct alias_list *l)
     qv__jw_obj_end(&w);
 }
 
-/* Replace the whole list (of the record or the manifest). Under ddl. */
-qv_status qv__alias_install(struct qv__db *db, qv__json map, struct qv_err *err)
+/* A whole list in waiting: with it in hand and the room reserved, installing cannot fail. */
+struct alias_set {
+    struct qv__alias *items;
+    uint32_t n;
+};
+
+static void set_free(struct alias_set *set)
+{
+    for (uint32_t i = 0; set->items && i < set->n; i++) {
+        qv__free(set->items[i].name);
+        qv__free(set->items[i].collection);
+    }
+    qv__free(set->items);
+    *set = (struct alias_set){0};
+}
+
+/* Take all memory that a new list needs. Under ddl; takes catalog. */
+static qv_status set_prepare(struct qv__db *db, qv__json map, struct alias_set *set,
+                             struct qv_err *err)
 {
     if (!qv__json_is(map, QV__JSON_OBJ)) {
         return qv__fail(err, QV_ECORRUPT, "catalog: malformed aliases");
     }
     qv__mutex_lock(&db->catalog);
     qv_status st = qv__catalog_reserve(db, 0, map->len, err);
-    struct qv__alias *fresh =
-        st == QV_OK ? qv__calloc(db->mem_catalog, map->len + 1u, sizeof *fresh) : NULL;
-    if (st == QV_OK && !fresh) {
-        st = qv__fail(err, QV_ENOMEM, "no memory for the catalog");
+    qv__mutex_unlock(&db->catalog);
+    QV_TRY(st);
+    set->items = qv__calloc(db->mem_catalog, map->len + 1u, sizeof *set->items);
+    if (!set->items) {
+        return qv__fail(err, QV_ENOMEM, "no memory for the catalog");
     }
+    set->n = map->len;
     qv__json k = qv__json_first(map);
-    for (uint32_t i = 0; st == QV_OK && i < map->len; i++) {
+    for (uint32_t i = 0; i < set->n; i++, k = qv__json_next(k + 1)) {
         struct qv__str name, collection;
         if (!qv__json_str(k, &name) || !qv__json_str(k + 1, &collection)) {
-            st = qv__fail(err, QV_ECORRUPT, "catalog: malformed alias");
-            break;
+            return qv__fail(err, QV_ECORRUPT, "catalog: malformed alias");
         }
-        fresh[i].name = qv__strndup(db->mem_catalog, name.p, name.n);
-        fresh[i].collection = qv__strndup(db->mem_catalog, collection.p, collection.n);
-        if (!fresh[i].name || !fresh[i].collection) {
-            st = qv__fail(err, QV_ENOMEM, "no memory for the catalog");
-        }
-        k = qv__json_next(k + 1);
-    }
-    if (st == QV_OK) {
-        while (db->n_aliases) {
-            qv__catalog_alias_remove(db, db->n_aliases - 1);
+        set->items[i].name = qv__strndup(db->mem_catalog, name.p, name.n);
+        set->items[i].collection = qv__strndup(db->mem_catalog, collection.p, collection.n);
+        if (!set->items[i].name || !set->items[i].collection) {
+            return qv__fail(err, QV_ENOMEM, "no memory for the catalog");
         }
     }
-    for (uint32_t i = 0; fresh && i < map->len; i++) {
-        if (st == QV_OK) {
-            qv__catalog_alias_put(db, fresh[i].name, fresh[i].collection);
-        } else {
-            qv__free(fresh[i].name);
-            qv__free(fresh[i].collection);
-        }
+    return QV_OK;
+}
+
+/* Put the prepared list in place of the one of now; the set is empty then. */
+static void set_install(struct qv__db *db, struct alias_set *set)
+{
+    qv__mutex_lock(&db->catalog);
+    while (db->n_aliases) {
+        qv__catalog_alias_remove(db, db->n_aliases - 1);
     }
-    qv__free(fresh);
+    for (uint32_t i = 0; i < set->n; i++) {
+        qv__catalog_alias_put(db, set->items[i].name, set->items[i].collection);
+    }
     qv__mutex_unlock(&db->catalog);
+    set->n = 0;
+}
+
+/* Replace the whole list (of the record or the manifest). Under ddl. */
+qv_status qv__alias_install(struct qv__db *db, qv__json map, struct qv_err *err)
+{
+    struct alias_set set = {0};
+    qv_status st = set_prepare(db, map, &set, err);
+    if (st == QV_OK) {
+        set_install(db, &set);
+    }
+    set_free(&set);
     return st;
 }
 
@@ -139,6 +167,7 @@ qv_status qv__db_update_aliases(struct qv__db *db, const struct qv__alias_action
     QV_TRY(qv__catalog_writable(db, err));
     struct qv__arena arena;
     struct qv__buf json;
+    struct alias_set set = {0};
     qv__arena_init(&arena, db->mem_catalog);
     qv__buf_init(&json, db->mem_catalog);
     qv__mutex_lock(&db->ddl);
@@ -159,10 +188,13 @@ qv_status qv__db_update_aliases(struct qv__db *db, const struct qv__alias_action
     QV_GOTO(qv__buf_status(&json, err));
     qv__json doc = NULL;
     QV_GOTO(qv__json_parse(&arena, (const char *)json.p, json.n, NULL, &doc, err));
+    /* All memory first: what is in the log must come to be. */
+    QV_GOTO(set_prepare(db, qv__json_get(doc, "aliases"), &set, err));
     QV_GOTO(qv__catalog_log(db, &json, NULL, err));
-    QV_GOTO(qv__alias_install(db, qv__json_get(doc, "aliases"), err));
+    set_install(db, &set);
 out:
     qv__mutex_unlock(&db->ddl);
+    set_free(&set);
     qv__buf_free(&json);
     qv__arena_free(&arena);
     return st;

@@ -231,12 +231,39 @@ static void test_check(void **state)
     fix_close(f);
 }
 
+/* A change of aliases that fails for lack of memory is not in the log: memory and restart agree. */
+static void test_aliases_without_memory(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    bool reached = true;
+    for (uint64_t n = 1; reached; n++) {
+        fix_open(f, -1);
+        create(f, "a");
+        struct qv__alias_action first = make("x", "a"), second[2] = {make("y", "a"), make("z", "a")};
+        OK(qv__db_update_aliases(f->db, &first, 1, &f->err));
+        uint64_t before = qv__mem_allocations(qv__db_mem(f->db));
+        qv__mem_fail_at(qv__db_mem(f->db), n, false);
+        qv_status st = qv__db_update_aliases(f->db, second, 2, &f->err);
+        reached = qv__mem_allocations(qv__db_mem(f->db)) - before >= n;
+        qv__mem_fail_at(qv__db_mem(f->db), 0, false);
+        bool failed = st != QV_OK;
+        assert_true(st == QV_OK || st == QV_ENOMEM);
+        expect_list(f, "a ", failed ? "x>a " : "x>a y>a z>a ");
+        fix_crash(f, QV__CRASH_KEEP_ALL, NULL);
+        expect_list(f, "a ", failed ? "x>a " : "x>a y>a z>a ");
+        fix_close(f);
+        assert_true(n < 1000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),           cmocka_unit_test(test_drop_frees_files),
         cmocka_unit_test(test_schema_changes), cmocka_unit_test(test_second_handle),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_aliases_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
