@@ -33,6 +33,8 @@ static void report_full(struct check *c, struct qv__check_finding f, const char 
     QV_PRINTF(3, 4);
 static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
     QV_PRINTF(4, 5);
+static void tell(struct check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
+    QV_PRINTF(3, 0);
 
 static void tell(struct check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
 {
