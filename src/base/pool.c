@@ -1,10 +1,10 @@
 /* pool.c: the worker pool and the parallel loop.
  *
- * Pool. One mutex (rank POOL) guards three FIFO lanes; workers sleep on one condition variable. A
- * worker takes the first task of the most urgent lane that may run; background tasks may run while
- * fewer than n_threads - 1 of them do. A worker always looks again after a task, so a task that was
- * refused because of that bound is found by the worker whose end lifts it; no wake-up is lost. No
- * task runs under the lock, and submitting needs no memory.
+ * Pool. One mutex (rank POOL) guards three FIFO lanes and, per kind of thread, a stack of the idle
+ * ones. Submitting takes a thread off a stack and calls it by its own condition variable, so that
+ * no call goes to a thread that may not run the task and none is lost: a task that finds nobody
+ * idle is found by a thread of its lane after the task it is at. No task runs under the lock, and
+ * submitting needs no memory. While the pool closes every thread takes from every lane.
  *
  * Parallel loop. Blocks are handed out by an atomic counter. The caller works like the helpers and
  * leaves when every block is done, so it needs no helper to come: only a block that a helper has
@@ -25,15 +25,27 @@ struct lane {
     size_t n;
 };
 
+/* What a thread runs: reads only, reads and writes, background work only. */
+enum kind { KIND_READER = 0, KIND_WORKER, KIND_BACKGROUND, KINDS };
+
+struct worker {
+    struct qv__thread thread;
+    struct qv__pool *pool;
+    enum kind kind;
+    struct qv__condvar called;
+    bool is_called;           /* guarded by: lock */
+    struct worker *next_idle; /* guarded by: lock */
+};
+
 struct qv__pool {
     struct qv__mem *mem;
     struct qv__mutex lock;
-    struct qv__condvar work;
-    struct lane lanes[QV__LANES];  /* guarded by: lock */
-    unsigned n_background_running; /* guarded by: lock */
-    bool is_closing;               /* guarded by: lock */
-    unsigned n_threads;            /* immutable after create */
-    struct qv__thread *threads;
+    struct lane lanes[QV__LANES]; /* guarded by: lock */
+    struct worker *idle[KINDS];   /* guarded by: lock */
+    bool is_closing;              /* guarded by: lock */
+    unsigned n_threads;           /* immutable after create */
+    unsigned n_background;        /* immutable after create */
+    struct worker *workers;
 };
 
 static _Thread_local struct {
@@ -41,13 +53,26 @@ static _Thread_local struct {
     enum qv__lane lane;
 } current;
 
-/* Under the lock. NULL if nothing may run now. */
-static struct qv__task *take_task(struct qv__pool *p, bool is_background_allowed,
-                                  enum qv__lane *lane_out)
+static bool may_run(enum kind kind, enum qv__lane lane)
+{
+    switch (lane) {
+    case QV__LANE_READ:
+        return kind != KIND_BACKGROUND;
+    case QV__LANE_WRITE:
+        return kind == KIND_WORKER;
+    case QV__LANE_BACKGROUND:
+    case QV__LANES:
+    default:
+        return kind == KIND_BACKGROUND;
+    }
+}
+
+/* Under the lock. NULL if nothing is there for this kind of thread; KINDS = any. */
+static struct qv__task *take_task(struct qv__pool *p, enum kind kind, enum qv__lane *lane_out)
 {
     for (unsigned i = 0; i < QV__LANES; i++) {
         struct lane *lane = &p->lanes[i];
-        if (!lane->head || (i == QV__LANE_BACKGROUND && !is_background_allowed)) {
+        if (!lane->head || (kind != KINDS && !may_run(kind, (enum qv__lane)i))) {
             continue;
         }
         struct qv__task *t = lane->head;
@@ -75,34 +100,58 @@ static void run_task(const struct qv__pool *p, enum qv__lane lane, struct qv__ta
     current.lane = outer_lane;
 }
 
-static bool may_run_background(const struct qv__pool *p)
+/* Under the lock. */
+static void wait_for_call(struct qv__pool *p, struct worker *w)
 {
-    return p->is_closing || p->n_threads < 2 || p->n_background_running < p->n_threads - 1;
+    w->is_called = false;
+    w->next_idle = p->idle[w->kind];
+    p->idle[w->kind] = w;
+    while (!w->is_called && !p->is_closing) {
+        qv__cond_wait(&w->called, &p->lock);
+    }
+}
+
+/* Under the lock. False if no thread of this kind is idle. */
+static bool call_idle(struct qv__pool *p, enum kind kind)
+{
+    struct worker *w = p->idle[kind];
+    if (w) {
+        p->idle[kind] = w->next_idle;
+        w->is_called = true;
+        qv__cond_signal(&w->called);
+    }
+    return w != NULL;
 }
 
 static void worker_main(void *arg)
 {
-    struct qv__pool *p = arg;
+    struct worker *w = arg;
+    struct qv__pool *p = w->pool;
+    if (w->kind == KIND_BACKGROUND) {
+        qv__thread_yield_to_others();
+    }
     qv__mutex_lock(&p->lock);
     for (;;) {
         enum qv__lane lane = QV__LANE_READ;
-        struct qv__task *t = take_task(p, may_run_background(p), &lane);
+        struct qv__task *t = take_task(p, p->is_closing ? KINDS : w->kind, &lane);
         if (t) {
-            bool is_background = lane == QV__LANE_BACKGROUND;
-            p->n_background_running += is_background;
             qv__mutex_unlock(&p->lock);
             run_task(p, lane, t);
             qv__mutex_lock(&p->lock);
-            p->n_background_running -= is_background;
             continue;
         }
         /* Tasks still running may submit more; their own workers look again and run those. */
         if (p->is_closing) {
             break;
         }
-        qv__cond_wait(&p->work, &p->lock);
+        wait_for_call(p, w);
     }
     qv__mutex_unlock(&p->lock);
+}
+
+static unsigned n_workers(const struct qv__pool *p)
+{
+    return p->n_threads ? p->n_threads + 1 + p->n_background : 0;
 }
 
 /* Let workers run everything queued, then join the first n. */
@@ -110,19 +159,39 @@ static void stop_workers(struct qv__pool *p, unsigned n)
 {
     qv__mutex_lock(&p->lock);
     p->is_closing = true;
-    qv__cond_broadcast(&p->work);
+    for (unsigned i = 0; i < n; i++) {
+        qv__cond_signal(&p->workers[i].called);
+    }
     qv__mutex_unlock(&p->lock);
     for (unsigned i = 0; i < n; i++) {
-        qv__thread_join(&p->threads[i]);
+        qv__thread_join(&p->workers[i].thread);
     }
 }
 
 static void pool_free(struct qv__pool *p)
 {
-    qv__cond_destroy(&p->work);
+    for (unsigned i = 0; i < n_workers(p); i++) {
+        qv__cond_destroy(&p->workers[i].called);
+    }
     qv__mutex_destroy(&p->lock);
-    qv__free(p->threads);
+    qv__free(p->workers);
     qv__free(p);
+}
+
+/* Number i: first the workers, then the reader, then the background threads. */
+static qv_status start_worker(struct qv__pool *p, unsigned i, struct qv_err *err)
+{
+    struct worker *w = &p->workers[i];
+    char name[24] = "qv-reader";
+    w->kind = KIND_READER;
+    if (i < p->n_threads) {
+        w->kind = KIND_WORKER;
+        (void)snprintf(name, sizeof name, "qv-worker-%u", i);
+    } else if (i > p->n_threads) {
+        w->kind = KIND_BACKGROUND;
+        (void)snprintf(name, sizeof name, "qv-backgr-%u", i - p->n_threads - 1);
+    }
+    return qv__thread_start(&w->thread, name, worker_main, w, err);
 }
 
 qv_status qv__pool_create(struct qv__mem *mem, unsigned n_threads, struct qv__pool **out,
@@ -133,21 +202,24 @@ qv_status qv__pool_create(struct qv__mem *mem, unsigned n_threads, struct qv__po
                         THREADS_MAX);
     }
     struct qv__pool *p = qv__zalloc(mem, sizeof *p);
-    struct qv__thread *threads = qv__calloc(mem, n_threads, sizeof *threads);
-    if (!p || !threads) {
-        qv__free(threads);
+    unsigned n_background = QV_MAX(n_threads, 2u);
+    struct worker *workers = qv__calloc(mem, n_threads + 1 + n_background, sizeof *workers);
+    if (!p || !workers) {
+        qv__free(workers);
         qv__free(p);
         return qv__fail(err, QV_ENOMEM, "worker pool: no memory for %u threads", n_threads);
     }
     p->mem = mem;
-    p->threads = threads;
+    p->workers = workers;
     p->n_threads = n_threads;
+    p->n_background = n_background;
     qv__mutex_init(&p->lock, QV__RANK_POOL);
-    qv__cond_init(&p->work);
-    for (unsigned i = 0; i < n_threads; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "qv-worker-%u", i);
-        qv_status st = qv__thread_start(&threads[i], name, worker_main, p, err);
+    for (unsigned i = 0; i < n_workers(p); i++) {
+        workers[i].pool = p;
+        qv__cond_init(&workers[i].called);
+    }
+    for (unsigned i = 0; i < n_workers(p); i++) {
+        qv_status st = start_worker(p, i, err);
         if (st != QV_OK) {
             stop_workers(p, i);
             pool_free(p);
@@ -163,7 +235,7 @@ void qv__pool_close(struct qv__pool *p)
     if (!p) {
         return;
     }
-    stop_workers(p, p->n_threads);
+    stop_workers(p, n_workers(p));
     while (qv__pool_step(p)) {
     }
     pool_free(p);
@@ -183,7 +255,18 @@ void qv__pool_submit(struct qv__pool *p, enum qv__lane lane, struct qv__task *ta
     l->tail = task;
     l->n++;
     /* Under the lock: afterwards the task may run, and end the pool's life. */
-    qv__cond_signal(&p->work);
+    switch (lane) {
+    case QV__LANE_READ: /* its own thread first: workers are for writes too */
+        (void)(call_idle(p, KIND_READER) || call_idle(p, KIND_WORKER));
+        break;
+    case QV__LANE_WRITE:
+        (void)call_idle(p, KIND_WORKER);
+        break;
+    case QV__LANE_BACKGROUND:
+    case QV__LANES:
+    default:
+        (void)call_idle(p, KIND_BACKGROUND);
+    }
     qv__mutex_unlock(&p->lock);
 }
 
@@ -191,7 +274,7 @@ bool qv__pool_step(struct qv__pool *p)
 {
     enum qv__lane lane = QV__LANE_READ;
     qv__mutex_lock(&p->lock);
-    struct qv__task *t = take_task(p, true, &lane);
+    struct qv__task *t = take_task(p, KINDS, &lane);
     qv__mutex_unlock(&p->lock);
     if (!t) {
         return false;
@@ -318,7 +401,12 @@ void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, siz
     size_t n_blocks = n / grain + (n % grain != 0);
     /* A pool's own worker is one of its threads already. */
     bool is_inside = pool && current.pool == pool;
-    unsigned n_others = pool && pool->n_threads ? pool->n_threads - is_inside : 0;
+    enum qv__lane lane = is_inside ? current.lane : QV__LANE_READ;
+    unsigned n_others = 0;
+    if (pool && pool->n_threads) {
+        n_others = lane == QV__LANE_BACKGROUND ? pool->n_background : pool->n_threads;
+        n_others -= is_inside;
+    }
     size_t n_helpers = QV_MIN((size_t)(max_threads ? max_threads - 1 : 0), (size_t)n_others);
     n_helpers = n_blocks ? QV_MIN(n_helpers, n_blocks - 1) : 0;
     struct job *j = n_helpers ? job_new(pool->mem, (unsigned)n_helpers) : NULL;
@@ -331,7 +419,6 @@ void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, siz
     j->n = n;
     j->grain = grain;
     j->n_blocks = n_blocks;
-    enum qv__lane lane = is_inside ? current.lane : QV__LANE_READ;
     for (size_t i = 0; i < n_helpers; i++) {
         qv__pool_submit(pool, lane, &j->helpers[i].task);
     }

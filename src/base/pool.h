@@ -1,9 +1,11 @@
 /* pool.h: the worker pool: tasks in priority lanes, run by a fixed set of threads.
  *
- * What it is: intrusive FIFO queues, one per lane; a worker takes from the most urgent lane that
- * has work, and background work never occupies every worker (one is kept for the other lanes when
- * there are at least two). With 0 threads nothing runs by itself: a test calls qv__pool_step and so
- * decides the order, which lets crash exploration replay a schedule.
+ * What it is: intrusive FIFO queues, one per lane, and threads of three kinds. n_threads workers
+ * run reads and, when none is queued, writes; one more runs nothing but reads, so that a search
+ * never waits for the end of a large write; and as many as there are workers (two at least) run
+ * background work, at a low priority of the operating system: they take what the others leave, and
+ * step aside in the middle of a loop. With 0 threads nothing runs by itself: a test calls
+ * qv__pool_step and so decides the order, which lets crash exploration replay a schedule.
  * What it is not: a place to block; a task that must wait for a sync registers a completion. */
 #ifndef QV_BASE_POOL_H
 #define QV_BASE_POOL_H
@@ -28,6 +30,7 @@ void qv__pool_close(struct qv__pool *p);
 void qv__pool_submit(struct qv__pool *p, enum qv__lane lane, struct qv__task *task);
 /* Run one task on the caller's thread; false if none is queued. */
 bool qv__pool_step(struct qv__pool *p);
+/* The n_threads it was made with. */
 unsigned qv__pool_threads(const struct qv__pool *p);
 /* Queued, not yet running, per lane. */
 size_t qv__pool_queued(const struct qv__pool *p, enum qv__lane lane);

@@ -11,11 +11,14 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S   1000000000ull
-#define NAME_BYTES 16 /* of pthread_setname_np, NUL included */
+/* Not the lowest: who holds a lock that a search or a write waits for must come to run. */
+#define BACKGROUND_NICE 10
+#define NS_PER_S        1000000000ull
+#define NAME_BYTES      16 /* of pthread_setname_np, NUL included */
 
 #ifndef NDEBUG
 #define RANKS_MAX 32 /* more than there are ranks */
@@ -237,6 +240,17 @@ void qv__thread_join(struct qv__thread *t)
 {
     int rc = pthread_join(t->t, NULL);
     QV_ASSERT(rc == 0);
+}
+
+void qv__thread_yield_to_others(void)
+{
+    /* Linux keeps a nice value per thread. One that was started with a larger one keeps that. */
+    id_t self = (id_t)gettid();
+    errno = 0;
+    int nice = getpriority(PRIO_PROCESS, self);
+    if (errno == 0 && nice < BACKGROUND_NICE) {
+        (void)setpriority(PRIO_PROCESS, self, BACKGROUND_NICE);
+    }
 }
 
 unsigned qv__cpu_count(void)

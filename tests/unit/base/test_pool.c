@@ -2,6 +2,7 @@
 #include "base_test.h"
 
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "base/pool.h"
 #include "base/rng.h"
@@ -168,51 +169,131 @@ static void pass(struct qv__task *task)
     qv__mutex_unlock(&g->lock);
 }
 
-static void background_work_leaves_one_worker_free(void **state)
+static void gate_init(struct gate *g, bool is_open)
+{
+    *g = (struct gate){.is_open = is_open};
+    qv__mutex_init(&g->lock, QV__RANK_LEAF);
+    qv__cond_init(&g->cond);
+}
+
+static void gate_destroy(struct gate *g)
+{
+    qv__cond_destroy(&g->cond);
+    qv__mutex_destroy(&g->lock);
+}
+
+/* Until n tasks stand at the gate. */
+static void gate_await(struct gate *g, unsigned n)
+{
+    qv__mutex_lock(&g->lock);
+    while (g->n_inside < n) {
+        qv__cond_wait(&g->cond, &g->lock);
+    }
+    qv__mutex_unlock(&g->lock);
+}
+
+/* Until n tasks have passed it. */
+static void gate_passed(struct gate *g, unsigned n)
+{
+    qv__mutex_lock(&g->lock);
+    while (g->n_ran < n) {
+        qv__cond_wait(&g->cond, &g->lock);
+    }
+    qv__mutex_unlock(&g->lock);
+}
+
+static void gate_open(struct gate *g)
+{
+    qv__mutex_lock(&g->lock);
+    g->is_open = true;
+    qv__cond_broadcast(&g->cond);
+    qv__mutex_unlock(&g->lock);
+}
+
+static void submit_to(struct qv__pool *p, enum qv__lane lane, struct waiter *w, struct gate *g,
+                      void (*fn)(struct qv__task *))
+{
+    *w = (struct waiter){{.fn = fn}, g};
+    qv__pool_submit(p, lane, &w->task);
+}
+
+/* Every background thread hangs and more work waits: reads and writes get through. Then every
+ * worker hangs in a write and more writes wait: reads still do. */
+static void no_lane_stops_a_more_urgent_one(void **state)
 {
     (void)state;
-    enum { BACKGROUND = 8 };
-    struct qv__pool *p = pool_of(3);
-    struct gate slow = {.is_open = false}, quick = {.is_open = true};
-    qv__mutex_init(&slow.lock, QV__RANK_LEAF);
-    qv__mutex_init(&quick.lock, QV__RANK_LEAF);
-    qv__cond_init(&slow.cond);
-    qv__cond_init(&quick.cond);
-    struct waiter background[BACKGROUND], read[10];
-    for (size_t i = 0; i < BACKGROUND; i++) {
-        background[i] = (struct waiter){{.fn = wait_at_gate}, &slow};
-        qv__pool_submit(p, QV__LANE_BACKGROUND, &background[i].task);
+    enum { TASKS = 8 };
+    for (unsigned n_threads = 1; n_threads <= 3; n_threads++) {
+        struct qv__pool *p = pool_of(n_threads);
+        struct gate slow, slow_writes, quick;
+        struct waiter background[TASKS], writes[TASKS], urgent[TASKS], reads[TASKS];
+        unsigned n_background = QV_MAX(n_threads, 2u);
+        gate_init(&slow, false);
+        gate_init(&slow_writes, false);
+        gate_init(&quick, true);
+        for (size_t i = 0; i < TASKS; i++) {
+            submit_to(p, QV__LANE_BACKGROUND, &background[i], &slow, wait_at_gate);
+        }
+        gate_await(&slow, n_background);
+        for (size_t i = 0; i < TASKS; i++) {
+            submit_to(p, i % 2 ? QV__LANE_READ : QV__LANE_WRITE, &urgent[i], &quick, pass);
+        }
+        gate_passed(&quick, TASKS);
+        for (size_t i = 0; i < TASKS; i++) {
+            submit_to(p, QV__LANE_WRITE, &writes[i], &slow_writes, wait_at_gate);
+        }
+        gate_await(&slow_writes, n_threads);
+        for (size_t i = 0; i < TASKS; i++) {
+            submit_to(p, QV__LANE_READ, &reads[i], &quick, pass);
+        }
+        gate_passed(&quick, 2 * TASKS);
+        assert_int_equal(qv__pool_queued(p, QV__LANE_BACKGROUND), TASKS - n_background);
+        assert_int_equal(qv__pool_queued(p, QV__LANE_WRITE), TASKS - n_threads);
+        gate_open(&slow);
+        gate_open(&slow_writes);
+        gate_passed(&slow, TASKS);
+        gate_passed(&slow_writes, TASKS);
+        qv__pool_close(p);
+        assert_int_equal(slow.n_inside_max, n_background);
+        assert_int_equal(slow_writes.n_inside_max, n_threads);
+        gate_destroy(&slow);
+        gate_destroy(&slow_writes);
+        gate_destroy(&quick);
     }
-    qv__mutex_lock(&slow.lock);
-    while (slow.n_inside < 2) {
-        qv__cond_wait(&slow.cond, &slow.lock);
+}
+
+struct nice_probe {
+    struct qv__task task;
+    struct gate *gate;
+    int nice;
+};
+
+static void look_at_priority(struct qv__task *task)
+{
+    struct nice_probe *n = QV_CONTAINER_OF(task, struct nice_probe, task);
+    n->nice = getpriority(PRIO_PROCESS, (id_t)gettid());
+    struct waiter w = {.gate = n->gate};
+    pass(&w.task);
+}
+
+static void background_threads_have_a_lower_priority(void **state)
+{
+    (void)state;
+    struct qv__pool *p = pool_of(2);
+    struct gate g;
+    struct nice_probe probes[QV__LANES];
+    int own = getpriority(PRIO_PROCESS, (id_t)gettid());
+    gate_init(&g, true);
+    for (unsigned i = 0; i < QV__LANES; i++) {
+        probes[i] = (struct nice_probe){{.fn = look_at_priority}, &g, -100};
+        qv__pool_submit(p, (enum qv__lane)i, &probes[i].task);
     }
-    qv__mutex_unlock(&slow.lock);
-    /* Two workers hang in background tasks and six more wait; reads still get through. */
-    for (size_t i = 0; i < 10; i++) {
-        read[i] = (struct waiter){{.fn = pass}, &quick};
-        qv__pool_submit(p, i % 2 ? QV__LANE_READ : QV__LANE_WRITE, &read[i].task);
-    }
-    qv__mutex_lock(&quick.lock);
-    while (quick.n_ran < 10) {
-        qv__cond_wait(&quick.cond, &quick.lock);
-    }
-    qv__mutex_unlock(&quick.lock);
-    assert_int_equal(qv__pool_queued(p, QV__LANE_BACKGROUND), BACKGROUND - 2);
-    qv__mutex_lock(&slow.lock);
-    assert_int_equal(slow.n_inside_max, 2);
-    slow.is_open = true;
-    qv__cond_broadcast(&slow.cond);
-    while (slow.n_ran < BACKGROUND) {
-        qv__cond_wait(&slow.cond, &slow.lock);
-    }
-    qv__mutex_unlock(&slow.lock);
+    gate_passed(&g, QV__LANES);
     qv__pool_close(p);
-    assert_true(slow.n_inside_max <= 2);
-    qv__cond_destroy(&slow.cond);
-    qv__cond_destroy(&quick.cond);
-    qv__mutex_destroy(&slow.lock);
-    qv__mutex_destroy(&quick.lock);
+    assert_int_equal(probes[QV__LANE_READ].nice, own);
+    assert_int_equal(probes[QV__LANE_WRITE].nice, own);
+    assert_int_equal(probes[QV__LANE_BACKGROUND].nice, QV_MAX(own, 10));
+    gate_destroy(&g);
 }
 
 static void a_single_worker_runs_background_work_too(void **state)
@@ -366,13 +447,13 @@ static void a_loop_ends_though_all_workers_hang(void **state)
     struct gate g = {.is_open = false};
     qv__mutex_init(&g.lock, QV__RANK_LEAF);
     qv__cond_init(&g.cond);
-    struct waiter w[2];
-    for (size_t i = 0; i < 2; i++) {
+    struct waiter w[3]; /* both workers and the reader */
+    for (size_t i = 0; i < 3; i++) {
         w[i] = (struct waiter){{.fn = wait_at_gate}, &g};
         qv__pool_submit(p, QV__LANE_READ, &w[i].task);
     }
     qv__mutex_lock(&g.lock);
-    while (g.n_inside < 2) {
+    while (g.n_inside < 3) {
         qv__cond_wait(&g.cond, &g.lock);
     }
     qv__mutex_unlock(&g.lock);
@@ -488,7 +569,7 @@ static void helpers_of_background_work_are_background_work(void **state)
     struct lane_probe l = {{.fn = loop_in_background}, p, &slow};
     qv__pool_submit(p, QV__LANE_BACKGROUND, &l.task);
     qv__mutex_lock(&slow.lock);
-    while (slow.n_inside < 2) {
+    while (slow.n_inside < 3) {
         qv__cond_wait(&slow.cond, &slow.lock);
     }
     qv__mutex_unlock(&slow.lock);
@@ -500,7 +581,7 @@ static void helpers_of_background_work_are_background_work(void **state)
     }
     qv__mutex_unlock(&quick.lock);
     qv__mutex_lock(&slow.lock);
-    assert_int_equal(slow.n_inside_max, 2);
+    assert_int_equal(slow.n_inside_max, 3);
     slow.is_open = true;
     qv__cond_broadcast(&slow.cond);
     qv__mutex_unlock(&slow.lock);
@@ -616,7 +697,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_empty_pool_does_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(close_runs_what_is_queued_and_what_that_submits, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(background_work_leaves_one_worker_free, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_lane_stops_a_more_urgent_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(background_threads_have_a_lower_priority, setup, teardown),
         cmocka_unit_test_setup_teardown(a_single_worker_runs_background_work_too, setup, teardown),
         cmocka_unit_test_setup_teardown(every_item_is_visited_once, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_the_loop_is_serial, setup, teardown),
