@@ -1,7 +1,8 @@
 /* cmd_bench_http.c: `quiver bench http`: what a running server does under load.
  *
- * upsert: durable writes; search: queries; mixed: writes as fast as they are acknowledged, and
- * beside them searches at a fixed rate, whose tail tells whether writing disturbs reading. */
+ * upsert: durable writes; search: queries; mixed: writes at a fixed rate or as fast as they are
+ * acknowledged, and beside them searches at a fixed rate, whose tail tells whether writing disturbs
+ * reading. */
 #include "cli/bench_http.h"
 #include "cli/interrupt.h"
 #include "cli/target.h"
@@ -14,7 +15,8 @@ struct args {
     struct qv__target_args target;
     const char *collection, *vectors, *queries;
     unsigned mode, metric;
-    uint64_t connections, search_connections, seconds, warmup, rate, batch, dim, limit, ef, seed;
+    uint64_t connections, search_connections, seconds, warmup, rate, write_rate, batch, dim, limit,
+        ef, seed;
     bool keep, json;
 };
 
@@ -35,6 +37,8 @@ static const struct qv__option options[] = {
      "seconds before measuring begins (default: 1)"},
     {"rate", "N", QV__OPT_U64, offsetof(struct args, rate), 1, 10000000,
      "requests a second; in mode mixed, searches (default: as fast as answers come; mixed: 100)"},
+    {"write-rate", "N", QV__OPT_U64, offsetof(struct args, write_rate), 1, 10000000,
+     "upserts a second in mode mixed (default: as fast as answers come)"},
     {"search-connections", "N", QV__OPT_U64, offsetof(struct args, search_connections), 1,
      CONNECTIONS_MAX, "connections that search in mode mixed (default: 4)"},
     {"batch", "N", QV__OPT_U64, offsetof(struct args, batch), 1, 10000,
@@ -148,7 +152,7 @@ static void plan(struct bench *b)
         l->vectors = a->vectors;
         l->path = qv__target_path(&b->arena, a->collection, "/points?wait=true");
         l->connections = (uint32_t)a->connections;
-        l->rate = a->mode == MODE_MIXED ? 0 : (double)a->rate;
+        l->rate = (double)(a->mode == MODE_MIXED ? a->write_rate : a->rate);
     }
     if (a->mode != MODE_UPSERT) {
         struct qv__load *l = &b->loads[b->n_loads++];

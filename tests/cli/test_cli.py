@@ -866,6 +866,10 @@ class Bench(Case):
         mixed = [json.loads(x) for x in self.quiver(
             *run, "--mode", "mixed", "--search-connections", "1", "--rate", "20")[0].splitlines()]
         self.assertEqual([m["request"] for m in mixed], ["upsert", "search"])
+        slow = [json.loads(x) for x in self.quiver(
+            *run, "--mode", "mixed", "--search-connections", "1", "--write-rate", "10")[0].splitlines()]
+        self.assertEqual([m["rate"] for m in slow], [10, 100])
+        self.assertLessEqual(slow[0]["requests"], 10)
         # A collection made for the run goes with it.
         self.quiver(*run, "--mode", "upsert", "--collection", "gone")
         names = [c["name"] for c in self.json("info", "--url", p.url)["collections"]]

@@ -111,6 +111,8 @@ static void per_collection(struct qv__buf *b, const struct names *names)
          offsetof(struct qv__collection_info, jobs_running), true},
         {"quiver_collection_indexed_vectors", "vectors covered by a graph",
          offsetof(struct qv__collection_info, n_indexed), false},
+        {"quiver_collection_unindexed_rows", "rows due for a graph that every search scans",
+         offsetof(struct qv__collection_info, unindexed_rows), false},
         {"quiver_collection_segments", "segments", offsetof(struct qv__collection_info, n_segments),
          true},
         {"quiver_collection_memory_bytes", "memory charged to the collection",
