@@ -206,7 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             store(io, first_lsns[f], im.bytes[f], im.n[f]);
         }
     }
-    CHECK(qv__log_local_check(io, "", mem, count_report, &reports, NULL) == QV_OK);
+    CHECK(qv__log_local_check(io, "", mem, count_report, NULL, &reports, NULL) == QV_OK);
     CHECK(reports == (mode & MODE_RAW ? 1 : FILES));
 
     struct qv__log *log = open_log(io, mem, &first);

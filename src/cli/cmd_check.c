@@ -150,9 +150,8 @@ const struct qv__command qv__command_check = {
     .name = "check",
     .operands = "DIR",
     .summary = "Verify every file of a data directory without changing it.",
-    .about =
-        "Prints one line per file. The exit code is 1 when something is damaged. The directory "
-        "must not be in use.",
+    .about = "Prints one line per file, and one per snapshot. The exit code is 1 when "
+             "something is damaged. The directory must not be in use.",
     .examples = "  quiver check quiver-data\n",
     .options = options,
     .n_options = QV_ARRAY_LEN(options),

@@ -2,41 +2,19 @@
  *
  * Every file that the manifest names is opened exactly as a start would open it (checksums,
  * offsets, orders, graph structure); the catalog is read as a start reads it; every log record is
- * read, and those that a start needs must be there; files nobody names are listed as surplus. What
- * is damaged is reported with what it costs and what can still be done; the check goes on to the
- * next file. */
+ * read, and those that a start needs must be there and mean something (check_log.c); snapshots are
+ * read as before a recovery from them (check_snapshots.c); files nobody names are listed as
+ * surplus. What is damaged is reported with what it costs and what can still be done; the check
+ * goes on to the next file. */
 #include <stdio.h>
 
-#include "engine/collection.h"
+#include "engine/check_impl.h"
 #include "store/segfile_format.h"
 
-struct check {
-    struct qv__io *io;
-    struct qv__mem *mem;
-    struct qv__blobs *blobs;
-    struct qv__manifest manifest;
-    bool has_manifest;
-    char manifest_file[64];
-    uint64_t n_log_files, log_first, log_last;
-    struct qv__arena arena;
-    bool damaged;
-    void (*cb)(void *arg, const struct qv__check_finding *f);
-    void *arg;
-};
-
-#define REMEDY_SEGMENT                                                                             \
-    "put the file of the same name from a backup in its place, or delete the collection"
-#define REMEDY_WHOLE "restore the whole directory from a backup"
-
-/* The common parts of a finding are in `f`; the message is formatted here. */
-static void report_full(struct check *c, struct qv__check_finding f, const char *fmt, ...)
-    QV_PRINTF(3, 4);
-static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
-    QV_PRINTF(4, 5);
-static void tell(struct check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
+static void tell(struct qv__check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
     QV_PRINTF(3, 0);
 
-static void tell(struct check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
+static void tell(struct qv__check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
 {
     char text[800];
     vsnprintf(text, sizeof text, fmt, ap);
@@ -49,7 +27,7 @@ static void tell(struct check *c, struct qv__check_finding *f, const char *fmt, 
     }
 }
 
-static void report_full(struct check *c, struct qv__check_finding f, const char *fmt, ...)
+void qv__check_report_full(struct qv__check *c, struct qv__check_finding f, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -57,77 +35,19 @@ static void report_full(struct check *c, struct qv__check_finding f, const char 
     va_end(ap);
 }
 
-static void report(struct check *c, bool damaged, const char *file, const char *fmt, ...)
+void qv__check_report(struct qv__check *c, bool damaged, const char *file, const char *fmt, ...)
 {
     struct qv__check_finding f = {
-        .damaged = damaged, .file = file, .remedy = damaged ? REMEDY_WHOLE : NULL};
+        .damaged = damaged, .file = file, .remedy = damaged ? QV__REMEDY_WHOLE : NULL};
     va_list ap;
     va_start(ap, fmt);
     tell(c, &f, fmt, ap);
     va_end(ap);
-}
-
-/* --- the log --- */
-
-static void log_cb(void *arg, const struct qv__log_file_report *r)
-{
-    struct check *c = arg;
-    char file[96];
-    snprintf(file, sizeof file, "%s/%s", QV__DIR_LOG, r->name);
-    c->n_log_files++;
-    c->log_first = c->log_first ? c->log_first : r->first_lsn;
-    c->log_last = QV_MAX(c->log_last, r->last_lsn);
-    if (r->status == QV_OK) {
-        report(c, false, file,
-               "%" PRIu64 " records, LSN %" PRIu64 " to %" PRIu64 ", %" PRIu64 " of %" PRIu64
-               " bytes used",
-               r->records, r->first_lsn, r->last_lsn, r->valid_bytes, r->file_bytes);
-    } else {
-        report_full(c,
-                    (struct qv__check_finding){.damaged = true,
-                                               .file = file,
-                                               .min_lsn = QV_MAX(r->last_lsn + 1, r->first_lsn),
-                                               .max_lsn = UINT64_MAX,
-                                               .remedy = REMEDY_WHOLE},
-                    "%s; the writes after LSN %" PRIu64 " cannot be read", r->message,
-                    QV_MAX(r->last_lsn, r->first_lsn - 1));
-    }
-}
-
-/* The log must begin where the least flushed shard ends, and reach as far as was durable. */
-static void check_reach(struct check *c)
-{
-    const struct qv__manifest *m = &c->manifest;
-    uint64_t from = m->checkpoint_lsn;
-    for (uint32_t i = 0; i < m->n_shards; i++) {
-        from = QV_MIN(from, m->shards[i].flushed_lsn);
-    }
-    struct qv__check_finding f = {.damaged = true, .file = QV__DIR_LOG, .remedy = REMEDY_WHOLE};
-    if (!c->has_manifest) {
-        return;
-    }
-    if (c->n_log_files == 0) {
-        f.min_lsn = from + 1;
-        f.max_lsn = UINT64_MAX;
-        report_full(c, f, "all log files are missing: the writes after LSN %" PRIu64 " are lost",
-                    from);
-    } else if (c->log_first > from + 1) {
-        f.min_lsn = from + 1;
-        f.max_lsn = c->log_first - 1;
-        report_full(c, f, "records from LSN %" PRIu64 " are needed, the log begins at %" PRIu64,
-                    from + 1, c->log_first);
-    } else if (c->log_last && c->log_last < m->checkpoint_lsn && !c->damaged) {
-        f.min_lsn = c->log_last + 1;
-        f.max_lsn = m->checkpoint_lsn;
-        report_full(c, f,
-                    "records up to LSN %" PRIu64 " were durable once, the last one is %" PRIu64,
-                    m->checkpoint_lsn, c->log_last);
-    }
 }
 
 /* --- segments and catalog --- */
 
-static qv__json collection_json(qv__json doc, uint64_t id)
+qv__json qv__check_collection(qv__json doc, uint64_t id)
 {
     qv__json list = qv__json_get(doc, "collections"), o = qv__json_first(list);
     for (uint32_t i = 0; o && i < list->len; i++, o = qv__json_next(o)) {
@@ -153,8 +73,8 @@ static void touch(void *arg, const struct qv__seg_entry *e)
 }
 
 /* True when nothing but a graph is damaged: what it was built from is whole. */
-static bool only_the_graph(struct check *c, const struct qv__manifest_segment *m, const char *name,
-                           const struct qv_err *why)
+static bool only_the_graph(struct qv__check *c, const struct qv__manifest_segment *m,
+                           const char *name, const struct qv_err *why)
 {
     struct qv__segfile *f = NULL;
     struct touched t = {false};
@@ -168,7 +88,7 @@ static bool only_the_graph(struct check *c, const struct qv__manifest_segment *m
     return t.any ? t.graph && !t.rest : strstr(why->message, " index: ") != NULL;
 }
 
-static void damaged_segment(struct check *c, const char *collection,
+static void damaged_segment(struct qv__check *c, const char *collection,
                             const struct qv__manifest_segment *m, const struct qv_err *err)
 {
     char seg[64], tomb[64], file[96];
@@ -182,19 +102,19 @@ static void damaged_segment(struct check *c, const char *collection,
                                   .points = m->n_rows - m->n_dead,
                                   .min_lsn = m->min_lsn,
                                   .max_lsn = m->max_lsn,
-                                  .remedy = REMEDY_SEGMENT};
+                                  .remedy = QV__REMEDY_SEGMENT};
     const char *part =
         is_tomb ? "which rows of the segment are deleted is not known; its rows are whole"
         : only_the_graph(c, m, seg, err)
             ? "only the graph is damaged: ids, payloads and vectors are whole"
             : "ids, payloads or vectors are damaged";
-    report_full(c, f,
-                "%s; %s; costs up to %" PRIu64
-                " points of collection `%s`, written by records %" PRIu64 " to %" PRIu64,
-                err->message, part, f.points, collection, m->min_lsn, m->max_lsn);
+    qv__check_report_full(c, f,
+                          "%s; %s; costs up to %" PRIu64
+                          " points of collection `%s`, written by records %" PRIu64 " to %" PRIu64,
+                          err->message, part, f.points, collection, m->min_lsn, m->max_lsn);
 }
 
-static void check_segment(struct check *c, struct qv__schema *schema, const char *collection,
+static void check_segment(struct qv__check *c, struct qv__schema *schema, const char *collection,
                           const struct qv__manifest_segment *m)
 {
     struct qv__segment_env env = {.mem = c->mem, .simd = qv__simd_best(NULL), .blobs = c->blobs};
@@ -208,22 +128,22 @@ static void check_segment(struct check *c, struct qv__schema *schema, const char
     }
     qv__segment_blob_name(m->segment_id, name);
     snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
-    report_full(c, (struct qv__check_finding){.file = file, .collection = collection},
-                "%" PRIu32 " rows, %" PRIu32 " dead, %" PRIu64 " bytes, collection `%s`", m->n_rows,
-                m->n_dead, m->file_bytes, collection);
+    qv__check_report_full(c, (struct qv__check_finding){.file = file, .collection = collection},
+                          "%" PRIu32 " rows, %" PRIu32 " dead, %" PRIu64 " bytes, collection `%s`",
+                          m->n_rows, m->n_dead, m->file_bytes, collection);
     if (m->tombstone_gen) {
         qv__tombstones_blob_name(m->segment_id, m->tombstone_gen, name);
         snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
-        report_full(c, (struct qv__check_finding){.file = file, .collection = collection},
-                    "%" PRIu32 " deletions, collection `%s`", m->n_dead, collection);
+        qv__check_report_full(c, (struct qv__check_finding){.file = file, .collection = collection},
+                              "%" PRIu32 " deletions, collection `%s`", m->n_dead, collection);
     }
     qv__segment_release(s);
 }
 
-static void check_shard(struct check *c, qv__json doc, const struct qv__manifest_shard *sh)
+static void check_shard(struct qv__check *c, qv__json doc, const struct qv__manifest_shard *sh)
 {
     struct qv_err err = {.code = QV_OK};
-    qv__json o = collection_json(doc, sh->collection_id);
+    qv__json o = qv__check_collection(doc, sh->collection_id);
     struct qv__schema *schema = NULL;
     struct qv__str name = {"", 0};
     char text[QV__COLLECTION_NAME_MAX + 1];
@@ -231,9 +151,9 @@ static void check_shard(struct check *c, qv__json doc, const struct qv__manifest
     snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
     if (!o || qv__schema_from_json(c->mem, qv__json_get(o, "schema"), &schema, &err) != QV_OK ||
         sh->shard >= schema->shard_number) {
-        report(c, true, c->manifest_file,
-               "shard %" PRIu32 " of collection %" PRIu64 " is not in its catalog", sh->shard,
-               sh->collection_id);
+        qv__check_report(c, true, c->manifest_file,
+                         "shard %" PRIu32 " of collection %" PRIu64 " is not in its catalog",
+                         sh->shard, sh->collection_id);
     }
     for (uint32_t k = 0; schema && k < sh->n_segments; k++) {
         check_segment(c, schema, text, &sh->segments[k]);
@@ -241,41 +161,54 @@ static void check_shard(struct check *c, qv__json doc, const struct qv__manifest
     qv__schema_release(schema);
 }
 
-/* Every schema, also of collections that have no segments yet, and where the aliases lead. */
-static void check_catalog(struct check *c, qv__json doc)
+/* As a start reads it: every collection, also those without segments, and where the aliases lead.
+ */
+static qv_status check_catalog(struct qv__check *c, qv__json doc, struct qv_err *err)
 {
-    struct qv_err err = {.code = QV_OK};
     qv__json list = qv__json_get(doc, "collections"), o = qv__json_first(list);
     qv__json aliases = qv__json_get(doc, "aliases");
     uint32_t n = o ? list->len : 0;
-    for (uint32_t i = 0; o && i < n; i++, o = qv__json_next(o)) {
-        struct qv__schema *schema = NULL;
-        uint64_t id = 0;
-        if (!qv__json_u64(qv__json_get(o, "id"), &id) ||
-            qv__schema_from_json(c->mem, qv__json_get(o, "schema"), &schema, &err) != QV_OK) {
-            report(c, true, c->manifest_file,
-                   "catalog: collection %" PRIu64 " has no valid schema: %s", id, err.message);
-        }
-        qv__schema_release(schema);
+    uint64_t format = 0;
+    struct qv_err why = {.code = QV_OK};
+    if (!qv__json_u64(qv__json_get(doc, "format"), &format) || format != 1) {
+        qv__check_report(c, true, c->manifest_file,
+                         "catalog: format %" PRIu64 " is not known to this version", format);
     }
-    report(c, false, c->manifest_file, "catalog: %" PRIu32 " collections, %" PRIu32 " aliases", n,
-           aliases ? aliases->len : 0);
+    for (uint32_t i = 0; i < n; i++, o = qv__json_next(o)) {
+        qv_status st = qv__check_learn(c, o, &why);
+        if (st == QV_ENOMEM) {
+            return qv__fail(err, st, "%s", why.message);
+        }
+        if (st != QV_OK) {
+            qv__check_report(c, true, c->manifest_file, "catalog: entry %" PRIu32 ": %s", i,
+                             why.message);
+        }
+    }
+    if (qv__check_aliases(aliases, &why) != QV_OK) {
+        qv__check_report(c, true, c->manifest_file, "%s", why.message);
+    }
+    qv__check_report(c, false, c->manifest_file,
+                     "catalog: %" PRIu32 " collections, %" PRIu32 " aliases", n,
+                     aliases ? aliases->len : 0);
+    return QV_OK;
 }
 
-static void check_segments(struct check *c)
+static qv_status check_segments(struct qv__check *c, struct qv_err *err)
 {
-    struct qv_err err = {.code = QV_OK};
+    struct qv_err why = {.code = QV_OK};
     qv__json doc = NULL;
     const struct qv__manifest *m = &c->manifest;
-    if (qv__json_parse(&c->arena, (const char *)m->catalog.p, m->catalog.n, NULL, &doc, &err) !=
+    if (qv__json_parse(&c->arena, (const char *)m->catalog.p, m->catalog.n, NULL, &doc, &why) !=
         QV_OK) {
-        report(c, true, c->manifest_file, "the catalog is damaged: %s", err.message);
-        return;
+        qv__check_report(c, true, c->manifest_file, "the catalog is damaged: %s", why.message);
+        return why.code == QV_ENOMEM ? qv__fail(err, QV_ENOMEM, "%s", why.message) : QV_OK;
     }
-    check_catalog(c, doc);
+    c->catalog = doc;
+    QV_TRY(check_catalog(c, doc, err));
     for (uint32_t i = 0; i < m->n_shards; i++) {
         check_shard(c, doc, &m->shards[i]);
     }
+    return QV_OK;
 }
 
 /* --- surplus --- */
@@ -285,13 +218,13 @@ static void tmp_cb(void *arg, const char *name, bool is_dir)
     char file[320];
     (void)is_dir;
     snprintf(file, sizeof file, "%s/%.255s", QV__DIR_TMP, name);
-    report(arg, false, file,
-           "surplus: of a file that was never finished, removed at the next open");
+    qv__check_report(arg, false, file,
+                     "surplus: of a file that was never finished, removed at the next open");
 }
 
 static void surplus_cb(void *arg, const char *name)
 {
-    struct check *c = arg;
+    struct qv__check *c = arg;
     const struct qv__manifest *m = &c->manifest;
     char file[320], live[64];
     for (uint32_t i = 0; i < m->n_shards; i++) {
@@ -308,11 +241,12 @@ static void surplus_cb(void *arg, const char *name)
         }
     }
     snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
-    report(c, false, file, "surplus: named by no manifest, removed at the next open if it is ours");
+    qv__check_report(c, false, file,
+                     "surplus: named by no manifest, removed at the next open if it is ours");
 }
 
 /* Refuse while another process writes; an absent lock file is a directory never opened. */
-static qv_status check_lock(struct check *c, struct qv__file **lock, struct qv_err *err)
+static qv_status check_lock(struct qv__check *c, struct qv__file **lock, struct qv_err *err)
 {
     qv_status st = qv__io_open(c->io, "LOCK", QV__OPEN_WRITE, lock, err);
     if (st == QV_ENOTFOUND) {
@@ -326,7 +260,7 @@ qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
                        void (*cb)(void *arg, const struct qv__check_finding *f), void *arg,
                        struct qv_err *err)
 {
-    struct check c = {.io = io, .mem = mem, .cb = cb, .arg = arg};
+    struct qv__check c = {.io = io, .mem = mem, .cb = cb, .arg = arg};
     struct qv__file *lock = NULL;
     struct qv_err detail = {.code = QV_OK};
     qv__arena_init(&c.arena, mem);
@@ -338,28 +272,31 @@ qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
         c.has_manifest = true;
         snprintf(c.manifest_file, sizeof c.manifest_file, "manifest-%016" PRIx64,
                  c.manifest.generation);
-        report(&c, false, "CURRENT",
-               "manifest %" PRIu64 ", checkpoint at LSN %" PRIu64 ", %" PRIu32 " shards",
-               c.manifest.generation, c.manifest.checkpoint_lsn, c.manifest.n_shards);
-        check_segments(&c);
+        qv__check_report(&c, false, "CURRENT",
+                         "manifest %" PRIu64 ", checkpoint at LSN %" PRIu64 ", %" PRIu32 " shards",
+                         c.manifest.generation, c.manifest.checkpoint_lsn, c.manifest.n_shards);
+        QV_GOTO(check_segments(&c, err));
         struct qv_err ignored;
         (void)!c.blobs->ops->list(c.blobs, surplus_cb, &c, &ignored);
         (void)!qv__io_list(io, QV__DIR_TMP, tmp_cb, &c, &ignored);
     } else if (st == QV_ENOTFOUND) {
-        report(&c, false, "CURRENT", "no checkpoint yet");
+        c.is_fresh = true;
+        qv__check_report(&c, false, "CURRENT", "no checkpoint yet");
     } else {
         bool is_current = strncmp(detail.message, "CURRENT", 7) == 0;
         snprintf(c.manifest_file, sizeof c.manifest_file, "%.25s",
                  is_current ? "CURRENT" : detail.message);
         c.manifest_file[strcspn(c.manifest_file, ":")] = 0;
-        report(&c, true, c.manifest_file,
-               "%s; which files are live is not known: nothing but the log can be checked",
-               detail.message);
+        qv__check_report(
+            &c, true, c.manifest_file,
+            "%s; which files are live is not known: nothing but the log can be checked",
+            detail.message);
     }
-    QV_GOTO(qv__log_local_check(io, QV__DIR_LOG, mem, log_cb, &c, err));
-    check_reach(&c);
+    QV_GOTO(qv__check_log(&c, err));
+    QV_GOTO(qv__check_snapshots(&c, err));
     st = c.damaged ? qv__fail(err, QV_ECORRUPT, "damaged files were found") : QV_OK;
 out:
+    qv__check_forget_all(&c);
     if (c.blobs) {
         c.blobs->ops->close(c.blobs);
     }

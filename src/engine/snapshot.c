@@ -13,8 +13,7 @@ void qv__snapshot_dir(uint64_t id, enum qv__snapshot_state state, char out[64])
     snprintf(out, 64, QV__DIR_SNAPSHOTS "/%s%016" PRIx64, prefix[state], id);
 }
 
-/* The number of a name of ours; false for any other name. */
-static bool dir_read(const char *name, uint64_t *id, enum qv__snapshot_state *state)
+bool qv__snapshot_dir_read(const char *name, uint64_t *id, enum qv__snapshot_state *state)
 {
     char want[64];
     const char *dash = strchr(name, '-'), *digits = dash ? dash + 1 : name;
@@ -83,6 +82,12 @@ static qv_status list_names(struct qv__io *io, struct qv__mem *mem, const char *
     return st;
 }
 
+qv_status qv__snapshot_names(struct qv__io *io, struct qv__mem *mem, struct qv__buf *out,
+                             struct qv_err *err)
+{
+    return list_names(io, mem, QV__DIR_SNAPSHOTS, true, out, err);
+}
+
 bool qv__snapshot_remove_files(struct qv__io *io, struct qv__mem *mem, const char *dir)
 {
     struct qv__buf names;
@@ -116,14 +121,15 @@ qv_status qv__snapshots_clean(struct qv__db *db, struct qv_err *err)
     /* Names may be from a process that was killed before it synced them. Those found are told of
      * and built on from here on, so a power cut must not take them back. */
     QV_TRY(qv__io_sync_dir(db->io, QV__DIR_SNAPSHOTS, err));
-    if (list_names(db->io, db->mem, QV__DIR_SNAPSHOTS, true, &names, &ignored) != QV_OK) {
+    if (qv__snapshot_names(db->io, db->mem, &names, &ignored) != QV_OK) {
         return QV_OK; /* leftovers never block a start */
     }
     for (size_t at = 0; at < names.n; at += strlen((const char *)names.p + at) + 1) {
         uint64_t id;
         enum qv__snapshot_state state;
         char dir[64];
-        if (dir_read((const char *)names.p + at, &id, &state) && state != QV__SNAPSHOT_WHOLE) {
+        if (qv__snapshot_dir_read((const char *)names.p + at, &id, &state) &&
+            state != QV__SNAPSHOT_WHOLE) {
             qv__snapshot_dir(id, state, dir);
             qv__log_line(db->logger, QV__LEVEL_INFO, "snapshot", "removing leftover %s", dir);
             qv__snapshot_remove_dir(db->io, db->mem, dir);
@@ -157,14 +163,15 @@ qv_status qv__db_snapshots(struct qv__db *db,
                            struct qv_err *err)
 {
     struct qv__buf names;
-    QV_TRY(list_names(db->io, db->mem, QV__DIR_SNAPSHOTS, true, &names, err));
+    QV_TRY(qv__snapshot_names(db->io, db->mem, &names, err));
     qv_status st = QV_OK;
     for (size_t at = 0; st == QV_OK && at < names.n; at += strlen((const char *)names.p + at) + 1) {
         uint64_t id;
         enum qv__snapshot_state state;
         struct qv__snapshot_info info;
         struct qv_err why = {.code = QV_OK};
-        if (!dir_read((const char *)names.p + at, &id, &state) || state != QV__SNAPSHOT_WHOLE) {
+        if (!qv__snapshot_dir_read((const char *)names.p + at, &id, &state) ||
+            state != QV__SNAPSHOT_WHOLE) {
             continue;
         }
         qv_status one = read_info(db, id, &info, &why);

@@ -24,6 +24,11 @@ struct qv__snapshot_stream {
 enum qv__snapshot_state { QV__SNAPSHOT_WHOLE, QV__SNAPSHOT_NEW, QV__SNAPSHOT_GONE };
 /* "snapshots/…" */
 void qv__snapshot_dir(uint64_t id, enum qv__snapshot_state state, char out[64]);
+/* The number of a name of ours; false for any other name. */
+bool qv__snapshot_dir_read(const char *name, uint64_t *id, enum qv__snapshot_state *state);
+/* Directories in snapshots/, ours or not, NUL-separated; the caller frees the buffer. */
+qv_status qv__snapshot_names(struct qv__io *io, struct qv__mem *mem, struct qv__buf *out,
+                             struct qv_err *err) QV_MUST_USE;
 /* Remove the plain files of a directory; that, and the directory: as far as it is possible. True if
  * none is left. */
 bool qv__snapshot_remove_files(struct qv__io *io, struct qv__mem *mem, const char *dir);

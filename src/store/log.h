@@ -123,8 +123,13 @@ struct qv__log_file_report {
     qv_status status; /* QV_OK, or QV_ECORRUPT */
     char message[160];
 };
+/* What every sound record is handed to, in order, before the report on its file: `file` has name and
+ * first_lsn, and valid_bytes is where the record begins. An error ends the check. */
+typedef qv_status (*qv__log_check_fn)(void *arg, const struct qv__log_file_report *file,
+                                      const struct qv__log_record *rec, struct qv_err *err);
+/* record: NULL = nobody */
 qv_status qv__log_local_check(struct qv__io *io, const char *dir, struct qv__mem *mem,
-                              void (*cb)(void *arg, const struct qv__log_file_report *r), void *arg,
-                              struct qv_err *err) QV_MUST_USE;
+                              void (*cb)(void *arg, const struct qv__log_file_report *r),
+                              qv__log_check_fn record, void *arg, struct qv_err *err) QV_MUST_USE;
 
 #endif

@@ -43,12 +43,22 @@ static qv_status judge_end(struct qv__logscan *s, uint64_t next_lsn, struct qv__
     return QV_OK;
 }
 
-static qv_status walk_file(struct qv__logscan *s, uint64_t next_lsn, struct qv__log_file_report *r,
-                           struct qv_err *err)
+/* Who is handed the records. */
+struct visitor {
+    qv__log_check_fn record;
+    void *arg;
+};
+
+static qv_status walk_file(struct qv__logscan *s, uint64_t next_lsn, const struct visitor *v,
+                           struct qv__log_file_report *r, struct qv_err *err)
 {
     struct qv__log_record rec;
     for (bool got = true; got && (!next_lsn || s->lsn < next_lsn);) {
+        r->valid_bytes = s->off;
         QV_TRY(qv__logscan_next(s, &rec, &got, err));
+        if (got && v->record) {
+            QV_TRY(v->record(v->arg, r, &rec, err));
+        }
     }
     r->records = s->records;
     r->last_lsn = s->records ? s->lsn - 1 : 0;
@@ -72,8 +82,8 @@ static qv_status file_bytes(struct qv__io *io, const char *path, uint64_t *out, 
 }
 
 static qv_status check_file(struct qv__io *io, const char *dir, struct qv__mem *mem,
-                            uint64_t first_lsn, uint64_t next_lsn, struct qv__log_file_report *r,
-                            uint8_t uuid[16], struct qv_err *err)
+                            uint64_t first_lsn, uint64_t next_lsn, const struct visitor *v,
+                            struct qv__log_file_report *r, uint8_t uuid[16], struct qv_err *err)
 {
     static const uint8_t none[16];
     struct qv__logscan s;
@@ -100,16 +110,17 @@ static qv_status check_file(struct qv__io *io, const char *dir, struct qv__mem *
         say(r, QV_ECORRUPT, "offset 32: the file belongs to another log");
     } else {
         memcpy(uuid, s.head.uuid, sizeof none);
-        st = walk_file(&s, next_lsn, r, err);
+        st = walk_file(&s, next_lsn, v, r, err);
     }
     qv__logscan_close(&s);
     return st;
 }
 
 qv_status qv__log_local_check(struct qv__io *io, const char *dir, struct qv__mem *mem,
-                              void (*cb)(void *arg, const struct qv__log_file_report *r), void *arg,
-                              struct qv_err *err)
+                              void (*cb)(void *arg, const struct qv__log_file_report *r),
+                              qv__log_check_fn record, void *arg, struct qv_err *err)
 {
+    const struct visitor v = {record, arg};
     struct qv__log_names names;
     struct qv__log_file_report report;
     uint8_t uuid[16] = {0};
@@ -123,7 +134,7 @@ qv_status qv__log_local_check(struct qv__io *io, const char *dir, struct qv__mem
     for (size_t i = 0; st == QV_OK && i < n; i++) {
         uint64_t first_lsn = qv__log_names_at(&names.live, i);
         uint64_t next_lsn = i + 1 < n ? qv__log_names_at(&names.live, i + 1) : 0;
-        st = check_file(io, dir, mem, first_lsn, next_lsn, &report, uuid, err);
+        st = check_file(io, dir, mem, first_lsn, next_lsn, &v, &report, uuid, err);
         if (st == QV_OK) {
             cb(arg, &report);
         }

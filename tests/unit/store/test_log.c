@@ -406,7 +406,7 @@ static void check_reports(void **state)
     append_many(&book, log, 40, 900);
     assert_ok(qv__log_close(log, ERR));
     struct reports all = {0};
-    assert_ok(qv__log_local_check(e.io, "log", e.mem, keep_report, &all, ERR));
+    assert_ok(qv__log_local_check(e.io, "log", e.mem, keep_report, NULL, &all, ERR));
     assert_true(all.n >= 3);
     uint64_t next = 1, records = 0;
     for (unsigned i = 0; i < all.n; i++) {
@@ -426,7 +426,7 @@ static void check_reports(void **state)
     assert_ok(qv__io_sim_flip(e.io, name, 100, 0));
     uint64_t writes = qv__io_sim_calls(e.io, QV__SIM_WRITE);
     struct reports damaged = {0};
-    assert_ok(qv__log_local_check(e.io, "log", e.mem, keep_report, &damaged, ERR));
+    assert_ok(qv__log_local_check(e.io, "log", e.mem, keep_report, NULL, &damaged, ERR));
     assert_int_equal(damaged.n, all.n);
     assert_int_equal(damaged.r[0].status, QV_ECORRUPT);
     assert_int_equal(damaged.r[0].records, 1);
@@ -477,7 +477,7 @@ static void check_of_sick_logs(void **state)
             assert_ok(qv__io_file_close(f, ERR));
         }
         struct reports all = {0};
-        assert_ok(qv__log_local_check(e.io, "log", e.mem, keep_report, &all, ERR));
+        assert_ok(qv__log_local_check(e.io, "log", e.mem, keep_report, NULL, &all, ERR));
         unsigned at = how < 2 ? all.n - 1 : how == 2 ? 0 : 1, sick = 0;
         assert_non_null(strstr(all.r[at].message, says[how]));
         for (unsigned i = 0; i < all.n; i++) {
@@ -489,14 +489,14 @@ static void check_of_sick_logs(void **state)
         for (uint64_t n = 1; st != QV_OK; n++) {
             struct reports some = {0};
             qv__io_sim_fault(e.io, (struct qv__sim_fault){.at = n});
-            st = qv__log_local_check(e.io, "log", e.mem, keep_report, &some, ERR);
+            st = qv__log_local_check(e.io, "log", e.mem, keep_report, NULL, &some, ERR);
             no_fault(e.io);
             assert_true(st == QV_OK ? some.n == all.n : st == QV_EIO && some.n < all.n);
         }
         for (uint64_t n = 1; n == 1 || st != QV_OK; n++) {
             struct reports some = {0};
             qv__mem_fail_at(e.mem, n, true);
-            st = qv__log_local_check(e.io, "log", e.mem, keep_report, &some, ERR);
+            st = qv__log_local_check(e.io, "log", e.mem, keep_report, NULL, &some, ERR);
             qv__mem_fail_at(e.mem, 0, false);
             assert_true(st == QV_OK || st == QV_ENOMEM);
         }
@@ -508,8 +508,9 @@ static void check_of_sick_logs(void **state)
     fresh(&e);
     memset(dir, 'd', sizeof dir);
     dir[sizeof dir - 1] = 0;
-    assert_status(qv__log_local_check(e.io, dir, e.mem, keep_report, &none, ERR), QV_EINVAL);
-    assert_status(qv__log_local_check(e.io, "log", e.mem, keep_report, &none, ERR), QV_ENOTFOUND);
+    assert_status(qv__log_local_check(e.io, dir, e.mem, keep_report, NULL, &none, ERR), QV_EINVAL);
+    assert_status(qv__log_local_check(e.io, "log", e.mem, keep_report, NULL, &none, ERR),
+                  QV_ENOTFOUND);
     assert_int_equal(none.n, 0);
     env_close(&e);
 }
