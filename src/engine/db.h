@@ -162,6 +162,8 @@ enum qv__job_kind {
     QV__JOB_VACUUM,    /* one sealed segment anew, without its dead rows or with its graph */
     QV__JOB_PURGE,     /* deleting expired points */
     QV__JOB_CHECKPOINT,
+    QV__JOB_SNAPSHOT, /* making a snapshot */
+    QV__JOB_RECOVER,  /* putting a collection of a snapshot in place */
     QV__JOB_KINDS
 };
 const char *qv__job_kind_name(enum qv__job_kind kind); /* "index", ... */

@@ -18,8 +18,10 @@ void qv__jobs_free(struct qv__jobs *r)
 const char *qv__job_kind_name(enum qv__job_kind kind)
 {
     static const char *const names[QV__JOB_KINDS] = {
-        [QV__JOB_INDEX] = "index",   [QV__JOB_SEAL] = "seal",   [QV__JOB_MERGE] = "merge",
-        [QV__JOB_VACUUM] = "vacuum", [QV__JOB_PURGE] = "purge", [QV__JOB_CHECKPOINT] = "checkpoint",
+        [QV__JOB_INDEX] = "index",       [QV__JOB_SEAL] = "seal",
+        [QV__JOB_MERGE] = "merge",       [QV__JOB_VACUUM] = "vacuum",
+        [QV__JOB_PURGE] = "purge",       [QV__JOB_CHECKPOINT] = "checkpoint",
+        [QV__JOB_SNAPSHOT] = "snapshot", [QV__JOB_RECOVER] = "recover",
     };
     return names[kind];
 }
@@ -69,6 +71,15 @@ void qv__job_open(struct qv__job *j, struct qv__db *db, const struct qv__shard *
         atomic_store(&j->cancel, true);
     }
     qv__mutex_unlock(&r->lock);
+}
+
+void qv__job_of(struct qv__job *j, uint64_t collection_id, struct qv__str name)
+{
+    qv__mutex_lock(&j->db->registry.lock);
+    j->info.collection_id = collection_id;
+    snprintf(j->info.collection, sizeof j->info.collection, "%.*s", (int)name.n, name.p);
+    j->outlives_collection = true;
+    qv__mutex_unlock(&j->db->registry.lock);
 }
 
 void qv__job_segments(struct qv__job *j, struct qv__segment *const *segments, size_t n)
@@ -128,7 +139,7 @@ void qv__jobs_cancel(struct qv__db *db, uint64_t collection_id)
 {
     qv__mutex_lock(&db->registry.lock);
     for (struct qv__job *j = db->registry.running; j; j = j->next) {
-        if (!collection_id || j->info.collection_id == collection_id) {
+        if (!collection_id || (j->info.collection_id == collection_id && !j->outlives_collection)) {
             atomic_store(&j->cancel, true);
         }
     }

@@ -17,6 +17,7 @@ struct qv__job {
     uint64_t started_ns;          /* immutable */
     const struct qv__qctx *asked; /* who waits for it: its deadline ends the job; NULL = nobody */
     _Atomic uint64_t done, total;
+    bool outlives_collection; /* guarded by: registry lock */
     _Atomic bool cancel;
     _Atomic bool by_hand; /* cancelled through qv__db_cancel_job */
     struct qv__work work;
@@ -31,6 +32,9 @@ void qv__jobs_free(struct qv__jobs *r);
 void qv__job_open(struct qv__job *j, struct qv__db *db, const struct qv__shard *s,
                   enum qv__job_kind kind, uint64_t total, const struct qv__qctx *asked,
                   const char *reason, ...) QV_PRINTF(7, 8);
+/* It is of this collection, which need not be there yet (id 0), and not of one of its shards. Its
+ * end is not that of the collection: dropping one does not cancel it. */
+void qv__job_of(struct qv__job *j, uint64_t collection_id, struct qv__str name);
 /* What it works on. */
 void qv__job_segments(struct qv__job *j, struct qv__segment *const *segments, size_t n);
 /* Leave the list; `st` is remembered as the outcome. */

@@ -41,7 +41,8 @@ qv_status qv__snapshot_step(struct qv__snapshot_work *w, bool *done,
  */
 void qv__snapshot_end(struct qv__snapshot_work *w, struct qv__snapshot_info *out);
 
-/* All of it. Errors: also QV_ENOSPC, QV_EIO, QV_ENOMEM, QV_ECLOSED; nothing is left then. */
+/* All of it. Errors: also QV_ENOSPC, QV_EIO, QV_ENOMEM, QV_ECLOSED, QV_ECANCELLED (its job, of kind
+ * QV__JOB_SNAPSHOT, was); nothing is left then. */
 qv_status qv__db_snapshot_create(struct qv__db *db, struct qv__str collection,
                                  struct qv__snapshot_info *out, struct qv_err *err) QV_MUST_USE;
 
@@ -83,7 +84,8 @@ struct qv__snapshot_from {
  * verified and copied off the live path, then one manifest is committed: a crash leaves the old
  * collection or the new one. Errors leave the old one: QV_EINVAL (not of a collection, an alias has
  * the name), QV_ECONFLICT (another SHA-256), QV_ECORRUPT and QV_EVERSION (the snapshot is no sound
- * one), QV_ENOSPC, QV_ENOTFOUND, QV_EREADONLY, QV_ENOMEM, QV_ECLOSED. */
+ * one), QV_ENOSPC, QV_ENOTFOUND, QV_EREADONLY, QV_ENOMEM, QV_ECLOSED, QV_ECANCELLED (its job,
+ * QV__JOB_RECOVER). */
 qv_status qv__db_snapshot_recover(struct qv__db *db, struct qv__str name,
                                   const struct qv__snapshot_from *from,
                                   struct qv_err *err) QV_MUST_USE;

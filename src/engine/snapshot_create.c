@@ -9,6 +9,7 @@
  * one LSN. */
 #include <stdio.h>
 
+#include "engine/job.h"
 #include "engine/quarantine.h"
 #include "engine/snapshot_impl.h"
 
@@ -16,8 +17,10 @@ enum phase { CUT, SUM, NAME, DONE };
 
 struct qv__snapshot_work {
     struct qv__db *db;
+    struct qv__job job; /* without a db until the cut is fixed */
     struct qv__arena arena;
     enum phase phase;
+    qv_status status; /* of the last step */
     uint64_t id;
     char dir[64];
     bool has_dir;
@@ -35,6 +38,17 @@ struct qv__snapshot_work {
     uint8_t sum[QV__SHA256_BYTES];
     uint8_t *block;
 };
+
+/* The job's flag is set for both; why, the database says. */
+static qv_status check_cancel(const struct qv__snapshot_work *w, struct qv_err *err)
+{
+    if (atomic_load(&w->db->closing)) {
+        return qv__fail(err, QV_ECLOSED, "the database is closing");
+    }
+    return atomic_load(&w->job.cancel)
+               ? qv__fail(err, QV_ECANCELLED, "making the snapshot was cancelled")
+               : QV_OK;
+}
 
 /* --- begin --- */
 
@@ -143,6 +157,10 @@ qv_status qv__snapshot_begin(struct qv__db *db, struct qv__str collection,
     if (st != QV_OK) {
         qv__snapshot_end(w, NULL);
         return st;
+    }
+    qv__job_open(&w->job, db, NULL, QV__JOB_SNAPSHOT, 0, NULL, "snapshot %" PRIu64, w->id);
+    if (collection.n) {
+        qv__job_of(&w->job, w->all[0]->id, qv__str_z(w->all[0]->name));
     }
     *out = w;
     return QV_OK;
@@ -296,13 +314,12 @@ static qv_status sum_blocks(struct qv__snapshot_work *w, struct qv__file *f, str
     for (uint64_t k = 0; k < qv__snap_blocks(s->bytes); k++) {
         uint64_t at = k * QV__SNAP_BLOCK_BYTES;
         size_t n = (size_t)QV_MIN((uint64_t)QV__SNAP_BLOCK_BYTES, s->bytes - at);
-        if (atomic_load(&w->db->closing)) {
-            return qv__fail(err, QV_ECLOSED, "the database is closing");
-        }
+        QV_TRY(check_cancel(w, err));
         QV_TRY(qv__io_pread(f, w->block, n, at, err));
         w->snap.blocks[s->first_block + k] = qv__snap_block_crc(w->file, k, w->block, n);
         qv__sha256_add(&own, w->block, n);
         qv__sha256_add(&w->whole, w->block, n);
+        w->job.work.progress(&w->job, s->at + at + n, w->snap.total_bytes);
     }
     qv__sha256_end(&own, s->sha256);
     return QV_OK;
@@ -380,9 +397,8 @@ static qv_status give_name(struct qv__snapshot_work *w, struct qv_err *err)
 qv_status qv__snapshot_step(struct qv__snapshot_work *w, bool *done, struct qv_err *err)
 {
     qv_status st = QV_OK;
-    if (atomic_load(&w->db->closing)) {
-        return qv__fail(err, QV_ECLOSED, "the database is closing");
-    }
+    w->status = check_cancel(w, err);
+    QV_TRY(w->status);
     switch (w->phase) {
     case CUT:
         st = w->collection < w->n_all ? cut_shard(w, err) : close_cut(w, err);
@@ -397,6 +413,7 @@ qv_status qv__snapshot_step(struct qv__snapshot_work *w, bool *done, struct qv_e
         break;
     }
     *done = w->phase == DONE;
+    w->status = st;
     return st;
 }
 
@@ -407,6 +424,9 @@ void qv__snapshot_end(struct qv__snapshot_work *w, struct qv__snapshot_info *out
     }
     struct qv__db *db = w->db;
     stop_reading(w);
+    if (w->job.db) { /* given up between steps: nobody wants it any more */
+        qv__job_close(&w->job, w->status == QV_OK && w->phase != DONE ? QV_ECANCELLED : w->status);
+    }
     if (w->phase == DONE && out) {
         qv__snapshot_describe(&w->snap, w->sum, out);
     }

@@ -6,6 +6,7 @@
  * of a dropped collection. A write to the old collection that was acknowledged in between came
  * before the recovery, as if it had come earlier. */
 #include "base/plant.h"
+#include "engine/job.h"
 #include "engine/snapshot_impl.h"
 
 static qv_status restore_into(struct qv__restore *r, struct qv__collection *c,
@@ -150,19 +151,38 @@ static qv_status recover(struct qv__db *db, struct qv__str name, struct qv__rest
     return st;
 }
 
+/* Of the collection that is to give way; 0 = there is none. */
+static uint64_t id_of(struct qv__db *db, struct qv__str name)
+{
+    qv__mutex_lock(&db->catalog);
+    const struct qv__collection *c = qv__catalog_find(db, name);
+    uint64_t id = c ? c->id : 0;
+    qv__mutex_unlock(&db->catalog);
+    return id;
+}
+
 static qv_status recover_from(struct qv__db *db, struct qv__str name, struct qv__snap_reader *from,
                               const uint8_t *sha256, struct qv_err *err)
 {
+    struct qv__job job;
     struct qv__restore r = {.blobs = db->blobs,
                             .next_file_id = &db->next_file_id,
                             .lsn_max = qv__commit_settled(db->commit),
-                            .cancel = &db->closing};
+                            .cancel = &job.cancel};
+    qv__job_open(&job, db, NULL, QV__JOB_RECOVER, 0, NULL, "from snapshot %" PRIu64, from->snap.id);
+    qv__job_of(&job, id_of(db, name), name);
     qv_status st = qv__restore_open(&r, from, sha256, err);
     if (st == QV_OK) {
         st = recover(db, name, &r, err);
     }
     qv__restore_free(&r);
-    return st == QV_ECANCELLED ? qv__fail(err, QV_ECLOSED, "the database is closing") : st;
+    qv__job_close(&job, st);
+    if (st == QV_ECANCELLED) {
+        st = atomic_load(&db->closing)
+                 ? qv__fail(err, QV_ECLOSED, "the database is closing")
+                 : qv__fail(err, st, "recovering from the snapshot was cancelled");
+    }
+    return st;
 }
 
 qv_status qv__db_snapshot_recover(struct qv__db *db, struct qv__str name,

@@ -56,18 +56,30 @@ static const char *status_of(const struct qv__collection_info *info)
     return info->unindexed_rows == 0 ? "green" : info->is_paused ? "grey" : "yellow";
 }
 
+/* What optimizing ended with last; snapshots are none of it. */
+static const struct qv__job_info *last_upkeep(struct qv__call *c)
+{
+    struct qv__job_info *ended = qv__arena_calloc(c->arena, QV__JOBS_ENDED, sizeof *ended);
+    size_t n = ended ? qv__db_jobs(c->db, c->collection, true, ended, QV__JOBS_ENDED) : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (ended[i].kind < QV__JOB_SNAPSHOT) {
+            return &ended[i];
+        }
+    }
+    return NULL;
+}
+
 static void write_optimizer_status(struct qv__call *c, const struct qv__collection_info *info)
 {
-    struct qv__job_info last;
+    const struct qv__job_info *last = info->is_paused ? last_upkeep(c) : NULL;
     char text[160];
     const char *error = NULL;
     if (info->quarantined) {
         error = info->damage;
-    } else if (info->is_paused && qv__db_jobs(c->db, c->collection, true, &last, 1) == 1 &&
-               last.status != QV_OK && last.status != QV_ECANCELLED) {
+    } else if (last && last->status != QV_OK && last->status != QV_ECANCELLED) {
         (void)snprintf(text, sizeof text, "%s (%s) of shard %" PRIu32 ": %s",
-                       qv__job_kind_name(last.kind), last.reason, last.shard,
-                       qv_status_text(last.status));
+                       qv__job_kind_name(last->kind), last->reason, last->shard,
+                       qv_status_text(last->status));
         error = text;
     }
     qv__jw_key(&c->w, "optimizer_status");

@@ -2,7 +2,7 @@
  *
  * The peer names a piece by the uuid of the segment it makes; here it is the job's number in that
  * form. What the peer does not have stands beside: collection-wide kinds of work (index, seal,
- * merge, vacuum, purge, checkpoint), the reason, the shard, the time left. */
+ * merge, vacuum, purge, checkpoint, snapshot, recover), the reason, the shard, the time left. */
 #include "api/qdrant/qdrant.h"
 
 #include <stdio.h>
@@ -230,7 +230,11 @@ qv_status qv__qd_optimizations(struct qv__call *c)
                        .n_running = qv__db_jobs(c->db, c->collection, false, jobs, LISTED_MAX)};
     QV_TRY(qv__collection_segments(c->collection, count_segment, &x, &c->err));
     QV_TRY(qv__collection_info(c->collection, &info, &c->err));
-    uint64_t waiting = info.jobs_running > x.n_running ? info.jobs_running - x.n_running : 0;
+    uint64_t n_upkeep = 0; /* the counter knows no snapshots */
+    for (size_t i = 0; i < x.n_running; i++) {
+        n_upkeep += jobs[i].kind < QV__JOB_SNAPSHOT;
+    }
+    uint64_t waiting = info.jobs_running > n_upkeep ? info.jobs_running - n_upkeep : 0;
     qv__jw_obj(w);
     qv__jw_key(w, "summary");
     qv__jw_obj(w);

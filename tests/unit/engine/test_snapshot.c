@@ -425,13 +425,90 @@ static void test_deleted_while_read(void **state)
     fix_close(f);
 }
 
+/* The one job of a kind that is under way, or ended last. */
+static struct qv__job_info job_of(struct fix *f, enum qv__job_kind kind, bool ended)
+{
+    struct qv__job_info jobs[4];
+    size_t n = qv__db_jobs(f->db, NULL, ended, jobs, QV_ARRAY_LEN(jobs));
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i].kind == kind) {
+            return jobs[i];
+        }
+    }
+    fail_msg("no job of kind %s", qv__job_kind_name(kind));
+    return jobs[0];
+}
+
+static void cancel_recovery(void *arg)
+{
+    struct fix *f = arg;
+    struct qv__job_info j;
+    if (qv__db_jobs(f->db, NULL, false, &j, 1) == 1 && j.kind == QV__JOB_RECOVER) {
+        OK(qv__db_cancel_job(f->db, NULL, j.id, &f->err));
+    }
+}
+
+/* Making one is a job: it says how far it is, and ends when told to, at any step, without a trace.
+ */
+static void test_jobs(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_info info;
+    fix_open(f, -1);
+    make_collection(f, "c", 2);
+    struct qv__collection *c = fix_collection(f, "c");
+    OK(put(f, c, 0, 60, 1));
+    bool done = false;
+    for (unsigned steps = 0; !done; steps++) {
+        struct qv__snapshot_work *w = NULL;
+        OK(qv__snapshot_begin(f->db, QV__STR("c"), &w, &f->err));
+        for (unsigned i = 0; i < steps && !done; i++) {
+            OK(qv__snapshot_step(w, &done, &f->err));
+        }
+        struct qv__job_info j = job_of(f, QV__JOB_SNAPSHOT, false);
+        assert_string_equal(j.collection, "c");
+        assert_true(j.done <= j.total);
+        if (!done) {
+            bool ignored;
+            OK(qv__db_cancel_job(f->db, c, j.id, &f->err));
+            assert_int_equal(qv__snapshot_step(w, &ignored, &f->err), QV_ECANCELLED);
+        }
+        qv__snapshot_end(w, &info);
+        j = job_of(f, QV__JOB_SNAPSHOT, true);
+        assert_int_equal(j.status, done ? QV_OK : QV_ECANCELLED);
+        assert_int_equal(n_snapshots(f), done);
+        assert_int_equal(qv__db_jobs(f->db, c, false, &j, 1), 0);
+    }
+    struct qv__snapshot_from from = {.id = info.id};
+    uint64_t before = digest(f, c, NULL);
+    qv__io_sim_watch(f->io, cancel_recovery, f); /* when the first of its files is written */
+    assert_int_equal(qv__db_snapshot_recover(f->db, QV__STR("c"), &from, &f->err), QV_ECANCELLED);
+    qv__io_sim_watch(f->io, NULL, NULL);
+    struct qv__job_info j = job_of(f, QV__JOB_RECOVER, true);
+    assert_int_equal(j.status, QV_ECANCELLED);
+    assert_int_equal(digest_of(f, "c", NULL), before);
+    OK(put(f, c, 0, 1, 1)); /* still the same collection */
+    OK(qv__db_snapshot_recover(f->db, QV__STR("c"), &from, &f->err));
+    j = job_of(f, QV__JOB_RECOVER, true);
+    assert_int_equal(j.status, QV_OK);
+    assert_string_equal(j.collection, "c");
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_collection),    cmocka_unit_test(test_cut_is_exact),
-        cmocka_unit_test(test_while_writing),     cmocka_unit_test(test_container),
-        cmocka_unit_test(test_database),          cmocka_unit_test(test_restore_one_collection),
-        cmocka_unit_test(test_empty_and_dropped), cmocka_unit_test(test_deleted_while_read),
+        cmocka_unit_test(test_one_collection),
+        cmocka_unit_test(test_cut_is_exact),
+        cmocka_unit_test(test_while_writing),
+        cmocka_unit_test(test_container),
+        cmocka_unit_test(test_database),
+        cmocka_unit_test(test_restore_one_collection),
+        cmocka_unit_test(test_empty_and_dropped),
+        cmocka_unit_test(test_deleted_while_read),
+        cmocka_unit_test(test_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
