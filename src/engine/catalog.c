@@ -62,6 +62,7 @@ qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
     p->seal_bytes = p->seal_bytes ? p->seal_bytes : d->seal_bytes;
     p->index_rows = p->index_rows ? p->index_rows : d->index_rows;
     p->merge_fanin = p->merge_fanin ? p->merge_fanin : d->merge_fanin;
+    p->tail_bytes = p->tail_bytes ? p->tail_bytes : d->tail_bytes;
     p->build_threads = p->build_threads ? p->build_threads : d->build_threads;
     from.shard_number = from.shard_number ? from.shard_number : db->options.shard_number;
     struct qv__schema *s = NULL;

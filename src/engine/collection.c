@@ -25,6 +25,7 @@ static void collection_free(struct qv__collection *c)
         }
         qv__free(s->held);
         qv__view_release(s->view);
+        qv__pace_destroy(&s->pace);
         qv__mutex_destroy(&s->write);
         qv__mutex_destroy(&s->view_lock);
         qv__mutex_destroy(&s->merging);
@@ -47,6 +48,7 @@ static qv_status shard_init(struct qv__collection *c, uint32_t number, struct qv
     s->collection = c;
     s->number = number;
     atomic_init(&s->expiry_ms, INT64_MAX);
+    qv__pace_init(&s->pace);
     qv__mutex_init(&s->write, QV__RANK_SHARD_WRITE);
     qv__mutex_init(&s->view_lock, QV__RANK_SHARD_VIEW);
     qv__mutex_init(&s->merging, QV__RANK_MERGE);

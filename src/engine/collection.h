@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "engine/commit.h"
 #include "engine/db.h"
+#include "engine/pace.h"
 #include "engine/segment.h"
 
 /* Record types of the log. Values are stored: never renumbered. */
@@ -56,6 +57,7 @@ struct qv__shard {
     _Atomic bool purge_due;       /* a purge is queued or running */
     _Atomic int64_t expiry_ms;    /* earliest expiry not yet purged; INT64_MAX = none known */
     _Atomic uint64_t retry_ns;    /* after a failure no task is queued before this (monotonic) */
+    struct qv__pace pace;         /* acknowledgements that wait for the graph */
     struct qv__manifest_segment *held; /* quarantined at start: what manifests say; immutable */
     uint32_t n_held;
 };
@@ -165,6 +167,7 @@ struct qv__db {
     _Atomic uint32_t jobs;             /* all background tasks of the database */
     _Atomic uint32_t collections_open; /* alive, dropped ones included */
     struct qv__counter searches;
+    struct qv__counter paced; /* writes held back for the graph */
     uint64_t replayed_records, replayed_bytes;
     double open_seconds;
     bool read_only;
@@ -220,9 +223,9 @@ struct qv__effect {
     enum qv__effect_kind kind;
     struct qv__id id;
     const void *const *vectors; /* PUT: [n_vectors of the schema], NULL = absent */
-    struct qv__bytes payload;    /* PUT, PAYLOAD */
-    int64_t expires_ms;          /* PUT; a PAYLOAD keeps the old row's */
-    struct qv__segment *old;     /* set by reserve: where the newest row is; NULL = none */
+    struct qv__bytes payload;   /* PUT, PAYLOAD */
+    int64_t expires_ms;         /* PUT; a PAYLOAD keeps the old row's */
+    struct qv__segment *old;    /* set by reserve: where the newest row is; NULL = none */
     uint32_t old_row;
 };
 

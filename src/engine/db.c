@@ -282,6 +282,7 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
     out->memory_peak = qv__mem_peak(db->mem);
     out->memory_limit = qv__mem_limit(db->mem);
     out->searches = qv__counted(&db->searches);
+    out->paced = qv__counted(&db->paced);
     out->checkpoint_lsn = atomic_load(&db->checkpoint_lsn_seen);
     out->checkpoint_failures = qv__counted(&db->checkpointer.failures);
     out->log_bytes_max = db->options.log_bytes_max;

@@ -283,6 +283,7 @@ struct qv__db_info {
     uint64_t log_flushes, log_syncs, log_bytes, log_files, log_file_bytes;
     uint64_t memory_used, memory_peak, memory_limit;
     uint64_t searches;
+    uint64_t paced; /* write requests whose acknowledgement waited for the graph */
     uint64_t checkpoint_lsn;
     uint64_t checkpoint_failures;              /* since open */
     uint64_t log_bytes_max;                    /* of log_file_bytes */

@@ -94,11 +94,13 @@ static void index_task(struct qv__task *task)
     struct shard_task *t = QV_CONTAINER_OF(task, struct shard_task, task);
     struct qv__shard *s = t->shard;
     struct qv_err err;
+    qv__pace_begin(s);
     qv_status st = qv__maintain_index(s, &err);
     if (st != QV_OK) {
         complain(s, "indexing", st, &err);
     }
     atomic_store(&s->index_due, false);
+    qv__pace_end(s);
     struct qv__collection *c = s->collection;
     qv__free(t);
     qv__job_end(c);
@@ -250,6 +252,9 @@ static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bo
     }
     t->task.fn = fn;
     t->shard = s;
+    if (fn == index_task && qv__pool_threads(c->db->pool) == 0) {
+        qv__pace_begin(s); /* stepped: what is queued comes for certain */
+    }
     qv__job_begin(c);
     qv__pool_submit(c->db->pool, QV__LANE_BACKGROUND, &t->task);
 }

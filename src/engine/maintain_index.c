@@ -5,6 +5,21 @@
 #include "engine/job.h"
 #include "engine/maintain.h"
 
+/* A job's work that lets writers go on as it gets on. */
+struct pacing {
+    struct qv__shard *shard;
+    const struct qv__work *inner;
+    uint64_t done;
+};
+
+static void progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct pacing *p = ctx;
+    p->inner->progress(p->inner->ctx, done, total);
+    qv__pace_progress(p->shard, done - p->done);
+    p->done = done;
+}
+
 static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, bool *did,
                                struct qv_err *err)
 {
@@ -24,7 +39,9 @@ static qv_status index_segment(struct qv__shard *s, struct qv__segment *seg, boo
         qv__job_open(&job, c->db, s, QV__JOB_INDEX, before, NULL,
                      "%" PRIu32 " fresh vectors without a graph", before);
         qv__job_segments(&job, &seg, 1);
-        st = qv__segment_index(seg, vis.n_rows, &job.work, err);
+        struct pacing pacing = {.shard = s, .inner = &job.work};
+        struct qv__work work = {.cancel = job.work.cancel, .progress = progress, .ctx = &pacing};
+        st = qv__segment_index(seg, vis.n_rows, &work, err);
         qv__maintain_pause(s, &job);
         qv__job_close(&job, st);
         *did |= qv__segment_unindexed(seg) < before;

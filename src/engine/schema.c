@@ -92,6 +92,7 @@ static void defaults_fill(struct qv__schema *s)
     p->seal_rows = p->seal_rows ? p->seal_rows : 65536;
     p->seal_bytes = p->seal_bytes ? p->seal_bytes : (uint64_t)256 << 20;
     p->index_rows = p->index_rows ? p->index_rows : 1024;
+    p->tail_bytes = p->tail_bytes ? p->tail_bytes : QV__TAIL_BYTES_DEFAULT;
     p->merge_fanin = p->merge_fanin ? p->merge_fanin : 4;
     p->vacuum_percent = p->vacuum_percent ? p->vacuum_percent : 20;
     p->vacuum_rows = p->vacuum_rows ? p->vacuum_rows : QV_MIN(p->seal_rows, 1000u);
@@ -362,6 +363,9 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
     qv__jw_bool(w, s->policy.index_at_seal_only);
     put_u64(w, "vacuum_percent", s->policy.vacuum_percent);
     put_u64(w, "vacuum_rows", s->policy.vacuum_rows);
+    if (s->policy.tail_bytes != QV__TAIL_BYTES_DEFAULT) {
+        put_u64(w, "tail_bytes", s->policy.tail_bytes);
+    }
     if (s->policy.ttl_ms) {
         put_u64(w, "ttl_ms", s->policy.ttl_ms);
     }
@@ -423,6 +427,8 @@ static bool policy_from_json(qv__json o, struct qv__segment_policy *p)
            (!qv__json_get(o, "vacuum_percent") ||
             get_u32(o, "vacuum_percent", &p->vacuum_percent)) &&
            (!qv__json_get(o, "vacuum_rows") || get_u32(o, "vacuum_rows", &p->vacuum_rows)) &&
+           (!qv__json_get(o, "tail_bytes") ||
+            get_u64(o, "tail_bytes", UINT64_MAX, &p->tail_bytes)) &&
            (!qv__json_get(o, "ttl_ms") || get_u64(o, "ttl_ms", QV__TTL_MS_MAX, &p->ttl_ms));
 }
 

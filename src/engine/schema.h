@@ -41,11 +41,15 @@ struct qv__payload_index_def {
 
 /* How segments live. 0 = the default named beside it. */
 struct qv__segment_policy {
-    uint32_t seal_rows;      /* 65,536: a growing segment is sealed at this many rows */
-    uint64_t seal_bytes;     /* 256 MiB of vectors and payload */
-    uint32_t index_rows;     /* 1,024: fewer rows than this are scanned, not indexed */
-    uint32_t merge_fanin;    /* 4: so many segments of one size class are merged into one */
-    uint32_t build_threads;  /* all of the pool */
+    uint32_t seal_rows;     /* 65,536: a growing segment is sealed at this many rows */
+    uint64_t seal_bytes;    /* 256 MiB of vectors and payload */
+    uint32_t index_rows;    /* 1,024: fewer rows than this are scanned, not indexed */
+    uint32_t merge_fanin;   /* 4: so many segments of one size class are merged into one */
+    uint32_t build_threads; /* all of the pool */
+    /* 4 MiB: while fresh vectors that are due for a graph and not in one take more than this,
+     * writes that add to them are acknowledged at the pace of the graph (pace.h). A search scans
+     * these bytes. */
+    uint64_t tail_bytes;
     bool index_at_seal_only; /* bulk loading: a growing segment gets no graph until it is sealed */
     /* A sealed segment of at least so many rows, of which more than this percentage are deleted, is
      * written anew without them. 20 %; 1,000 rows, or seal_rows when that is less. */
@@ -58,9 +62,10 @@ struct qv__durability_policy {
     enum qv__durability mode; /* DEFAULT becomes FSYNC */
     uint32_t window_ms;       /* of relaxed writes: 0 = 200; 1 to 60,000 */
 };
-#define QV__WINDOW_MS_DEFAULT 200u
-#define QV__WINDOW_MS_MAX     60000u
-#define QV__TTL_MS_MAX        UINT64_C(3155760000000) /* a hundred years */
+#define QV__TAIL_BYTES_DEFAULT (UINT64_C(4) << 20)
+#define QV__WINDOW_MS_DEFAULT  200u
+#define QV__WINDOW_MS_MAX      60000u
+#define QV__TTL_MS_MAX         UINT64_C(3155760000000) /* a hundred years */
 
 struct qv__schema {
     _Atomic uint32_t refs;

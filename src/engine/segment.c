@@ -154,6 +154,23 @@ uint32_t qv__segment_unindexed(const struct qv__segment *s)
     return most;
 }
 
+uint64_t qv__segment_tail_bytes(const struct qv__segment *s)
+{
+    uint64_t bytes = 0;
+    if (s->sealed || s->schema->policy.index_at_seal_only) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < s->n_columns; i++) {
+        uint32_t n = atomic_load_explicit(&s->columns[i].n, memory_order_relaxed);
+        struct qv__index *x = atomic_load(&s->columns[i].index);
+        uint32_t indexed = x ? qv__index_count(x) : 0;
+        if (n >= s->schema->policy.index_rows && n > indexed) {
+            bytes += (uint64_t)(n - indexed) * s->columns[i].vectors.stride_bytes;
+        }
+    }
+    return bytes;
+}
+
 void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes,
                           uint64_t *indexed, const char **index_kind)
 {

@@ -90,6 +90,8 @@ uint32_t qv__segment_dead_at(const struct qv__segment *s, uint64_t lsn);
  * policy.index_rows vectors. A growing segment with policy.index_at_seal_only owes none; a sealed
  * one owes all of a column stored flat. */
 uint32_t qv__segment_unindexed(const struct qv__segment *s);
+/* Bytes of such vectors in a growing segment, all columns together; 0 of a sealed one. */
+uint64_t qv__segment_tail_bytes(const struct qv__segment *s);
 void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes,
                           uint64_t *indexed, const char **index_kind);
 /* False once the mapped file of a sealed segment was cut short or could not be read: what was read

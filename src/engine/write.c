@@ -15,11 +15,23 @@
 struct waiting {
     struct qv__ack ack;
     struct qv__inflight inflight;
+    struct qv__paced paced;
     struct qv__write *write;
     int64_t now_ms;                    /* the request's instant: expiries are resolved with it */
     struct qv__collection *collection; /* retained */
 };
 
+static void answer(struct qv__task *task)
+{
+    struct waiting *w = QV_CONTAINER_OF(task, struct waiting, ack.task);
+    struct qv__write *write = w->write;
+    struct qv__collection *c = w->collection;
+    qv__free(w);
+    qv__collection_release(c);
+    write->done(write);
+}
+
+/* It is published. */
 static void acknowledge(struct qv__task *task)
 {
     struct waiting *w = QV_CONTAINER_OF(task, struct waiting, ack.task);
@@ -30,9 +42,11 @@ static void acknowledge(struct qv__task *task)
     }
     struct qv__collection *c = w->collection;
     qv__maintain_published(c);
-    qv__free(w);
-    qv__collection_release(c);
-    write->done(write);
+    w->ack.task.fn = answer;
+    w->paced.task = &w->ack.task;
+    if (w->ack.status != QV_OK || !qv__pace_hold(c, &w->paced)) {
+        answer(task);
+    }
 }
 
 struct lock_set {
@@ -81,6 +95,16 @@ static uint64_t window_ns(const struct qv__schema *schema, const struct qv__writ
 {
     enum qv__durability d = w->durability ? w->durability : schema->durability.mode;
     return d == QV__DURABILITY_RELAXED ? (uint64_t)schema->durability.window_ms * 1000000u : 0;
+}
+
+/* Vectors that get new rows: at most. */
+static uint64_t vectors_of(const struct qv__schema *schema, const struct qv__effect *e, size_t n)
+{
+    uint64_t rows = 0;
+    for (size_t i = 0; i < n; i++) {
+        rows += e[i].kind != QV__EFFECT_DELETE;
+    }
+    return rows * schema->n_vectors;
 }
 
 /* Resolve, reserve, log, apply. Under the write order of the shards concerned; w->ack.lsn: the last
@@ -133,6 +157,7 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
                              &w->inflight, err));
     for (uint32_t s = 0; s < c->n_shards; s++) {
         if (counts[s]) {
+            w->paced.vectors += vectors_of(schema, effects[s], counts[s]);
             *affected += qv__shard_apply(&c->shards[s], effects[s], counts[s], w->inflight.lsn);
         }
     }

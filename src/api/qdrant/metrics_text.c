@@ -173,6 +173,8 @@ static void database(struct qv__buf *b, const struct qv__db_info *db)
            db->memory_peak);
     number(b, "quiver_memory_limit_bytes", "memory budget, 0 = none", "gauge", db->memory_limit);
     number(b, "quiver_searches_total", "queries executed", "counter", db->searches);
+    number(b, "quiver_paced_writes_total", "write requests held back until the graph caught up",
+           "counter", db->paced);
     number(b, "quiver_writes_acknowledged_total", "write requests acknowledged", "counter",
            db->acknowledged);
     number(b, "quiver_published_lsn", "last log record visible to reads", "gauge",
