@@ -131,7 +131,8 @@ const struct qv__command qv__command_dump = {
     .about =
         "Prints CURRENT, manifests, catalog, segments and log records, or what is asked for, one "
         "item a line, damaged files as far as they can be read. Nothing is changed, and the "
-        "directory may be in use. The exit code is 1 when something could not be read.",
+        "directory may be in use; then nothing is called missing. The exit code is 1 when "
+        "something is damaged or missing.",
     .examples = "  quiver dump --manifest quiver-data\n"
                 "  quiver dump --log --from 1000 --limit 20 --json quiver-data\n",
     .options = options,

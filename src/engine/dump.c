@@ -62,6 +62,16 @@ void qv__dump_damage(struct qv__dump *d, const char *file, const struct qv_err *
     qv__dump_end(d);
 }
 
+void qv__dump_lost(struct qv__dump *d, const char *file, const char *fmt, ...)
+{
+    struct qv_err err = {.code = QV_ECORRUPT};
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err.message, sizeof err.message, fmt, ap);
+    va_end(ap);
+    qv__dump_damage(d, file, &err);
+}
+
 /* --- names of collections --- */
 
 void qv__dump_name_add(struct qv__dump *d, uint64_t id, struct qv__str name)
@@ -161,7 +171,14 @@ static void dump_shard(struct qv__dump *d, const char *file, const struct qv__ma
     qv__dump_end(d);
 }
 
-static void dump_manifest(struct qv__dump *d, uint64_t generation, uint64_t live, bool show)
+static void remember_segments(struct qv__dump *d, const struct qv__manifest_shard *s)
+{
+    for (uint32_t i = 0; i < s->n_segments; i++) {
+        qv__buf_u64(&d->named, s->segments[i].segment_id);
+    }
+}
+
+static void dump_manifest(struct qv__dump *d, uint64_t generation, bool show)
 {
     struct qv__arena arena;
     struct qv__manifest m = {0};
@@ -179,7 +196,7 @@ static void dump_manifest(struct qv__dump *d, uint64_t generation, uint64_t live
     if (show) {
         qv__dump_begin(d, "manifest", file);
         qv__jw_key(&d->w, "live");
-        qv__jw_bool(&d->w, generation == live);
+        qv__jw_bool(&d->w, generation == d->live);
         qv__dump_u64(d, "generation", m.generation);
         qv__dump_u64(d, "checkpoint_lsn", m.checkpoint_lsn);
         qv__dump_u64(d, "next_file_id", m.next_file_id);
@@ -190,8 +207,13 @@ static void dump_manifest(struct qv__dump *d, uint64_t generation, uint64_t live
         qv__dump_end(d);
     }
     dump_catalog(d, file, &m, show);
-    for (uint32_t i = 0; show && i < m.n_shards; i++) {
-        dump_shard(d, file, &m.shards[i]);
+    for (uint32_t i = 0; i < m.n_shards; i++) {
+        if (generation == d->live) {
+            remember_segments(d, &m.shards[i]);
+        }
+        if (show) {
+            dump_shard(d, file, &m.shards[i]);
+        }
     }
     qv__arena_free(&arena);
 }
@@ -220,18 +242,25 @@ static qv_status dump_manifests(struct qv__dump *d, bool show, struct qv_err *er
 {
     struct generations g = {.n = 0};
     struct qv_err why = {.code = QV_OK};
-    uint64_t live = 0;
-    qv_status st = qv__manifest_current(d->io, d->mem, &live, &why);
+    bool found = false;
+    qv_status st = qv__manifest_current(d->io, d->mem, &d->live, &why);
+    d->live = st == QV_OK ? d->live : 0;
     if (show && st == QV_OK) {
         qv__dump_begin(d, "current", "CURRENT");
-        qv__dump_u64(d, "generation", live);
+        qv__dump_u64(d, "generation", d->live);
         qv__dump_end(d);
-    } else if (show) {
+    } else if (show && st != QV_ENOTFOUND) { /* a database without a checkpoint has none */
         qv__dump_damage(d, "CURRENT", &why);
     }
     QV_TRY(qv__io_list(d->io, "", gather_generation, &g, err));
     for (size_t i = g.n; i-- > 0;) { /* the newest first: its names count */
-        dump_manifest(d, g.v[i], live, show);
+        dump_manifest(d, g.v[i], show);
+        found |= g.v[i] == d->live;
+    }
+    if (show && d->live && !found && !d->in_use) {
+        char file[64];
+        snprintf(file, sizeof file, "manifest-%016" PRIx64, d->live);
+        qv__dump_lost(d, file, "is missing, but CURRENT names it");
     }
     return QV_OK;
 }
@@ -367,6 +396,29 @@ static void gather_segment(void *arg, const char *name)
     }
 }
 
+static bool is_listed(const struct qv__buf *ids, uint64_t id)
+{
+    for (size_t i = 0; i < ids->n; i += 8) {
+        if (qv__load_u64(ids->p + i) == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dump_missing(struct qv__dump *d, const struct qv__buf *there)
+{
+    for (size_t i = 0; i < d->named.n && !there->failed; i += 8) {
+        uint64_t id = qv__load_u64(d->named.p + i);
+        char name[64], file[96];
+        if (!is_listed(there, id)) {
+            qv__segment_blob_name(id, name);
+            snprintf(file, sizeof file, "%s/%s", QV__DIR_BLOBS, name);
+            qv__dump_lost(d, file, "is missing, but the manifest names it");
+        }
+    }
+}
+
 static qv_status dump_segments(struct qv__dump *d, struct qv_err *err)
 {
     struct qv__blobs *blobs = NULL;
@@ -386,6 +438,9 @@ static qv_status dump_segments(struct qv__dump *d, struct qv_err *err)
     }
     if (st == QV_OK && !found && d->options->segment_id) {
         st = qv__fail(err, QV_ENOTFOUND, "there is no segment %" PRIu64, d->options->segment_id);
+    }
+    if (st == QV_OK && !d->options->segment_id && !d->in_use) {
+        dump_missing(d, &l.ids);
     }
     qv__buf_free(&l.ids);
     blobs->ops->close(blobs);
@@ -413,10 +468,12 @@ qv_status qv__db_dump(struct qv__io *io, struct qv__mem *mem, const struct qv__d
     struct qv__dump d = {.io = io, .mem = mem, .options = o, .item = item, .arg = arg};
     bool all = !o->log && !o->manifest && !o->segments;
     qv__buf_init(&d.out, mem);
+    qv__buf_init(&d.named, mem);
     qv__arena_init(&d.arena, mem);
+    d.in_use = in_use(&d);
     qv__dump_begin(&d, "directory", NULL);
     qv__jw_key(&d.w, "in_use");
-    qv__jw_bool(&d.w, in_use(&d));
+    qv__jw_bool(&d.w, d.in_use);
     qv__dump_end(&d);
     qv_status st = dump_manifests(&d, all || o->manifest, err);
     if (st == QV_OK && (all || o->segments)) {
@@ -428,6 +485,10 @@ qv_status qv__db_dump(struct qv__io *io, struct qv__mem *mem, const struct qv__d
     if (st == QV_OK) {
         st = qv__buf_status(&d.out, err);
     }
+    if (st == QV_OK) {
+        st = qv__buf_status(&d.named, err);
+    }
+    qv__buf_free(&d.named);
     qv__arena_free(&d.arena);
     qv__buf_free(&d.out);
     return st;

@@ -15,6 +15,9 @@ struct qv__dump {
     struct qv__buf out;
     struct qv__jw w;
     struct qv__arena arena; /* names of collections */
+    bool in_use;            /* files come and go under the dump: none is called missing */
+    uint64_t live;          /* generation that CURRENT names; 0 = none yet */
+    struct qv__buf named;   /* u64: segments of the live manifest */
     struct {
         uint64_t id;
         struct qv__str name;
@@ -30,6 +33,8 @@ void qv__dump_hex(struct qv__dump *d, const char *key, const uint8_t *p, size_t 
 void qv__dump_end(struct qv__dump *d);
 /* A file, or the rest of it, that cannot be read. */
 void qv__dump_damage(struct qv__dump *d, const char *file, const struct qv_err *err);
+/* What must be there and is not, or breaks off; in words of the caller. */
+void qv__dump_lost(struct qv__dump *d, const char *file, const char *fmt, ...) QV_PRINTF(3, 4);
 
 void qv__dump_name_add(struct qv__dump *d, uint64_t id, struct qv__str name);
 /* "" when it is not known. */

@@ -149,7 +149,20 @@ static void dump_record(struct qv__dump *d, const char *file, uint64_t off,
 
 /* --- files --- */
 
-static void dump_end(struct qv__dump *d, const char *file, struct qv__logscan *s)
+/* Does the walk end before what must have been there? `next_lsn` is 0 for the last file. */
+static void judge_end(struct qv__dump *d, const char *file, const struct qv__logscan *s,
+                      const struct qv__logtail *tail, uint64_t next_lsn)
+{
+    if (!next_lsn && s->is_closed) {
+        qv__dump_lost(d, file, "the next file, which begins with record %" PRIu64 ", is missing",
+                      s->lsn);
+    } else if (next_lsn ? s->lsn < next_lsn : !s->is_clean && tail->synced_lsn >= s->lsn) {
+        qv__dump_lost(d, file, "offset %" PRIu64 ": record %" PRIu64 " is damaged: %s", s->off,
+                      s->lsn, s->stop ? s->stop : "");
+    }
+}
+
+static void dump_end(struct qv__dump *d, const char *file, struct qv__logscan *s, uint64_t next_lsn)
 {
     struct qv__logtail tail = {0};
     struct qv_err err = {.code = QV_OK};
@@ -169,9 +182,12 @@ static void dump_end(struct qv__dump *d, const char *file, struct qv__logscan *s
         qv__dump_u64(d, "durable_by_what_is_behind", tail.synced_lsn);
     }
     qv__dump_end(d);
+    if (!d->in_use) {
+        judge_end(d, file, s, &tail, next_lsn);
+    }
 }
 
-static void dump_file(struct qv__dump *d, uint64_t first_lsn, uint64_t *left)
+static void dump_file(struct qv__dump *d, uint64_t first_lsn, uint64_t next_lsn, uint64_t *left)
 {
     struct qv__logscan s;
     struct qv__log_record rec;
@@ -201,7 +217,7 @@ static void dump_file(struct qv__dump *d, uint64_t first_lsn, uint64_t *left)
     if (st != QV_OK) {
         qv__dump_damage(d, file, &err);
     } else if (!got) {
-        dump_end(d, file, &s);
+        dump_end(d, file, &s, next_lsn);
     }
     qv__logscan_close(&s);
 }
@@ -213,10 +229,13 @@ qv_status qv__dump_log(struct qv__dump *d, struct qv_err *err)
     QV_TRY(qv__log_names_read(d->io, QV__DIR_LOG, d->mem, &names, err));
     size_t n = qv__log_names_count(&names.live);
     for (size_t i = 0; i < n && left; i++) {
-        uint64_t next = i + 1 < n ? qv__log_names_at(&names.live, i + 1) : UINT64_MAX;
-        if (next > d->options->from_lsn) {
-            dump_file(d, qv__log_names_at(&names.live, i), &left);
+        uint64_t next = i + 1 < n ? qv__log_names_at(&names.live, i + 1) : 0;
+        if (!next || next > d->options->from_lsn) {
+            dump_file(d, qv__log_names_at(&names.live, i), next, &left);
         }
+    }
+    if (n == 0 && d->live && !d->in_use) {
+        qv__dump_lost(d, QV__DIR_LOG, "all log files are missing");
     }
     qv__log_names_free(&names);
     return QV_OK;

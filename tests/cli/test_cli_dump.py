@@ -67,12 +67,38 @@ class Dump(Case):
         os.remove(self.path("golden/CURRENT"))
         items = self.items(rc=1)
         self.assertIn("CURRENT", [i["file"] for i in items if i["item"] == "damage"])
+        self.assertIn(log, [i["file"] for i in items if i["item"] == "damage"])
         end = next(i for i in items if i["item"] == "log_end")
         self.assertGreater(end["durable_by_what_is_behind"], end["next_lsn"])
         findings = self.json("check", "golden", rc=1)["findings"]
         bad = {f["file"]: f for f in findings if f["damaged"]}
         self.assertEqual(set(bad), {"CURRENT", log})
         self.assertEqual(bad[log]["from_lsn"], 1)
+
+    def test_missing(self):
+        golden = os.path.join(SOURCE, "tests", "golden", "v1", "data")
+        for part in ("manifest", "segment", "log"):
+            shutil.rmtree(self.path("golden"), ignore_errors=True)
+            shutil.copytree(golden, self.path("golden"))
+            whole = self.items()
+            if part == "manifest":
+                gone = next(i["file"] for i in whole if i["item"] == "manifest" and i["live"])
+            elif part == "segment":
+                gone = "blobs/seg-%016x" % next(s["segment_id"] for i in whole if i["item"] == "shard"
+                                                for s in i["segments"])
+            else:
+                gone = next(i["file"] for i in whole if i["item"] == "log_file")
+            os.remove(self.path("golden/" + gone))
+            lost = [i for i in self.items(rc=1) if i["item"] == "damage"]
+            self.assertEqual([i["file"] for i in lost], ["log" if part == "log" else gone])
+            self.assertIn("missing", lost[0]["message"])
+
+    def test_without_checkpoint(self):
+        shutil.copytree(os.path.join(SOURCE, "tests", "golden", "v1", "data"), self.path("golden"))
+        for name in os.listdir(self.path("golden")):
+            if name == "CURRENT" or name.startswith("manifest-"):
+                os.remove(self.path("golden/" + name))
+        self.assertNotIn("CURRENT", [i.get("file") for i in self.items()])
 
 
 if __name__ == "__main__":
