@@ -34,19 +34,38 @@ static qv_status split(const char *path, bool is_directory, char dir[4200], cons
     return n > 0 && n < 4200 ? QV_OK : qv__fail(err, QV_EINVAL, "%.64s...: too long", path);
 }
 
+/* Take back a directory that was made for nothing; what a restore has begun in it stays. */
+static void remove_empty(struct qv__cli *cli, const char *path)
+{
+    struct qv__io *parent = NULL;
+    struct qv_err ignored;
+    char copy[4200], dir[4200];
+    const char *leaf;
+    int n = snprintf(copy, sizeof copy, "%s", path);
+    while (n > 1 && n < (int)sizeof copy && copy[n - 1] == '/') {
+        copy[--n] = 0;
+    }
+    if (split(copy, false, dir, &leaf, &ignored) == QV_OK &&
+        qv__io_posix_open(cli->mem, dir, false, &parent, &ignored) == QV_OK) {
+        (void)!qv__io_rmdir(parent, leaf, &ignored);
+    }
+    qv__io_close(parent);
+}
+
 static qv_status restore(struct qv__cli *cli, const char *from, const char *to,
                          const uint8_t *sha256, const _Atomic bool *stop,
                          struct qv__snapshot_info *info, struct qv_err *err)
 {
     struct qv__io *source = NULL, *target = NULL;
-    struct stat s;
+    struct stat s, before;
     char dir[4200];
     const char *leaf;
     if (stat(from, &s) != 0) {
-        return qv__fail(err, QV_ENOTFOUND, "there is no snapshot %s", from);
+        return qv__fail(err, QV_ENOTFOUND, "there is no such snapshot");
     }
     QV_TRY(split(from, S_ISDIR(s.st_mode), dir, &leaf, err));
     QV_TRY(qv__io_posix_open(cli->mem, dir, false, &source, err));
+    bool is_new = stat(to, &before) != 0;
     qv_status st = qv__io_posix_open(cli->mem, to, true, &target, err);
     if (st == QV_OK) {
         struct qv__restore_options o = {.from = source,
@@ -57,10 +76,30 @@ static qv_status restore(struct qv__cli *cli, const char *from, const char *to,
                                         .sha256 = sha256,
                                         .cancel = stop};
         st = qv__db_restore(&o, info, err);
+        if (st == QV_ENOTFOUND && o.is_directory) {
+            st = qv__fail(err, QV_ENOTFOUND, "the directory holds no snapshot");
+        }
     }
     qv__io_close(target);
+    if (st != QV_OK && is_new) {
+        remove_empty(cli, to);
+    }
     qv__io_close(source);
     return st;
+}
+
+static int fail(struct qv__cli *cli, struct qv_err *err, const char *from, const char *to)
+{
+    const char *hint = NULL;
+    qv_status st = err->code;
+    if (st == QV_EEXISTS) {
+        hint = "name a directory that is empty or not there";
+    } else if (st == QV_ENOTFOUND) {
+        hint = "name a downloaded file, or a directory below snapshots/ of a data directory";
+    }
+    (void)qv__wrap(err, st, "%s%s", st == QV_EEXISTS ? to : from,
+                   st == QV_ECONFLICT ? ": its SHA-256 is another" : "");
+    return qv__cli_fail(cli, err, hint);
 }
 
 static int print(struct qv__cli *cli, const struct args *a, const struct qv__snapshot_info *info)
@@ -116,10 +155,7 @@ static int run(struct qv__cli *cli, const struct qv__command *self, int argc, ch
     qv_status st = restore(cli, from, a.data, a.checksum ? sha256 : NULL, &stop.stop, &info, &err);
     qv__interrupt_stop(&stop);
     if (st != QV_OK) {
-        qv_status code = err.code;
-        (void)qv__wrap(&err, code, "%s", st == QV_EEXISTS ? a.data : from);
-        return qv__cli_fail(
-            cli, &err, st == QV_EEXISTS ? "name a directory that is empty or not there" : NULL);
+        return fail(cli, &err, from, a.data);
     }
     return print(cli, &a, &info);
 }

@@ -56,8 +56,13 @@ class Snapshots(test_cli.Case):
             self.assertEqual(self.count(collection, "--data", "again"), 300)
         self.fails("restore", "db.snapshot", "--data", "again", said="not empty")
         self.fails("restore", "bad.snapshot", "--data", "other", said="bad.snapshot")
-        self.fails("restore", "nothing", "--data", "other", said="no snapshot")
-        self.fails("restore", "db.snapshot", "--data", "other", "--checksum", "0" * 64, said="expected")
+        self.fails("restore", "nothing", "--data", "other", said=["nothing: there is no such", "hint"])
+        os.mkdir(self.path("no-snapshot"))
+        self.fails("restore", "no-snapshot", "--data", "other",
+                   said=["no-snapshot: the directory holds no snapshot", "hint"])
+        self.fails("restore", "db.snapshot", "--data", "other", "--checksum", "0" * 64,
+                   said="its SHA-256 is another: expected")
+        self.assertFalse(os.path.exists(self.path("other")), "a failure left a directory")
         self.quiver("restore", "c.snapshot", "--data", "other")
         self.assertEqual(self.count("c", "--data", "other"), 300)
 
