@@ -46,7 +46,7 @@ static void test_expiry(void **state)
     has(t, "PUT", "/collections/c/points",
         "{\"points\":[{\"id\":1,\"vector\":[1,0],\"expires_at\":\"tomorrow\"}]}", 400,
         "points[0].expires_at: expected an RFC 3339 date-time, Unix milliseconds, or "
-        "\\\"never\\\"");
+        "\\\"never\\\", not `tomorrow`");
 }
 
 static void test_conditions(void **state)
@@ -112,9 +112,15 @@ static void test_payload_operations(void **state)
         "No point with id 3 found");
     has(t, "POST", "/collections/c/points/payload/modify" WAIT,
         "{\"points\":[1],\"ops\":[{\"op\":\"double\",\"key\":\"k\",\"value\":1}]}", 400,
-        "ops.op: expected one of `append`, `remove`, `increment`");
+        "ops[0].op: expected one of `append`, `remove`, `increment`");
+    has(t, "POST", "/collections/c/points/payload/modify" WAIT,
+        "{\"points\":[1],\"ops\":[{\"op\":\"append\",\"key\":\"k\",\"value\":1},"
+        "{\"op\":\"append\",\"value\":1}]}",
+        400, "missing field `ops[1].key`");
+    has(t, "POST", "/collections/c/points/payload/modify" WAIT, "{\"points\":[1],\"ops\":[7]}", 400,
+        "ops[0]: expected an object with op, key and value, not an integer");
     has(t, "POST", "/collections/c/points/payload/modify" WAIT, "{\"points\":[1],\"ops\":[]}", 422,
-        "ops: value 0 invalid");
+        "ops: 0 steps, must be from 1 to ");
 }
 
 static void test_typed(void **state)

@@ -1,4 +1,6 @@
 /* payload_write.c: operations on payloads to mutations. */
+#include <stdio.h>
+
 #include "api/qdrant/qdrant.h"
 
 static qv_status put_payload(struct qv__call *c, qv__json v, enum qv__mutation_kind kind)
@@ -58,7 +60,7 @@ static qv_status payload_op(struct qv__call *c, qv__json v, struct qv__payload_o
     qv__json value = qv__json_get(v, "value"), key = qv__json_get(v, "key");
     bool given;
     if (!qv__json_is(v, QV__JSON_OBJ)) {
-        return qv__qd_expected(c, "ops", "objects with op, key and value", v);
+        return qv__qd_expected(c, "", "an object with op, key and value", v);
     }
     QV_TRY(qv__qd_str(c, v, "op", &given, &op));
     if (given && qv__str_eq(op, QV__STR("append"))) {
@@ -69,11 +71,11 @@ static qv_status payload_op(struct qv__call *c, qv__json v, struct qv__payload_o
         out->kind = QV__OP_INCREMENT;
     } else {
         return qv__qd_fail(c, QV__QD_FORMAT,
-                           "%sops.op: expected one of `append`, `remove`, `increment`", c->place);
+                           "%sop: expected one of `append`, `remove`, `increment`", c->place);
     }
-    QV_TRY(qv__qd_path(c, key, "ops.key", &out->path));
+    QV_TRY(qv__qd_path(c, key, "key", &out->path));
     if (!value) {
-        return qv__qd_expected(c, "ops.value", "a value", value);
+        return qv__qd_expected(c, "value", "a value", value);
     }
     (void)qv__json_str(key, &out->text);
     qv__buf_reset(&c->scratch);
@@ -96,15 +98,21 @@ qv_status qv__qd_modify_payload(struct qv__call *c, qv__json v)
         return QV_ENOMEM;
     }
     QV_TRY(qv__qd_need(c, v, "ops", QV__JSON_ARR, &list));
-    QV_TRY(qv__qd_range(c, "ops", list->len, 1, QV__QD_OPS_MAX));
+    if (list->len < 1 || list->len > QV__QD_OPS_MAX) {
+        return qv__qd_fail(c, QV__QD_INVALID, "%sops: %u steps, must be from 1 to %u", c->place,
+                           (unsigned)list->len, (unsigned)QV__QD_OPS_MAX);
+    }
     QV_TRY(qv__qd_expiry(c, v, &m->expires_ms));
     struct qv__payload_op *ops = qv__arena_calloc(c->arena, list->len, sizeof *ops);
     if (!ops) {
         return qv__qd_no_memory(c);
     }
     qv__json e = qv__json_first(list);
+    size_t n = strlen(c->place);
     for (uint32_t i = 0; i < list->len; i++, e = qv__json_next(e)) {
+        (void)snprintf(c->place + n, sizeof c->place - n, "ops[%u].", i);
         QV_TRY(payload_op(c, e, &ops[i]));
+        c->place[n] = 0;
     }
     m->ops = ops;
     m->n_ops = list->len;

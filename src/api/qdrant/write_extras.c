@@ -19,6 +19,7 @@ static int64_t now_of(struct qv__call *c)
 static qv_status instant(struct qv__call *c, qv__json v, int64_t *out)
 {
     static const char field[] = "expires_at";
+    static const char form[] = "an RFC 3339 date-time, Unix milliseconds, or \"never\"";
     struct qv__str text;
     int64_t us;
     uint64_t ms = 0;
@@ -28,8 +29,8 @@ static qv_status instant(struct qv__call *c, qv__json v, int64_t *out)
             return QV_OK;
         }
         if (!qv__datetime_parse(text, &us)) {
-            return qv__qd_expected(c, field,
-                                   "an RFC 3339 date-time, Unix milliseconds, or \"never\"", v);
+            return qv__qd_fail(c, QV__QD_FORMAT, "%s%s: expected %s, not `%.*s`", c->place, field,
+                               form, (int)QV_MIN(text.n, (size_t)64), text.p);
         }
         /* Before 1970 is as good as 1970; never beyond what can be written back. */
         us = QV_MIN(QV_MAX(us, INT64_C(1000)), YEAR_9999_MS * 1000);
@@ -37,8 +38,7 @@ static qv_status instant(struct qv__call *c, qv__json v, int64_t *out)
         return QV_OK;
     }
     if (!qv__json_u64(v, &ms)) {
-        return qv__qd_expected(c, field, "an RFC 3339 date-time, Unix milliseconds, or \"never\"",
-                               v);
+        return qv__qd_expected(c, field, form, v);
     }
     QV_TRY(qv__qd_range(c, field, ms, 1, (uint64_t)YEAR_9999_MS));
     *out = (int64_t)ms;
