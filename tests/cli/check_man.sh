@@ -36,6 +36,11 @@ if ! diff <(sed -n 's/^\.Ss //p' "$page" | sort) <(commands | sort); then
     echo "check_man.sh: the page (<) and the command (>) differ in their commands" >&2
     status=1
 fi
+if ! diff <(awk '/^\.Sh / { on = /SYNOPSIS/ } on && /^\.Cm / { print substr($0, 5) }' "$page" | sort) \
+    <(commands | sort); then
+    echo "check_man.sh: the page's synopsis (<) and the command (>) differ in their commands" >&2
+    status=1
+fi
 if ! diff <(of_page | sort) <(of_help | sort); then
     echo "check_man.sh: the page (<) and --help (>) differ in their options" >&2
     status=1
