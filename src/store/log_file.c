@@ -183,13 +183,10 @@ void qv__log_prepare(struct qv__log_local *log, uint64_t step_bytes)
     struct qv_err err = {.code = QV_OK};
     qv_status st =
         prepare_step(log, serial, wanted, (step_bytes + PAGE_BYTES) & ~(PAGE_BYTES - 1), &f, &err);
-    if (st != QV_OK) {
-        qv__log_line(qv__log_logger(log), QV__LEVEL_WARN, "log",
-                     "the next file is not ready yet: %s", err.message);
-    }
-
     qv__mutex_lock(&log->lock);
     struct qv__log_file *extra = NULL;
+    bool is_news = st != QV_OK && !log->prepare_fails;
+    log->prepare_fails = st != QV_OK;
     if (log->spare) {
         extra = f; /* trim recycled one meanwhile */
     } else {
@@ -198,5 +195,9 @@ void qv__log_prepare(struct qv__log_local *log, uint64_t step_bytes)
     log->is_preparing = false;
     qv__cond_broadcast(&log->changed);
     qv__mutex_unlock(&log->lock);
+    if (is_news) { /* every flush tries again: a full disk must not fill the log output as well */
+        qv__log_line(qv__log_logger(log), QV__LEVEL_WARN, "log",
+                     "the next file is not ready yet: %s", err.message);
+    }
     qv__log_discard_file(log, extra);
 }

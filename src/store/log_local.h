@@ -69,6 +69,7 @@ struct qv__log_local {
     uint64_t epoch;
     uint64_t next_serial;
     bool is_flushing, is_preparing, is_trimming;
+    bool prepare_fails; /* told once, until it succeeds again */
     bool is_poisoned;
     bool is_replayed;
     struct qv_err poison;       /* why it is poisoned */

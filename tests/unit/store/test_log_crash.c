@@ -468,6 +468,39 @@ static void full_disk_refuses_appends_only(void **state)
     env_close(&e);
 }
 
+static void count_line(void *ctx, enum qv__level level, const char *component, const char *message)
+{
+    (void)level;
+    (void)component;
+    *(unsigned *)ctx += strstr(message, "not ready") != NULL;
+}
+
+static void full_disk_is_told_once(void **state)
+{
+    (void)state;
+    struct env e;
+    unsigned lines = 0;
+    struct qv__logger logger = {count_line, &lines, QV__LEVEL_DEBUG};
+    struct qv__log_local_options options = small_files;
+    struct qv__log *log;
+    options.logger = &logger;
+    fresh(&e);
+    assert_ok(log_open_raw(&e, &options, &log));
+    assert_ok(ledger_replay(&book, log, 1));
+    qv__io_sim_space(e.io, 8192); /* what the first file has */
+    for (unsigned i = 0; i < 4; i++) {
+        append_many(&book, log, 1, 300);
+        assert_ok(ledger_flush(&book, log));
+        assert_int_equal(lines, 1);
+    }
+    qv__io_sim_space(e.io, 0);
+    append_many(&book, log, 1, 300);
+    assert_ok(ledger_flush(&book, log));
+    assert_int_equal(lines, 1);
+    assert_ok(qv__log_close(log, ERR));
+    env_close(&e);
+}
+
 static void failed_sync_poisons(void **state)
 {
     (void)state;
@@ -725,6 +758,7 @@ int main(void)
         cmocka_unit_test(trim_leaves_no_hole),
         cmocka_unit_test(every_bit_flip),
         cmocka_unit_test(full_disk_refuses_appends_only),
+        cmocka_unit_test(full_disk_is_told_once),
         cmocka_unit_test(failed_sync_poisons),
         cmocka_unit_test(every_io_failure),
         cmocka_unit_test(every_memory_failure),
