@@ -14,11 +14,20 @@
 static void tell(struct qv__check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
     QV_PRINTF(3, 0);
 
+/* Messages of the layers below begin with the file's name, which is told already. */
+static const char *after_name(const char *text, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    const char *name = slash ? slash + 1 : file;
+    size_t n = strlen(name);
+    return strncmp(text, name, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
+}
+
 static void tell(struct qv__check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
 {
     char text[800];
     vsnprintf(text, sizeof text, fmt, ap);
-    f->message = text;
+    f->message = after_name(text, f->file);
     f->collection = f->collection ? f->collection : "";
     f->remedy = f->remedy ? f->remedy : "";
     c->damaged |= f->damaged;

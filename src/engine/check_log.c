@@ -32,7 +32,10 @@ static void log_cb(void *arg, const struct qv__log_file_report *r)
     c->log_first = c->log_first ? c->log_first : r->first_lsn;
     c->log_last = QV_MAX(c->log_last, r->last_lsn);
     c->log_is_broken |= r->status != QV_OK;
-    if (r->status == QV_OK) {
+    if (r->status == QV_OK && r->records == 0) {
+        qv__check_report(c, false, file, "no records yet, LSN %" PRIu64 " is the next",
+                         r->first_lsn);
+    } else if (r->status == QV_OK) {
         qv__check_report(c, false, file,
                          "%" PRIu64 " records, LSN %" PRIu64 " to %" PRIu64 ", %" PRIu64
                          " of %" PRIu64 " bytes used",

@@ -72,6 +72,13 @@ class Dump(Case):
         self.assertGreater(end["durable_by_what_is_behind"], end["next_lsn"])
         findings = self.json("check", "golden", rc=1)["findings"]
         bad = {f["file"]: f for f in findings if f["damaged"]}
+        shutil.copy(os.path.join(SOURCE, "tests", "golden", "v1", "data", "CURRENT"),
+                    self.path("golden/CURRENT"))
+        with open(self.path("golden/CURRENT"), "r+b") as f:
+            f.seek(9)
+            f.write(b"\xff\xff")
+        text, _ = self.quiver("check", "golden", rc=1)
+        self.assertRegex(text, r"(?m)^DAMAGED  CURRENT: (?!CURRENT: )")
         self.assertEqual(set(bad), {"CURRENT", log})
         self.assertEqual(bad[log]["from_lsn"], 1)
 

@@ -75,7 +75,8 @@ class Snapshots(test_cli.Case):
         done = self.json("restore", place, "--data", "again")
         self.assertEqual(done["snapshot"], made["name"])
         self.assertEqual(self.count("c", "--data", "again"), 300)
-        self.quiver("check", "again")
+        out, _ = self.quiver("check", "again")
+        self.assertRegex(out, r"log-\w+\.qvl: no records yet, LSN \d+ is the next")
         self.quiver("snapshot", "delete", made["name"], "--data", "db")
         self.assertEqual(os.listdir(self.path(inside)), [])
 
