@@ -18,20 +18,13 @@ static qv_status parse_quantization(struct qv__call *c, qv__json v, struct qv__s
 {
     bool given, rescore = true;
     double oversampling = 1;
-    if (!qv__qd_given(v)) {
-        return QV_OK;
-    }
-    if (!qv__json_is(v, QV__JSON_OBJ)) {
-        return qv__qd_expected(c, "params.quantization", "an object", v);
-    }
     QV_TRY(qv__qd_bool(c, v, "ignore", &given, &out->no_codes));
     QV_TRY(qv__qd_bool(c, v, "rescore", &given, &rescore));
     QV_TRY(qv__qd_f64(c, v, "oversampling", &given, &oversampling));
     if (oversampling < 1) {
-        return qv__qd_fail(
-            c, QV__QD_INVALID,
-            "%sparams.quantization.oversampling: value %g invalid, must be 1.0 or larger", c->place,
-            oversampling);
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%soversampling: value %g invalid, must be 1.0 or larger", c->place,
+                           oversampling);
     }
     if (given || !rescore) {
         out->oversample = rescore ? (float)QV_MIN(oversampling, (double)QV__LIMIT_MAX) : 1.0f;
@@ -47,54 +40,62 @@ static qv_status parse_recall(struct qv__call *c, qv__json v, struct qv__search_
     QV_TRY(qv__qd_f64(c, v, "recall", &given, &recall));
     if (given && !(recall > 0 && recall < 1)) {
         return qv__qd_fail(c, QV__QD_INVALID,
-                           "%sparams.recall: value %g invalid, must be above 0.0 and below 1.0",
-                           c->place, recall);
+                           "%srecall: value %g invalid, must be above 0.0 and below 1.0", c->place,
+                           recall);
     }
     out->recall = (float)recall;
     return QV_OK;
 }
 
-static qv_status parse_acorn(struct qv__call *c, qv__json v)
+static qv_status parse_acorn(struct qv__call *c, qv__json v, struct qv__search_params *out)
 {
     bool given, flag;
     double selectivity = 0;
+    (void)out;
+    QV_TRY(qv__qd_bool(c, v, "enable", &given, &flag));
+    QV_TRY(qv__qd_f64(c, v, "max_selectivity", &given, &selectivity));
+    if (selectivity < 0 || selectivity > 1) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%smax_selectivity: value %g invalid, must be from 0.0 to 1.0", c->place,
+                           selectivity);
+    }
+    return QV_OK;
+}
+
+/* The object `member`, when it is there; messages name what is in it by its whole path. */
+static qv_status parse_group(struct qv__call *c, qv__json obj, const char *member,
+                             qv_status (*parse)(struct qv__call *c, qv__json v,
+                                                struct qv__search_params *out),
+                             struct qv__search_params *out)
+{
+    qv__json v = qv__json_get(obj, member);
     if (!qv__qd_given(v)) {
         return QV_OK;
     }
     if (!qv__json_is(v, QV__JSON_OBJ)) {
-        return qv__qd_expected(c, "params.acorn", "an object", v);
+        return qv__qd_expected(c, member, "an object", v);
     }
-    QV_TRY(qv__qd_bool(c, v, "enable", &given, &flag));
-    QV_TRY(qv__qd_f64(c, v, "max_selectivity", &given, &selectivity));
-    if (selectivity < 0 || selectivity > 1) {
-        return qv__qd_fail(
-            c, QV__QD_INVALID,
-            "%sparams.acorn.max_selectivity: value %g invalid, must be from 0.0 to 1.0", c->place,
-            selectivity);
-    }
-    return QV_OK;
+    size_t n = strlen(c->place);
+    (void)snprintf(c->place + n, sizeof c->place - n, "%s.", member);
+    qv_status st = parse(c, v, out);
+    c->place[n] = 0;
+    return st;
 }
 
 static qv_status parse_params(struct qv__call *c, qv__json v, struct qv__search_params *out)
 {
     uint64_t ef = 0;
     bool given;
-    if (!qv__qd_given(v)) {
-        return QV_OK;
-    }
-    if (!qv__json_is(v, QV__JSON_OBJ)) {
-        return qv__qd_expected(c, "params", "an object", v);
-    }
     QV_TRY(qv__qd_u64(c, v, "hnsw_ef", &given, &ef));
     if (given) {
-        QV_TRY(qv__qd_range(c, "params.hnsw_ef", ef, 1, ef ? QV__LIMIT_MAX : 0));
+        QV_TRY(qv__qd_range(c, "hnsw_ef", ef, 1, ef ? QV__LIMIT_MAX : 0));
         out->ef = (uint32_t)ef;
     }
     QV_TRY(qv__qd_bool(c, v, "exact", &given, &out->exact));
     QV_TRY(qv__qd_bool(c, v, "indexed_only", &given, &out->indexed_only));
     QV_TRY(parse_recall(c, v, out));
-    QV_TRY(parse_quantization(c, qv__json_get(v, "quantization"), out));
-    return parse_acorn(c, qv__json_get(v, "acorn"));
+    QV_TRY(parse_group(c, v, "quantization", parse_quantization, out));
+    return parse_group(c, v, "acorn", parse_acorn, out);
 }
 
 static qv_status parse_threshold(struct qv__call *c, qv__json obj, struct qv__query *q)
@@ -131,7 +132,7 @@ static qv_status parse_common(struct qv__call *c, qv__json obj, bool legacy,
     QV_TRY(qv__qd_fetch(c, obj, false, &out->fetch));
     QV_TRY(parse_threshold(c, obj, q));
     QV_TRY(qv__qd_u64(c, obj, "offset", &given, &q->offset));
-    QV_TRY(parse_params(c, qv__json_get(obj, "params"), &q->params));
+    QV_TRY(parse_group(c, obj, "params", parse_params, &q->params));
     QV_TRY(parse_limit(c, obj, legacy, &q->limit));
     QV_TRY(qv__qd_range(c, "offset", q->offset, 0,
                         QV__LIMIT_MAX - q->limit ? QV__LIMIT_MAX - q->limit : 1));
