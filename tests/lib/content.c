@@ -8,6 +8,8 @@
 #include "base/rng.h"
 #include "engine/schema.h"
 
+#define DIM_MAX 32 /* of a vector */
+
 /* --- writing --- */
 
 struct content_point {
@@ -15,6 +17,7 @@ struct content_point {
     const char *payload; /* JSON; NULL = none */
     unsigned seed;       /* of the vectors */
     unsigned without;    /* bit v: the point lacks vector v */
+    int64_t expires_ms;  /* 0 = never */
 };
 
 static const struct qv__vector_def alpha_vectors[] = {
@@ -28,6 +31,28 @@ static const struct qv__vector_def beta_vectors[] = {
     {.name = QV__STR("v"), .metric = QV__DOT, .dim = 2},
 };
 
+/* What came after the first golden directory: walks over codes, datatypes, points that expire. */
+static const struct qv__vector_def codes_vectors[] = {
+    {.name = QV__STR(""),
+     .metric = QV__L2,
+     .dim = DIM_MAX,
+     .index = {.m = 4, .ef_construct = 16, .seed = 12}},
+};
+static const struct qv__vector_def types_vectors[] = {
+    {.name = QV__STR("half"), .metric = QV__COSINE, .datatype = QV__F16, .dim = 6},
+    {.name = QV__STR("byte"), .metric = QV__L2, .datatype = QV__U8, .dim = 5},
+};
+#define EXPIRES_MS INT64_C(4102444800000) /* 2100-01-01 */
+
+static const struct qv__vector_def *vectors_of(const char *name, unsigned *n)
+{
+    *n = *name == 'a' || *name == 'g' || *name == 'd' || *name == 't' ? 2 : 1;
+    return *name == 'b'   ? beta_vectors
+           : *name == 'c' ? codes_vectors
+           : *name == 't' ? types_vectors
+                          : alpha_vectors;
+}
+
 static const char *const payloads[] = {
     "{\"name\": \"arrow\", \"price\": 3.25, \"stock\": 12, \"rare\": false, \"tags\": [\"wood\", "
     "\"iron\"]}",
@@ -40,12 +65,13 @@ static const char *const payloads[] = {
     "{\"empty\": \"\", \"list\": [], \"object\": {}, \"nothing\": null, \"stock\": 7}",
 };
 
-static void vector_of(unsigned seed, unsigned which, float *out, uint32_t dim)
+static void vector_of(unsigned seed, unsigned which, float *out, const struct qv__vector_def *def)
 {
     struct qv__rng rng;
     qv__rng_seed(&rng, seed * 31u + which);
-    for (uint32_t i = 0; i < dim; i++) {
-        out[i] = (float)((int)qv__rng_below(&rng, 1001) - 500) / 64.0f;
+    for (uint32_t i = 0; i < def->dim; i++) {
+        int v = (int)qv__rng_below(&rng, 1001);
+        out[i] = def->datatype == QV__U8 ? (float)(v % 256) : (float)(v - 500) / 64.0f;
     }
 }
 
@@ -110,19 +136,20 @@ static qv_status send(struct content *c, const char *name, const struct qv__muta
 static qv_status put(struct content *c, const char *name, const struct content_point *points,
                      size_t n, enum qv__mutation_kind kind)
 {
-    const struct qv__vector_def *defs = *name == 'b' ? beta_vectors : alpha_vectors;
-    unsigned n_defs = *name == 'b' ? 1 : 2;
+    unsigned n_defs = 0;
+    const struct qv__vector_def *defs = vectors_of(name, &n_defs);
     struct qv__arena a;
     qv_status st = QV_OK;
     qv__arena_init(&a, c->mem);
     struct qv__point *p = qv__arena_calloc(&a, n, sizeof *p);
     for (size_t i = 0; p && st == QV_OK && i < n; i++) {
         struct qv__named_vector *v = qv__arena_calloc(&a, 2, sizeof *v);
-        p[i] = (struct qv__point){.id = points[i].id, .vectors = v};
+        p[i] = (struct qv__point){
+            .id = points[i].id, .vectors = v, .expires_ms = points[i].expires_ms};
         for (unsigned k = 0; v && k < n_defs; k++) {
             float *values = qv__arena_alloc(&a, sizeof(float) * defs[k].dim);
             if (values && !(points[i].without & 1u << k)) {
-                vector_of(points[i].seed, k, values, defs[k].dim);
+                vector_of(points[i].seed, k, values, &defs[k]);
                 v[p[i].n_vectors++] = (struct qv__named_vector){
                     .name = defs[k].name, .values = values, .dim = defs[k].dim};
             }
@@ -191,7 +218,10 @@ static struct content_point point(const char *name, unsigned i, unsigned seed)
     return (struct content_point){.id = is_beta ? mixed_id(i % 20) : qv__id_u64(i),
                                   .payload = payloads[seed % QV_ARRAY_LEN(payloads)],
                                   .seed = seed,
-                                  .without = is_beta      ? (seed % 5 == 4)
+                                  .expires_ms =
+                                      *name == 't' && i % 2 == 1 ? EXPIRES_MS + (int)i : 0,
+                                  .without = *name == 'c' ? 0
+                                             : is_beta    ? (seed % 5 == 4)
                                              : i % 7 == 3 ? 1
                                              : i % 3 == 1 ? 2
                                                           : 0};
@@ -264,6 +294,25 @@ qv_status content_more(struct content *c)
     QV_TRY(edit(c, "alpha", QV__MUT_DELETE, qv__id_u64(11), NULL));
     QV_TRY(put_range(c, "beta", 1, 3, 8100));
     return put_range(c, "gamma", 0, 3, 8200);
+}
+
+qv_status content_newer(struct content *c)
+{
+    QV_TRY(create(c, "codes", codes_vectors, 1, 1));
+    QV_TRY(create(c, "types", types_vectors, 2, 1));
+    QV_TRY(put_range(c, "codes", 0, 2 * c->n, 0));
+    QV_TRY(put_range(c, "types", 0, c->n, 100));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(edit(c, "codes", QV__MUT_DELETE, qv__id_u64(4), NULL));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(put_range(c, "codes", 2 * c->n, 2 * c->n + 3, 200)); /* these stay in the log */
+    return put_range(c, "types", 1, 6, 300);
+}
+
+qv_status content_newer_more(struct content *c)
+{
+    QV_TRY(put_range(c, "codes", 1, 3, 400));
+    return put_range(c, "types", 1, 3, 500);
 }
 
 /* --- reading --- */
@@ -345,8 +394,8 @@ static qv_status write_searches(struct content *c, struct qv__collection *from,
         const struct qv__vector_def *def = &s->vectors[k / 4];
         struct qv__qctx ctx = {.clock = qv__clock_system(), .mem = c->mem};
         struct qv__result_set rs;
-        float q[8];
-        vector_of(9000 + k, 0, q, def->dim);
+        float q[DIM_MAX];
+        vector_of(9000 + k, 0, q, def);
         struct qv__query query = {.kind = QV__QUERY_NEAREST,
                                   .using_vector = def->name,
                                   .target = {.values = q, .dim = def->dim},

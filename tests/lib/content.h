@@ -31,6 +31,11 @@ qv_status content_tail(struct content *c) QV_MUST_USE;
 /* A request more, for a database that was reopened: changes a point of every collection. */
 qv_status content_more(struct content *c) QV_MUST_USE;
 
+/* What came after the first golden directory, in collections of its own: a graph walked over codes,
+ * float16 and uint8, points that expire; flushed, and some that stay in the log. */
+qv_status content_newer(struct content *c) QV_MUST_USE;
+qv_status content_newer_more(struct content *c) QV_MUST_USE;
+
 /* Everything about one collection as one JSON document: schema, points with ids, versions, vectors
  * and payloads, counts, searches. */
 qv_status content_collection(struct content *c, struct qv__str name,
