@@ -15,10 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Not the lowest: who holds a lock that a search or a write waits for must come to run. */
-#define BACKGROUND_NICE 10
-#define NS_PER_S        1000000000ull
-#define NAME_BYTES      16 /* of pthread_setname_np, NUL included */
+/* Not the lowest priority: who holds a lock that a search or a write waits for must come to run, on
+ * a machine that others load as well. A step is a factor of 1.25 of the share of a CPU. */
+#define BACKGROUND_STEPS 5
+#define NICE_MAX         19
+#define NS_PER_S         1000000000ull
+#define NAME_BYTES       16 /* of pthread_setname_np, NUL included */
 
 #ifndef NDEBUG
 #define RANKS_MAX 32 /* more than there are ranks */
@@ -244,12 +246,12 @@ void qv__thread_join(struct qv__thread *t)
 
 void qv__thread_yield_to_others(void)
 {
-    /* Linux keeps a nice value per thread. One that was started with a larger one keeps that. */
+    /* Linux keeps a nice value per thread. It is relative to that of the process. */
     id_t self = (id_t)gettid();
     errno = 0;
     int nice = getpriority(PRIO_PROCESS, self);
-    if (errno == 0 && nice < BACKGROUND_NICE) {
-        (void)setpriority(PRIO_PROCESS, self, BACKGROUND_NICE);
+    if (errno == 0) {
+        (void)setpriority(PRIO_PROCESS, self, QV_MIN(nice + BACKGROUND_STEPS, NICE_MAX));
     }
 }
 

@@ -64,8 +64,9 @@ struct qv__thread {
 qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(void *), void *arg,
                            struct qv_err *err) QV_MUST_USE;
 void qv__thread_join(struct qv__thread *t);
-/* Lower the priority of the calling thread for good: it still runs, with about a tenth of a CPU,
- * when all CPUs are wanted by threads that did not. Where the system refuses, nothing changes. */
+/* Lower the priority of the calling thread for good: it still runs, with a third of the share of a
+ * thread that did not, when more threads want to run than there are CPUs. Where the system refuses,
+ * nothing changes. */
 void qv__thread_yield_to_others(void);
 
 /* Usable CPUs of this process (affinity respected), at least 1. */
