@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/crc32c.h"
+#include "base/plant.h"
 #include "store/format.h"
 #include "store/manifest.h"
 #include "store/staged.h"
@@ -110,6 +111,10 @@ qv_status qv__tombstones_decode(struct qv__bytes file, const char *name, uint64_
         qv__load_u32(p + 48) != n_rows || file.n != HEAD_BYTES + n * 8) {
         return qv__fail(err, QV_ECORRUPT,
                         "%s: offset 32: of another segment, generation or number of rows", name);
+    }
+    if (QV_PLANT(trust_tombstones)) {
+        memcpy(words, body, n * 8);
+        return QV_OK;
     }
     if (qv__crc32c(0, body, n * 8) != qv__load_u32(p + 56)) {
         return qv__fail(err, QV_ECORRUPT, "%s: offset %u: checksum of the bits does not match",
