@@ -96,6 +96,9 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
         qv__jw_obj_end(&w);
         st = qv__catalog_log(db, &json, NULL, err);
         qv__buf_free(&json);
+    } else {
+        /* Nothing to drop, unless a creation whose sync failed comes back with a restart. */
+        st = qv__commit_check(db->commit, err);
     }
     if (c && st == QV_OK) {
         *existed = true;

@@ -256,12 +256,33 @@ static void test_recover_leaves_no_doubt(void **state)
     assert_true(stopped > 0);
 }
 
+/* A collection whose creation may come back with a restart cannot be acknowledged as dropped. */
+static void test_drop_of_unknown_fate(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    bool existed = true;
+    struct qv__collection *c = make(f);
+    struct qv__schema s = {.n_vectors = 0};
+    qv__io_sim_fault(f->io, (struct qv__sim_fault){.call = QV__SIM_SYNC, .at = 1});
+    assert_int_equal(qv__db_create_collection(f->db, QV__STR("d"), &s, &f->err), QV_EREADONLY);
+    assert_int_equal(qv__db_drop_collection(f->db, QV__STR("d"), &existed, &f->err), QV_EREADONLY);
+    assert_false(existed);
+    qv__collection_release(c);
+    fix_crash(f, QV__CRASH_KEEP_ALL, NULL);
+    OK(qv__db_drop_collection(f->db, QV__STR("d"), &existed, &f->err));
+    OK(qv__db_drop_collection(f->db, QV__STR("d"), &existed, &f->err));
+    assert_false(existed);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_change_waits),     cmocka_unit_test(test_no_change_after_relaxed),
         cmocka_unit_test(test_no_change_fails),     cmocka_unit_test(test_first_checkpoint_dies),
         cmocka_unit_test(test_checkpoint_recovers), cmocka_unit_test(test_recover_leaves_no_doubt),
+        cmocka_unit_test(test_drop_of_unknown_fate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
