@@ -65,7 +65,7 @@ def command(harness):
 
 def run(harness, bug):
     """(as it should be, what to say)"""
-    env = {**os.environ, "QUIVER_PLANT": bug or ""}
+    env = {**os.environ, "QUIVER_PLANT": bug or "", "MODEL_TRIES": "0"}
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="quiver-planted-") as folder:
         env["TMPDIR"] = folder
