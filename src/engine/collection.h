@@ -53,6 +53,7 @@ struct qv__shard {
                                      held the flushed LSN stays */
     _Atomic bool job_due;         /* a maintenance task is queued or running */
     _Atomic bool index_due;       /* an indexing task is queued or running */
+    _Atomic bool index_again;     /* rows were published that a running indexing may not see */
     _Atomic bool merge_waits;     /* a merge is due and others run: its turn comes */
     _Atomic bool purge_due;       /* a purge is queued or running */
     _Atomic int64_t expiry_ms;    /* earliest expiry not yet purged; INT64_MAX = none known */

@@ -89,25 +89,30 @@ qv_status qv__maintain_switch(struct qv__shard *s, struct qv__segment *const *fr
 
 /* --- tasks --- */
 
+static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due);
+
 static void index_task(struct qv__task *task)
 {
     struct shard_task *t = QV_CONTAINER_OF(task, struct shard_task, task);
     struct qv__shard *s = t->shard;
     struct qv_err err;
     qv__pace_begin(s);
+    atomic_store(&s->index_again, false);
     qv_status st = qv__maintain_index(s, &err);
     if (st != QV_OK) {
         complain(s, "indexing", st, &err);
     }
     atomic_store(&s->index_due, false);
     qv__pace_end(s);
+    if (atomic_exchange(&s->index_again, false)) {
+        queue(s, index_task, &s->index_due); /* published while this one was ending */
+    }
     struct qv__collection *c = s->collection;
     qv__free(t);
     qv__job_end(c);
 }
 
 static void maintain_task(struct qv__task *task);
-static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due);
 
 /* --- merges at once --- */
 
@@ -288,8 +293,8 @@ void qv__maintain_published(struct qv__collection *c)
         struct qv__shard *s = &c->shards[i];
         struct qv__view *v = qv__shard_view(s);
         struct qv__segment *last = v->n ? v->segments[v->n - 1] : NULL;
-        if (!atomic_load(&s->index_due) && last && !qv__segment_sealed(last) &&
-            qv__segment_unindexed(last) > 0) {
+        if (last && !qv__segment_sealed(last) && qv__segment_unindexed(last) > 0) {
+            atomic_store(&s->index_again, true); /* before it is asked whether one runs */
             queue(s, index_task, &s->index_due);
         }
         /* A look before publication cannot count what this very write deleted. */
