@@ -5,7 +5,8 @@
  * adds rows is acknowledged only when the graph has taken in twice as many vectors as it wrote, and
  * as all before it in the line did: so the tail shrinks while writes go on, whoever clients are.
  * What it is not: a place to block, or a promise: the write is durable and visible already, and its
- * acknowledgement waits at most QV__PACE_NS_MAX, and only while a graph is being worked on. */
+ * acknowledgement waits only while a graph is being worked on, and to its next step at the latest once
+ * QV__PACE_NS_MAX has passed. */
 #ifndef QV_ENGINE_PACE_H
 #define QV_ENGINE_PACE_H
 

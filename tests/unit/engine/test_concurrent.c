@@ -2,7 +2,7 @@
  *
  * Isolation: every write sets the same number on all points of a group; a reader must find the
  * number equal on all of them, and every point present, at every moment, while segments seal and
- * merge underneath. Group commit: with 16 writers and a sync that takes 1 ms, one sync must serve
+ * merge underneath. Group commit: with 16 writers and a slow sync (1 ms), one sync must serve
  * many requests. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,9 +14,11 @@
 #define DIM    4
 
 #if defined(__SANITIZE_THREAD__)
-#define ROUNDS 150
+#define ROUNDS        150
+#define SYNC_DELAY_NS (8u * 1000 * 1000) /* everything else is slower too */
 #else
-#define ROUNDS 500
+#define ROUNDS        500
+#define SYNC_DELAY_NS (1u * 1000 * 1000)
 #endif
 
 struct shared {
@@ -230,7 +232,7 @@ static void test_group_commit(void **state)
     struct qv__schema schema = fix_schema(&def, 1, 1);
     OK(qv__db_create_collection(f->db, QV__STR("c"), &schema, &f->err));
     s.c = fix_collection(f, "c");
-    qv__io_sim_sync_delay(f->io, 1000 * 1000);
+    qv__io_sim_sync_delay(f->io, SYNC_DELAY_NS);
     qv__db_info(f->db, &before);
     run_writers(&s, 16, 40);
     qv__db_info(f->db, &after);
