@@ -9,9 +9,9 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +20,8 @@
 #define BACKGROUND_STEPS 5
 #define NICE_MAX         19
 #define NS_PER_S         1000000000ull
-#define NAME_BYTES       16 /* of pthread_setname_np, NUL included */
+#define SHORT_SLICE_NS   100000u /* the least the kernel takes */
+#define NAME_BYTES       16      /* of pthread_setname_np, NUL included */
 
 #ifndef NDEBUG
 #define RANKS_MAX 32 /* more than there are ranks */
@@ -178,12 +179,39 @@ void qv__cond_broadcast(struct qv__condvar *c)
     QV_ASSERT(rc == 0);
 }
 
+void qv__event_init(struct qv__event *e)
+{
+    int rc = sem_init(&e->s, 0, 0);
+    QV_ASSERT(rc == 0);
+}
+
+void qv__event_destroy(struct qv__event *e)
+{
+    int rc = sem_destroy(&e->s);
+    QV_ASSERT(rc == 0);
+}
+
+void qv__event_set(struct qv__event *e)
+{
+    int rc = sem_post(&e->s);
+    QV_ASSERT(rc == 0);
+}
+
+void qv__event_wait(struct qv__event *e)
+{
+    int rc;
+    do {
+        rc = sem_wait(&e->s);
+    } while (rc != 0 && errno == EINTR);
+    QV_ASSERT(rc == 0);
+}
+
 /* Lives on the starter's stack until the new thread has copied it; so starting needs no memory. */
 struct start {
     void (*fn)(void *);
     void *arg;
     char name[NAME_BYTES];
-    sem_t taken;
+    struct qv__event taken;
 };
 
 static void *thread_main(void *p)
@@ -192,8 +220,7 @@ static void *thread_main(void *p)
     void (*fn)(void *) = s->fn;
     void *arg = s->arg;
     (void)pthread_setname_np(pthread_self(), s->name); /* only a label */
-    int rc = sem_post(&s->taken);
-    QV_ASSERT(rc == 0);
+    qv__event_set(&s->taken);
     fn(arg);
     return NULL;
 }
@@ -216,22 +243,18 @@ qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(vo
     size_t n = strnlen(name, NAME_BYTES - 1);
     memcpy(s.name, name, n);
     s.name[n] = 0;
-    int rc = sem_init(&s.taken, 0, 0);
-    QV_ASSERT(rc == 0);
+    qv__event_init(&s.taken);
     sigset_t block, before;
     signals_to_block(&block);
-    rc = pthread_sigmask(SIG_BLOCK, &block, &before);
+    int rc = pthread_sigmask(SIG_BLOCK, &block, &before);
     QV_ASSERT(rc == 0);
     int create_rc = pthread_create(&t->t, NULL, thread_main, &s);
     rc = pthread_sigmask(SIG_SETMASK, &before, NULL);
     QV_ASSERT(rc == 0);
     if (create_rc == 0) {
-        do {
-            rc = sem_wait(&s.taken);
-        } while (rc != 0 && errno == EINTR);
-        QV_ASSERT(rc == 0);
+        qv__event_wait(&s.taken);
     }
-    sem_destroy(&s.taken);
+    qv__event_destroy(&s.taken);
     if (create_rc != 0) {
         return qv__fail_os(err, QV_EBUSY, create_rc, "thread '%s' cannot be started", s.name);
     }
@@ -252,6 +275,24 @@ void qv__thread_yield_to_others(void)
     int nice = getpriority(PRIO_PROCESS, self);
     if (errno == 0) {
         (void)setpriority(PRIO_PROCESS, self, QV_MIN(nice + BACKGROUND_STEPS, NICE_MAX));
+    }
+}
+
+void qv__thread_short_slices(void)
+{
+    /* struct sched_attr of the kernel; the C library has neither it nor the call. */
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attr = {.size = sizeof attr, .runtime = SHORT_SLICE_NS};
+    id_t self = (id_t)gettid();
+    errno = 0;
+    attr.nice = getpriority(PRIO_PROCESS, self);
+    if (errno == 0) {
+        (void)syscall(SYS_sched_setattr, 0, &attr, 0);
     }
 }
 

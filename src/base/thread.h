@@ -8,6 +8,7 @@
 #define QV_BASE_THREAD_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "base/base.h"
 
@@ -55,6 +56,16 @@ bool qv__cond_timedwait(struct qv__condvar *c, struct qv__mutex *m, uint64_t tim
 void qv__cond_signal(struct qv__condvar *c);
 void qv__cond_broadcast(struct qv__condvar *c);
 
+/* One thread waits for what another has done. Cheaper than a mutex with a condition, and the waiter
+ * may destroy it as soon as its wait ended. Each set ends one wait. */
+struct qv__event {
+    sem_t s;
+};
+void qv__event_init(struct qv__event *e);
+void qv__event_destroy(struct qv__event *e);
+void qv__event_set(struct qv__event *e);
+void qv__event_wait(struct qv__event *e);
+
 struct qv__thread {
     pthread_t t;
 };
@@ -68,6 +79,10 @@ void qv__thread_join(struct qv__thread *t);
  * thread that did not, when more threads want to run than there are CPUs. Where the system refuses,
  * nothing changes. */
 void qv__thread_yield_to_others(void);
+
+/* Ask for a short time slice for the calling thread: it runs sooner once it is woken, and no longer
+ * altogether. Linux from 6.12 on; elsewhere nothing changes. */
+void qv__thread_short_slices(void);
 
 /* Usable CPUs of this process (affinity respected), at least 1. */
 unsigned qv__cpu_count(void);

@@ -128,19 +128,42 @@ static struct qv__ack *take_due(struct qv__commit *c)
     return first;
 }
 
+/* Two wake the rest: a tree, so that the last is not woken late. */
+void qv__commit_woken(struct qv__ack *followers)
+{
+    struct qv__ack *halves[2] = {NULL, NULL};
+    for (size_t i = 0; followers; i++) {
+        struct qv__ack *next = followers->next;
+        followers->next = halves[i % 2];
+        halves[i % 2] = followers;
+        followers = next;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (halves[i]) {
+            halves[i]->wake(halves[i], halves[i]->next);
+        }
+    }
+}
+
 static void send_acks(struct qv__commit *c, struct qv__ack *list)
 {
+    struct qv__ack *waiters = NULL, **end = &waiters;
     while (list) {
         struct qv__ack *next = list->next;
         if (list->status == QV_OK) {
             qv__count(&c->acknowledged, 1);
         }
-        if (list->is_prompt) {
-            list->task.fn(&list->task);
+        if (list->wake) {
+            list->next = NULL;
+            *end = list;
+            end = &list->next;
         } else {
             qv__pool_submit(c->pool, QV__LANE_WRITE, &list->task);
         }
         list = next;
+    }
+    if (waiters) {
+        waiters->wake(waiters, waiters->next);
     }
 }
 
@@ -210,6 +233,7 @@ static void wait_for_work(struct qv__commit *c)
 static void committer(void *arg)
 {
     struct qv__commit *c = arg;
+    qv__thread_short_slices(); /* a sync that ended should be noticed */
     for (;;) {
         qv__mutex_lock(&c->lock);
         wait_for_work(c);

@@ -29,14 +29,18 @@ struct qv__inflight {
     struct qv__inflight *prev, *next; /* guarded by: commit */
 };
 
-/* One acknowledgement due at an LSN. `task` is submitted to the pool when it is due, or run by the
- * committer if it is prompt: each hand-over to another thread costs as much as a write. */
+/* One acknowledgement due at an LSN. When it is, `task` is submitted to the pool; or, where a
+ * thread waits to run it itself, `wake` is called instead. Waiters of one group commit wake each
+ * other: the committer wakes the first alone and is at the next group already. On few processors it
+ * would else be put aside at each waking, by those it woke. */
 struct qv__ack {
     uint64_t lsn;
     qv_status status; /* QV_OK, or why the record's fate is unknown */
     struct qv_err err;
     struct qv__task task;
-    bool is_prompt;       /* the task is short and waits for nothing */
+    /* Wake the waiter and have it call qv__commit_woken(followers), then run the task. It must not
+     * touch the ack after the waking. NULL: nobody waits. */
+    void (*wake)(struct qv__ack *ack, struct qv__ack *followers);
     struct qv__ack *next; /* guarded by: commit */
 };
 
@@ -68,6 +72,8 @@ void qv__commit_applied(struct qv__commit *c, struct qv__inflight *f);
 /* Acknowledge when ack->lsn is published: ack->task is submitted then. False when it is already, or
  * never will be: ack->status is filled in, the task is not submitted, the caller goes on itself. */
 bool qv__commit_wait(struct qv__commit *c, struct qv__ack *ack) QV_MUST_USE;
+/* Wake the followers that `wake` handed over; NULL for none. */
+void qv__commit_woken(struct qv__ack *followers);
 /* Block until lsn is durable and published, or the log is poisoned. Not from inside the committer.
  * With a manual committer this steps it. */
 qv_status qv__commit_sync(struct qv__commit *c, uint64_t lsn, struct qv_err *err) QV_MUST_USE;

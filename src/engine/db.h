@@ -226,8 +226,8 @@ struct qv__write {
     uint64_t deadline_ns;           /* monotonic, for the work before the log; 0 = none */
     const _Atomic bool *cancel;     /* NULL = never */
     enum qv__durability durability; /* DEFAULT: the collection's */
-    bool is_prompt;                 /* done only wakes somebody: the committer may call it itself */
     /* internal */
+    bool is_waited_for;
     struct qv__task task;
     struct qv__write *next;
 };

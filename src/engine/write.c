@@ -200,6 +200,31 @@ static void finish(struct qv__write *write, qv_status st)
     write->done(write);
 }
 
+/* --- waiting form --- */
+
+struct sync_write {
+    struct qv__write write;
+    struct qv__event woken;
+    struct qv__task *due;      /* set with the event: what acknowledges; NULL: it is done */
+    struct qv__ack *followers; /* to be woken first */
+    bool is_done;
+};
+
+static void sync_done(struct qv__write *write)
+{
+    struct sync_write *s = write->arg;
+    s->is_done = true;
+    qv__event_set(&s->woken); /* nothing of s afterwards: its writer may be gone */
+}
+
+static void sync_wake(struct qv__ack *ack, struct qv__ack *followers)
+{
+    struct sync_write *s = QV_CONTAINER_OF(ack, struct waiting, ack)->write->arg;
+    s->due = &ack->task;
+    s->followers = followers;
+    qv__event_set(&s->woken);
+}
+
 void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m, size_t n,
                           struct qv__write *write)
 {
@@ -256,29 +281,11 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     write->result.operation_id = w->ack.lsn;
     w->collection = qv__collection_retain(c);
     w->ack.task.fn = acknowledge;
-    w->ack.is_prompt = write->is_prompt;
+    w->ack.wake = write->is_waited_for ? sync_wake : NULL;
     qv__checkpoint_look(c->db);
     if (!qv__commit_wait(c->db->commit, &w->ack)) {
         acknowledge(&w->ack.task);
     }
-}
-
-/* --- waiting form --- */
-
-struct sync_write {
-    struct qv__write write;
-    struct qv__mutex lock;
-    struct qv__condvar cond;
-    bool done;
-};
-
-static void sync_done(struct qv__write *write)
-{
-    struct sync_write *s = write->arg;
-    qv__mutex_lock(&s->lock);
-    s->done = true;
-    qv__cond_signal(&s->cond);
-    qv__mutex_unlock(&s->lock);
 }
 
 qv_status qv__collection_write_sync(struct qv__collection *c, const struct qv__mutation *m,
@@ -292,24 +299,24 @@ qv_status qv__collection_write_sync_as(struct qv__collection *c, const struct qv
                                        struct qv__write_result *out, struct qv_err *err)
 {
     struct sync_write s = {
-        .write = {.done = sync_done, .durability = durability, .is_prompt = true}};
+        .write = {.done = sync_done, .durability = durability, .is_waited_for = true}};
     s.write.arg = &s;
-    qv__mutex_init(&s.lock, QV__RANK_LEAF);
-    qv__cond_init(&s.cond);
+    qv__event_init(&s.woken);
     qv__collection_write(c, m, n, &s.write);
-    qv__mutex_lock(&s.lock);
-    while (!s.done) {
-        if (qv__pool_threads(c->db->pool) == 0) {
-            qv__mutex_unlock(&s.lock);
+    for (;;) {
+        while (qv__pool_threads(c->db->pool) == 0 && !s.is_done && !s.due) {
             qv__db_step(c->db);
-            qv__mutex_lock(&s.lock);
-        } else {
-            qv__cond_wait(&s.cond, &s.lock);
         }
+        qv__event_wait(&s.woken);
+        struct qv__task *due = s.due;
+        if (!due) {
+            break;
+        }
+        s.due = NULL;
+        qv__commit_woken(s.followers);
+        due->fn(due);
     }
-    qv__mutex_unlock(&s.lock);
-    qv__cond_destroy(&s.cond);
-    qv__mutex_destroy(&s.lock);
+    qv__event_destroy(&s.woken);
     if (out) {
         *out = s.write.result;
     }

@@ -285,6 +285,60 @@ static void cpu_count_follows_affinity(void **state)
     }
 }
 
+struct turn {
+    struct qv__event mine, *theirs;
+    int n, *shared;
+};
+
+static void pass_on(void *arg)
+{
+    struct turn *t = arg;
+    for (int i = 0; i < t->n; i++) {
+        qv__event_wait(&t->mine);
+        (*t->shared)++; /* nothing but the events keeps these apart */
+        qv__event_set(t->theirs);
+    }
+}
+
+static void events_pass_a_turn_on(void **state)
+{
+    (void)state;
+    int shared = 0;
+    struct turn a = {.n = 1000, .shared = &shared}, b = {.n = 1000, .shared = &shared};
+    a.theirs = &b.mine;
+    b.theirs = &a.mine;
+    qv__event_init(&a.mine);
+    qv__event_init(&b.mine);
+    struct qv__thread ta, tb;
+    assert_int_equal(qv__thread_start(&ta, "a", pass_on, &a, NULL), QV_OK);
+    assert_int_equal(qv__thread_start(&tb, "b", pass_on, &b, NULL), QV_OK);
+    qv__event_set(&a.mine);
+    qv__thread_join(&ta);
+    qv__thread_join(&tb);
+    assert_int_equal(shared, 2000);
+    qv__event_destroy(&a.mine);
+    qv__event_destroy(&b.mine);
+}
+
+static void short_slices_break_nothing(void *arg)
+{
+    qv__thread_short_slices();
+    qv__thread_yield_to_others();
+    qv__thread_short_slices();
+    *(int *)arg = sched_getscheduler(0);
+}
+
+static void slices_leave_the_scheduler_alone(void **state)
+{
+    (void)state;
+    int policy = -1;
+    struct qv__thread t;
+    assert_int_equal(qv__thread_start(&t, "short", short_slices_break_nothing, &policy, NULL),
+                     QV_OK);
+    qv__thread_join(&t);
+    assert_int_equal(policy, sched_getscheduler(0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +351,8 @@ int main(void)
         cmocka_unit_test(ranks_rise_or_the_program_ends),
         cmocka_unit_test(unlocking_what_is_not_held_is_seen),
         cmocka_unit_test(cpu_count_follows_affinity),
+        cmocka_unit_test(events_pass_a_turn_on),
+        cmocka_unit_test(slices_leave_the_scheduler_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
