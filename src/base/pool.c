@@ -130,6 +130,7 @@ static void worker_main(void *arg)
     if (w->kind == KIND_BACKGROUND) {
         qv__thread_yield_to_others();
     }
+    qv__thread_short_slices(w->kind != KIND_BACKGROUND);
     qv__mutex_lock(&p->lock);
     for (;;) {
         enum qv__lane lane = QV__LANE_READ;

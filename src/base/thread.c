@@ -278,21 +278,24 @@ void qv__thread_yield_to_others(void)
     }
 }
 
-void qv__thread_short_slices(void)
+/* struct sched_attr as the kernel first had it, 48 bytes; glibc 2.36 does not know it, and the
+ * kernel's header clashes with <sched.h>. */
+struct sched_attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t slice_ns; /* sched_runtime; of an ordinary thread since 6.12, 0 = the system's */
+    uint64_t deadline, period;
+};
+_Static_assert(sizeof(struct sched_attributes) == 48, "SCHED_ATTR_SIZE_VER0");
+
+void qv__thread_short_slices(bool on)
 {
-    /* struct sched_attr of the kernel; the C library has neither it nor the call. */
-    struct {
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } attr = {.size = sizeof attr, .runtime = SHORT_SLICE_NS};
-    id_t self = (id_t)gettid();
-    errno = 0;
-    attr.nice = getpriority(PRIO_PROCESS, self);
-    if (errno == 0) {
-        (void)syscall(SYS_sched_setattr, 0, &attr, 0);
+    struct sched_attributes a = {.size = 0};
+    if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) == 0 && a.policy == SCHED_OTHER) {
+        a.slice_ns = on ? SHORT_SLICE_NS : 0;
+        (void)syscall(SYS_sched_setattr, 0, &a, 0);
     }
 }
 

@@ -79,10 +79,10 @@ void qv__thread_join(struct qv__thread *t);
  * thread that did not, when more threads want to run than there are CPUs. Where the system refuses,
  * nothing changes. */
 void qv__thread_yield_to_others(void);
-
-/* Ask for a short time slice for the calling thread: it runs sooner once it is woken, and no longer
- * altogether. Linux from 6.12 on; elsewhere nothing changes. */
-void qv__thread_short_slices(void);
+/* Let the calling thread run soon after it was woken, in front of a thread that has been at work
+ * longer, by asking for a short time slice (Linux 6.12; elsewhere nothing changes); or, with false,
+ * take that back. Its share of the CPUs stays the same. Threads that it starts inherit it. */
+void qv__thread_short_slices(bool on);
 
 /* Usable CPUs of this process (affinity respected), at least 1. */
 unsigned qv__cpu_count(void);

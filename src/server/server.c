@@ -72,13 +72,15 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *s)
     return strlen(s);
 }
 
-/* Signals belong to the process's own threads; the library's inherit a mask without any. */
+/* Signals belong to the process's own threads; the library's inherit a mask without any, and that
+ * they wake promptly. */
 static struct MHD_Daemon *start_daemon(struct qv__server *s)
 {
     const struct qv__server_config *config = &s->o.config;
     sigset_t all, before;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    qv__thread_short_slices(true);
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
                      MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem pool[] = {
@@ -103,6 +105,7 @@ static struct MHD_Daemon *start_daemon(struct qv__server *s)
         MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 #endif
         MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+    qv__thread_short_slices(false);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return d;
 }

@@ -2,7 +2,10 @@
 #include "base_test.h"
 
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/thread.h"
 
@@ -264,6 +267,62 @@ static void unlocking_what_is_not_held_is_seen(void **state)
 #endif
 }
 
+/* The time slice of the calling thread; 0 where the kernel does not tell (before Linux 6.12). */
+static uint64_t slice_ns(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a = {.size = 0};
+    return syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) == 0 ? a.runtime : 0;
+}
+
+struct slices {
+    uint64_t own, prompt, inherited, after;
+    int nice_before, nice_after;
+};
+
+static void look_at_slice(void *arg)
+{
+    struct slices *s = arg;
+    s->inherited = slice_ns();
+}
+
+static void change_slices(void *arg)
+{
+    struct slices *s = arg;
+    struct qv__thread t;
+    qv__thread_yield_to_others();
+    s->nice_before = getpriority(PRIO_PROCESS, (id_t)gettid());
+    s->own = slice_ns();
+    qv__thread_short_slices(true);
+    s->prompt = slice_ns();
+    assert_int_equal(qv__thread_start(&t, "slice", look_at_slice, s, NULL), QV_OK);
+    qv__thread_join(&t);
+    qv__thread_short_slices(false);
+    s->after = slice_ns();
+    s->nice_after = getpriority(PRIO_PROCESS, (id_t)gettid());
+}
+
+static void a_prompt_thread_has_a_short_slice(void **state)
+{
+    (void)state;
+    struct slices s = {.own = 0};
+    struct qv__thread t;
+    assert_int_equal(qv__thread_start(&t, "slices", change_slices, &s, NULL), QV_OK);
+    qv__thread_join(&t);
+    assert_int_equal(s.nice_before, s.nice_after);
+    if (s.own == 0) {
+        skip();
+    }
+    assert_true(s.prompt <= 100000);
+    assert_int_equal(s.inherited, s.prompt);
+    assert_int_equal(s.after, s.own);
+}
+
 static void cpu_count_follows_affinity(void **state)
 {
     (void)state;
@@ -322,9 +381,9 @@ static void events_pass_a_turn_on(void **state)
 
 static void short_slices_break_nothing(void *arg)
 {
-    qv__thread_short_slices();
+    qv__thread_short_slices(true);
     qv__thread_yield_to_others();
-    qv__thread_short_slices();
+    qv__thread_short_slices(true);
     *(int *)arg = sched_getscheduler(0);
 }
 
@@ -350,6 +409,7 @@ int main(void)
         cmocka_unit_test(trylock_does_not_wait),
         cmocka_unit_test(ranks_rise_or_the_program_ends),
         cmocka_unit_test(unlocking_what_is_not_held_is_seen),
+        cmocka_unit_test(a_prompt_thread_has_a_short_slice),
         cmocka_unit_test(cpu_count_follows_affinity),
         cmocka_unit_test(events_pass_a_turn_on),
         cmocka_unit_test(slices_leave_the_scheduler_alone),
