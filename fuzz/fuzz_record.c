@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qv__arena_init(&arena, mem);
     if (qv__schema_create(mem, &from, &schema, NULL) == QV_OK &&
         qv__record_collection((struct qv__bytes){data, size}, &id, NULL) == QV_OK &&
-        qv__record_decode((struct qv__bytes){data, size}, schema, &arena, &parts, &n, NULL) ==
+        qv__record_decode((struct qv__bytes){data, size}, 9, schema, &arena, &parts, &n, NULL) ==
             QV_OK) {
         struct qv__buf out;
         qv__buf_init(&out, mem);
@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         if (!out.failed) {
             qv_status st =
-                qv__record_decode(qv__buf_bytes(&out), schema, &arena, &again, &n_again, NULL);
+                qv__record_decode(qv__buf_bytes(&out), 9, schema, &arena, &again, &n_again, NULL);
             QV_ASSERT((st == QV_OK && n_again == n) || st == QV_ENOMEM);
         }
         qv__buf_free(&out);

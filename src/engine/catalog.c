@@ -125,59 +125,6 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
     return st;
 }
 
-/* Log and install a changed schema; `changed` is consumed. Under ddl. */
-static qv_status schema_change(struct qv__db *db, struct qv__collection *c,
-                               struct qv__schema *changed, uint64_t *lsn, struct qv_err *err)
-{
-    struct qv__buf json;
-    struct qv__jw w;
-    qv__buf_init(&json, db->mem_catalog);
-    qv__catalog_op(&w, &json, "schema");
-    qv__catalog_u64(&w, "id", c->id);
-    qv__jw_key(&w, "schema");
-    qv__schema_to_json(&w, changed);
-    qv__jw_obj_end(&w);
-    qv_status st = qv__catalog_log(db, &json, lsn, err);
-    qv__buf_free(&json);
-    if (st == QV_OK) {
-        qv__collection_set_schema(c, changed);
-    } else {
-        qv__schema_release(changed);
-    }
-    return st;
-}
-
-qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
-                               const struct qv__segment_policy *policy,
-                               const struct qv__durability_policy *durability,
-                               struct qv__str config_json, struct qv_err *err)
-{
-    QV_TRY(qv__catalog_writable(db, err));
-    struct qv__collection *c = NULL;
-    QV_TRY(qv__db_collection(db, name, &c, err));
-    qv__mutex_lock(&db->ddl);
-    struct qv__schema *old = qv__collection_schema(c), *changed = NULL;
-    struct qv__schema from = qv__schema_parts(old);
-    if (policy) {
-        from.policy = *policy;
-    }
-    if (durability) {
-        from.durability = *durability;
-    }
-    from.config_json = config_json;
-    qv_status st = qv__quarantine_check(c, err);
-    if (st == QV_OK) {
-        st = qv__schema_create(db->mem_catalog, &from, &changed, err);
-    }
-    if (st == QV_OK) {
-        st = schema_change(db, c, changed, NULL, err);
-    }
-    qv__mutex_unlock(&db->ddl);
-    qv__schema_release(old);
-    qv__collection_release(c);
-    return st;
-}
-
 /* put: add or replace; else remove `def->key`. */
 static qv_status change_index(struct qv__db *db, struct qv__str name,
                               const struct qv__payload_index_def *def, bool put, uint64_t *lsn,
@@ -210,7 +157,7 @@ static qv_status change_index(struct qv__db *db, struct qv__str name,
         st = qv__schema_create(db->mem_catalog, &from, &changed, err);
     }
     if (st == QV_OK) {
-        st = schema_change(db, c, changed, lsn, err);
+        st = qv__catalog_change_schema(db, c, changed, lsn, err);
     }
     qv__mutex_unlock(&db->ddl);
     qv__free(list);

@@ -34,6 +34,17 @@ qv_status qv__catalog_writable(const struct qv__db *db, struct qv_err *err) QV_M
 /* Begin a record: {"op": op, … */
 void qv__catalog_op(struct qv__jw *w, struct qv__buf *b, const char *op);
 void qv__catalog_u64(struct qv__jw *w, const char *key, uint64_t v);
+/* Log and install a changed schema; `changed` is consumed. Writes go by it from the record on,
+ * readers once it is durable; then maintenance looks at all shards. *lsn may be NULL. Under ddl. */
+qv_status qv__catalog_change_schema(struct qv__db *db, struct qv__collection *c,
+                                    struct qv__schema *changed, uint64_t *lsn,
+                                    struct qv_err *err) QV_MUST_USE;
+/* QV_EBUSY, QV_ETOOBIG when this change may not be logged now. Under ddl, before other locks. */
+qv_status qv__catalog_admit(struct qv__db *db, const struct qv__buf *json,
+                            struct qv_err *err) QV_MUST_USE;
+/* Append a change that was admitted: *lsn is its place, durable later. Under ddl. */
+qv_status qv__catalog_append(struct qv__db *db, const struct qv__buf *json, uint64_t *lsn,
+                             struct qv_err *err) QV_MUST_USE;
 /* Append a change and wait until it is durable. *lsn may be NULL. Under ddl. */
 qv_status qv__catalog_log(struct qv__db *db, const struct qv__buf *json, uint64_t *lsn,
                           struct qv_err *err) QV_MUST_USE;

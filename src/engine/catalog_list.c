@@ -127,8 +127,7 @@ void qv__catalog_remove(struct qv__db *db, struct qv__collection *c)
 
 /* --- logging --- */
 
-qv_status qv__catalog_log(struct qv__db *db, const struct qv__buf *json, uint64_t *lsn,
-                          struct qv_err *err)
+qv_status qv__catalog_admit(struct qv__db *db, const struct qv__buf *json, struct qv_err *err)
 {
     QV_TRY(qv__buf_status(json, err));
     QV_TRY(qv__checkpoint_admit(db, err));
@@ -139,12 +138,27 @@ qv_status qv__catalog_log(struct qv__db *db, const struct qv__buf *json, uint64_
                         "the catalog would be larger than %zu bytes: drop collections or metadata",
                         QV__CATALOG_BYTES_MAX);
     }
+    return QV_OK;
+}
+
+qv_status qv__catalog_append(struct qv__db *db, const struct qv__buf *json, uint64_t *lsn,
+                             struct qv_err *err)
+{
     struct qv__inflight f;
     struct qv__bytes body = qv__buf_bytes(json);
     QV_TRY(qv__commit_begin(db->commit, QV__REC_CATALOG, &body, 1, 0, &f, err));
-    uint64_t at = f.lsn;
+    *lsn = f.lsn;
     db->catalog_bytes += json->n;
     qv__commit_applied(db->commit, &f);
+    return QV_OK;
+}
+
+qv_status qv__catalog_log(struct qv__db *db, const struct qv__buf *json, uint64_t *lsn,
+                          struct qv_err *err)
+{
+    uint64_t at = 0;
+    QV_TRY(qv__catalog_admit(db, json, err));
+    QV_TRY(qv__catalog_append(db, json, &at, err));
     if (lsn) {
         *lsn = at;
     }

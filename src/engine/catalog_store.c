@@ -41,7 +41,8 @@ static qv_status install_collection(struct qv__db *db, uint64_t lsn, qv__json o,
     return st;
 }
 
-static qv_status apply_to_collection(struct qv__db *db, qv__json doc, bool drop, struct qv_err *err)
+static qv_status apply_to_collection(struct qv__db *db, uint64_t lsn, qv__json doc, bool drop,
+                                     struct qv_err *err)
 {
     uint64_t id = 0;
     if (!qv__json_u64(qv__json_get(doc, "id"), &id)) {
@@ -61,6 +62,7 @@ static qv_status apply_to_collection(struct qv__db *db, qv__json doc, bool drop,
         struct qv__schema *schema = NULL;
         st = qv__schema_from_json(db->mem_catalog, qv__json_get(doc, "schema"), &schema, err);
         if (st == QV_OK) {
+            qv__schema_born(schema, lsn);
             qv__collection_set_schema(c, schema);
         }
     }
@@ -81,7 +83,7 @@ qv_status qv__catalog_apply(struct qv__db *db, uint64_t lsn, struct qv__bytes bo
     } else if (qv__json_str_is(op, "create")) {
         st = install_collection(db, lsn, doc, err);
     } else if (qv__json_str_is(op, "drop") || qv__json_str_is(op, "schema")) {
-        st = apply_to_collection(db, doc, qv__json_str_is(op, "drop"), err);
+        st = apply_to_collection(db, lsn, doc, qv__json_str_is(op, "drop"), err);
     } else if (qv__json_str_is(op, "aliases")) {
         st = qv__alias_install(db, qv__json_get(doc, "aliases"), err);
     } else {

@@ -130,7 +130,8 @@ qv_status qv__check_learn(struct qv__check *c, qv__json o, struct qv_err *err)
     return QV_OK;
 }
 
-static qv_status change_one(struct qv__check *c, qv__json doc, bool drop, struct qv_err *err)
+static qv_status change_one(struct qv__check *c, uint64_t lsn, qv__json doc, bool drop,
+                            struct qv_err *err)
 {
     uint64_t id = 0;
     struct qv__schema *schema = NULL;
@@ -146,6 +147,7 @@ static qv_status change_one(struct qv__check *c, qv__json doc, bool drop, struct
         return QV_OK;
     }
     QV_TRY(qv__schema_from_json(c->mem, qv__json_get(doc, "schema"), &schema, err));
+    qv__schema_born(schema, lsn);
     qv__schema_release((*at)->schema);
     (*at)->schema = schema;
     return QV_OK;
@@ -174,8 +176,8 @@ void qv__check_forget_all(struct qv__check *c)
 }
 
 /* As qv__catalog_apply, on what is known. */
-static qv_status apply_catalog(struct qv__check *c, struct qv__arena *arena, struct qv__bytes body,
-                               struct qv_err *err)
+static qv_status apply_catalog(struct qv__check *c, struct qv__arena *arena, uint64_t lsn,
+                               struct qv__bytes body, struct qv_err *err)
 {
     qv__json doc = NULL;
     qv_status st = qv__json_parse(arena, (const char *)body.p, body.n, NULL, &doc, err);
@@ -187,7 +189,7 @@ static qv_status apply_catalog(struct qv__check *c, struct qv__arena *arena, str
         return qv__check_learn(c, doc, err);
     }
     if (qv__json_str_is(op, "drop") || qv__json_str_is(op, "schema")) {
-        return change_one(c, doc, qv__json_str_is(op, "drop"), err);
+        return change_one(c, lsn, doc, qv__json_str_is(op, "drop"), err);
     }
     return qv__json_str_is(op, "aliases")
                ? qv__check_aliases(qv__json_get(doc, "aliases"), err)
@@ -196,8 +198,8 @@ static qv_status apply_catalog(struct qv__check *c, struct qv__arena *arena, str
 
 /* --- records --- */
 
-static qv_status decode_data(struct qv__check *c, struct qv__arena *arena, struct qv__bytes body,
-                             const char **collection, struct qv_err *err)
+static qv_status decode_data(struct qv__check *c, struct qv__arena *arena, uint64_t lsn,
+                             struct qv__bytes body, const char **collection, struct qv_err *err)
 {
     uint64_t id = 0;
     size_t n = 0;
@@ -208,7 +210,7 @@ static qv_status decode_data(struct qv__check *c, struct qv__arena *arena, struc
         return QV_OK; /* as replay: dropped since */
     }
     *collection = k->name;
-    return qv__record_decode(body, k->schema, arena, &parts, &n, err);
+    return qv__record_decode(body, lsn, k->schema, arena, &parts, &n, err);
 }
 
 /* What a start makes of one record. */
@@ -219,12 +221,12 @@ static qv_status decode(struct qv__check *c, const struct qv__log_record *rec,
     qv_status st = QV_OK;
     qv__arena_init(&arena, c->mem);
     if (rec->type == QV__REC_DATA) {
-        st = decode_data(c, &arena, rec->body, collection, err);
+        st = decode_data(c, &arena, rec->lsn, rec->body, collection, err);
     } else if (rec->type != QV__REC_CATALOG) {
         st = qv__fail(err, QV_EVERSION, "a record of kind %" PRIu32 " is not known to this version",
                       rec->type);
     } else if (rec->lsn > c->manifest.checkpoint_lsn) {
-        st = apply_catalog(c, &arena, rec->body, err);
+        st = apply_catalog(c, &arena, rec->lsn, rec->body, err);
     }
     qv__arena_free(&arena);
     return st;

@@ -32,6 +32,7 @@ static void collection_free(struct qv__collection *c)
         qv__mutex_destroy(&s->maintenance);
     }
     qv__schema_release(c->schema);
+    qv__schema_release(c->write_schema);
     qv__mutex_destroy(&c->lock);
     qv__free(c->shards);
     qv__free(c->name);
@@ -77,6 +78,7 @@ qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str n
         .mem = mem, .simd = db->simd, .blobs = db->blobs, .pool = db->pool, .logger = db->logger};
     qv__mutex_init(&c->lock, QV__RANK_COLLECTION);
     c->schema = qv__schema_retain(schema);
+    c->write_schema = qv__schema_retain(schema);
     c->n_shards = schema->shard_number;
     c->mem_query = qv__mem_child(mem, "query", 0);
     c->name = qv__strndup(mem, name.p, name.n);
@@ -133,8 +135,34 @@ struct qv__schema *qv__collection_schema(struct qv__collection *c)
     return s;
 }
 
+bool qv__collection_reads(struct qv__collection *c, const struct qv__schema *s)
+{
+    qv__mutex_lock(&c->lock);
+    bool same = c->schema == s;
+    qv__mutex_unlock(&c->lock);
+    return same;
+}
+
+struct qv__schema *qv__collection_write_schema(struct qv__collection *c)
+{
+    qv__mutex_lock(&c->lock);
+    struct qv__schema *s = qv__schema_retain(c->write_schema);
+    qv__mutex_unlock(&c->lock);
+    return s;
+}
+
+void qv__collection_set_write_schema(struct qv__collection *c, struct qv__schema *schema)
+{
+    qv__mutex_lock(&c->lock);
+    struct qv__schema *old = c->write_schema;
+    c->write_schema = schema;
+    qv__mutex_unlock(&c->lock);
+    qv__schema_release(old);
+}
+
 void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *schema)
 {
+    qv__collection_set_write_schema(c, qv__schema_retain(schema));
     qv__mutex_lock(&c->lock);
     struct qv__schema *old = c->schema;
     c->schema = schema;
@@ -168,6 +196,7 @@ static qv_status info_segment(struct qv__read_view *v, const struct qv__segment 
     out->dead_rows += qv__segment_dead(seg);
     out->reclaimable_bytes += reclaimable(seg, memory, file);
     out->n_segments++;
+    out->n_outdated += qv__segment_outdated(seg, v->schema, NULL);
     if (qv__segment_sealed(seg)) {
         out->n_sealed++;
     } else {
@@ -218,7 +247,9 @@ qv_status qv__collection_segments(struct qv__collection *c,
                                             .shard = s,
                                             .rows = qv__segment_rows(seg),
                                             .dead = qv__segment_dead(seg),
-                                            .unindexed = qv__segment_unindexed(seg)};
+                                            .unindexed = qv__segment_unindexed(seg),
+                                            .is_outdated =
+                                                qv__segment_outdated(seg, v->schema, NULL)};
             qv__segment_describe(seg, &info.memory_bytes, &info.file_bytes, &info.indexed,
                                  &info.index);
             info.reclaimable_bytes = reclaimable(seg, info.memory_bytes, info.file_bytes);

@@ -72,7 +72,11 @@ struct qv__collection {
     struct qv__segment_env env; /* immutable */
     char *name;                 /* immutable */
     struct qv__mutex lock;
-    struct qv__schema *schema;        /* guarded by: lock */
+    struct qv__schema *schema;        /* what readers go by, durable; guarded by: lock */
+    struct qv__schema *write_schema;  /* what writes go by: that of the last record of the log;
+                                         guarded by: lock, replaced under the write order of all
+                                         shards */
+    _Atomic uint64_t columns_lsn;     /* of the last record that dropped a column */
     _Atomic bool dropped;             /* its files are removed at the last release */
     _Atomic bool quarantined;         /* set once; see quarantine.h */
     struct qv__quarantine quarantine; /* guarded by: lock */
@@ -245,7 +249,8 @@ uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t
  * `flushed` they hold. */
 qv_status qv__shard_fill(struct qv__shard *s, struct qv__segment *const *list, uint32_t n,
                          uint64_t flushed, struct qv_err *err) QV_MUST_USE;
-/* A new empty active segment at the end of the view. Under s->write. */
+/* A new empty active segment at the end of the view, in the place of one that is empty. Under
+ * s->write. */
 qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_t capacity,
                          struct qv_err *err) QV_MUST_USE;
 
@@ -255,8 +260,10 @@ qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_
 void qv__record_begin(struct qv__buf *b, uint64_t collection_id, uint32_t n_parts);
 void qv__record_part(struct qv__buf *b, uint32_t shard, const struct qv__schema *schema,
                      const struct qv__effect *e, size_t n);
-/* Decode; effects and vectors are made in `arena`, payload and strings borrowed from the record.
- * Vectors of names that the schema no longer has are dropped. QV_ECORRUPT on malformed bytes. */
+/* Decode the record of this LSN; effects and vectors are made in `arena`, payload and strings
+ * borrowed from the record. Vectors of columns that the schema no longer has are dropped: of names
+ * that are not in it, and of names whose column is younger than the record. QV_ECORRUPT on
+ * malformed bytes. */
 struct qv__record_part {
     uint32_t shard;
     struct qv__effect *effects;
@@ -264,7 +271,7 @@ struct qv__record_part {
 };
 qv_status qv__record_collection(struct qv__bytes body, uint64_t *collection_id,
                                 struct qv_err *err) QV_MUST_USE;
-qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *schema,
+qv_status qv__record_decode(struct qv__bytes body, uint64_t lsn, const struct qv__schema *schema,
                             struct qv__arena *arena, struct qv__record_part **parts,
                             size_t *n_parts, struct qv_err *err) QV_MUST_USE;
 
@@ -276,7 +283,14 @@ qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str n
                                 struct qv_err *err) QV_MUST_USE;
 /* Its record has this LSN: no earlier one concerns it. Before anybody else knows it. */
 void qv__collection_born(struct qv__collection *c, uint64_t lsn);
-void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *schema); /* consumed */
+/* Both what readers and what writes go by; consumed. */
+void qv__collection_set_schema(struct qv__collection *c, struct qv__schema *schema);
+/* A reference to what writes go by; stays it for a holder of a shard's write order. */
+struct qv__schema *qv__collection_write_schema(struct qv__collection *c);
+/* Only what writes go by; consumed. Under the write order of all shards. */
+void qv__collection_set_write_schema(struct qv__collection *c, struct qv__schema *schema);
+/* True if `s` is what readers go by now. */
+bool qv__collection_reads(struct qv__collection *c, const struct qv__schema *s);
 
 /* --- catalog.c --- */
 
@@ -304,6 +318,9 @@ void qv__catalog_clear(struct qv__db *db);
 /* Look at a shard after a write or a seal and queue what is due (index, seal, merge). Cheap; any
  * thread, no lock held but `write`. */
 void qv__maintain_look(struct qv__shard *s);
+/* Queue for all shards what changes of the schema, or the end of an old reader, make due. Any
+ * thread, no lock held but ddl. */
+void qv__maintain_call(struct qv__collection *c);
 /* Rows were published: queue their indexing if it is due. Any thread, no lock held. */
 void qv__maintain_published(struct qv__collection *c);
 /* Seal all frozen (and with `all` also the active) growing segments of a shard and commit a

@@ -80,11 +80,25 @@ qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
 /* *existed false and QV_OK when there is no such collection. Its aliases go with it. */
 qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *existed,
                                  struct qv_err *err) QV_MUST_USE;
-/* Replace config_json, and policy and durability where given (dialect's PATCH). */
-qv_status qv__db_update_config(struct qv__db *db, struct qv__str name,
-                               const struct qv__segment_policy *policy,
-                               const struct qv__durability_policy *durability,
-                               struct qv__str config_json, struct qv_err *err) QV_MUST_USE;
+/* What changes of a collection that is in use; absent members stay as they are. */
+struct qv__alter {
+    const struct qv__segment_policy *policy;
+    const struct qv__durability_policy *durability;
+    const struct qv__str *config_json;
+    /* Columns that are there, by name: they get the settings of their index and their placement. */
+    const struct qv__vector_def *set;
+    uint32_t n_set;
+    const struct qv__vector_def *add; /* a column of its own, whatever had its name before */
+    const struct qv__str *drop;       /* the name of a column */
+};
+/* All or nothing, one record. It holds for requests that begin when it returned. What it means for
+ * segments that are there is done in the background, one after the other behind an atomic switch;
+ * until then they answer as they are. An added column is absent in points that were written before;
+ * a dropped one is gone for readers at once, its bytes go in the background.
+ * *operation_id may be NULL. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, or it is
+ * there already), QV_EVALIDATION (settings out of range, too many vectors), QV_EREADONLY. */
+qv_status qv__db_alter(struct qv__db *db, struct qv__str name, const struct qv__alter *a,
+                       uint64_t *operation_id, struct qv_err *err) QV_MUST_USE;
 qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name,
                                    const struct qv__payload_index_def *def, uint64_t *operation_id,
                                    struct qv_err *err) QV_MUST_USE;
@@ -133,6 +147,7 @@ struct qv__collection_info {
     uint64_t reclaimable_bytes; /* what dead rows take on disk or in growing segments, about */
     bool is_paused; /* a job failed or was cancelled: nothing starts by itself for a while */
     uint64_t unindexed_rows; /* rows of growing segments not yet in a graph although due */
+    uint32_t n_outdated;     /* segments whose indexes or columns are not what is asked for */
     uint32_t quarantined;    /* 1: reads and writes are refused, stored data are damaged */
     char damage[504];        /* why, as a request is told; "" when sound */
 };
@@ -147,6 +162,7 @@ struct qv__segment_info {
     uint64_t
         reclaimable_bytes; /* the dead rows' part of file_bytes, of memory_bytes when growing */
     uint64_t unindexed;    /* vectors due for a graph and not in one */
+    bool is_outdated;      /* its indexes or columns are not those that the settings ask for */
     const char *index;     /* "flat", "graph" */
 };
 qv_status qv__collection_segments(struct qv__collection *c,
@@ -160,6 +176,7 @@ enum qv__job_kind {
     QV__JOB_SEAL,      /* full growing segments to files */
     QV__JOB_MERGE,     /* several sealed segments to one */
     QV__JOB_VACUUM,    /* one sealed segment anew, without its dead rows or with its graph */
+    QV__JOB_REINDEX,   /* one sealed segment anew, as the settings of now ask for it */
     QV__JOB_PURGE,     /* deleting expired points */
     QV__JOB_CHECKPOINT,
     QV__JOB_SNAPSHOT, /* making a snapshot */

@@ -18,10 +18,11 @@ void qv__jobs_free(struct qv__jobs *r)
 const char *qv__job_kind_name(enum qv__job_kind kind)
 {
     static const char *const names[QV__JOB_KINDS] = {
-        [QV__JOB_INDEX] = "index",       [QV__JOB_SEAL] = "seal",
-        [QV__JOB_MERGE] = "merge",       [QV__JOB_VACUUM] = "vacuum",
-        [QV__JOB_PURGE] = "purge",       [QV__JOB_CHECKPOINT] = "checkpoint",
-        [QV__JOB_SNAPSHOT] = "snapshot", [QV__JOB_RECOVER] = "recover",
+        [QV__JOB_INDEX] = "index",           [QV__JOB_SEAL] = "seal",
+        [QV__JOB_MERGE] = "merge",           [QV__JOB_VACUUM] = "vacuum",
+        [QV__JOB_REINDEX] = "reindex",       [QV__JOB_PURGE] = "purge",
+        [QV__JOB_CHECKPOINT] = "checkpoint", [QV__JOB_SNAPSHOT] = "snapshot",
+        [QV__JOB_RECOVER] = "recover",
     };
     return names[kind];
 }

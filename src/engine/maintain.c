@@ -286,6 +286,22 @@ void qv__maintain_look(struct qv__shard *s)
     qv__view_release(v);
 }
 
+void qv__maintain_call(struct qv__collection *c)
+{
+    struct qv__db *db = c->db;
+    bool may = !atomic_load(&db->recovering) && !db->read_only && !qv__maintain_stopping(c);
+    for (uint32_t i = 0; may && i < c->n_shards; i++) {
+        struct qv__shard *s = &c->shards[i];
+        struct qv__view *v = qv__shard_view(s);
+        if (!atomic_load(&s->job_due) &&
+            (qv__maintain_reclaim_due(s, v) ||
+             (!atomic_load(&s->merge_waits) && qv__maintain_merge_due(s, v)))) {
+            queue(s, maintain_task, &s->job_due);
+        }
+        qv__view_release(v);
+    }
+}
+
 void qv__maintain_published(struct qv__collection *c)
 {
     for (uint32_t i = 0;

@@ -36,7 +36,7 @@ bool qv__maintain_seal_due(const struct qv__view *v);
 
 /* --- maintain_merge.c --- */
 
-/* True if a flush would let dead rows be dropped. */
+/* True if a flush would let dead rows be dropped, or what grows be indexed as is asked now. */
 bool qv__maintain_reclaim_due(struct qv__shard *s, const struct qv__view *v);
 bool qv__maintain_merge_due(struct qv__shard *s, const struct qv__view *v);
 /* Merge one group. max 0: by the policy; else towards at most max sealed segments, for whoever

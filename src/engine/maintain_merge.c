@@ -32,12 +32,20 @@ static bool over_vacuum(const struct qv__segment_policy *p, uint32_t rows, uint3
            (rows >= p->vacuum_rows && (uint64_t)dead * 100 > (uint64_t)rows * p->vacuum_percent);
 }
 
-/* A sealed segment that lacks a graph it is due for, or has too many rows that can be dropped. */
-static bool wants_rebuild(const struct qv__segment_policy *p, const struct qv__segment *seg,
+/* A sealed segment that is not what the schema asks for, or has too many rows that can be dropped.
+ */
+static bool wants_rebuild(const struct qv__schema *schema, const struct qv__segment *seg,
                           uint64_t drop)
 {
-    return qv__segment_unindexed(seg) > 0 ||
-           over_vacuum(p, qv__segment_rows(seg), qv__segment_dead_at(seg, drop));
+    return qv__segment_outdated(seg, schema, NULL) ||
+           over_vacuum(&schema->policy, qv__segment_rows(seg), qv__segment_dead_at(seg, drop));
+}
+
+/* A rewrite leaves out dropped columns: not before the last reader that may want them has gone. */
+static bool columns_wanted(struct qv__shard *s)
+{
+    struct qv__collection *c = s->collection;
+    return qv__read_horizon(c->db->commit) < atomic_load(&c->columns_lsn);
 }
 
 /* Choose segments to merge: with `max` > 0 all sealed ones if they are more than max (or one of
@@ -51,7 +59,7 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
     for (uint32_t i = 0; i < v->n; i++) {
         if (qv__segment_sealed(v->segments[i])) {
             out[n++] = v->segments[i];
-            rebuild += wants_rebuild(p, v->segments[i], drop);
+            rebuild += wants_rebuild(schema, v->segments[i], drop);
         }
     }
     if (max > 0) {
@@ -84,7 +92,7 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
         }
     }
     for (size_t i = 0; rebuild && i < n; i++) {
-        if (wants_rebuild(p, out[i], drop)) {
+        if (wants_rebuild(schema, out[i], drop)) {
             out[0] = out[i];
             return 1;
         }
@@ -147,26 +155,38 @@ static uint64_t drop_lsn(struct qv__shard *s)
     return QV_MIN(atomic_load(&s->flushed_lsn), qv__read_horizon(s->collection->db->commit));
 }
 
-static void job_open(struct qv__job *job, struct qv__shard *s, struct qv__segment *const *sources,
-                     size_t n, uint64_t drop, const struct qv__qctx *asked)
+static void job_open(struct qv__job *job, struct qv__shard *s, const struct qv__schema *schema,
+                     struct qv__segment *const *sources, size_t n, uint64_t drop,
+                     const struct qv__qctx *asked)
 {
     uint64_t rows = 0, dead = 0;
     for (size_t i = 0; i < n; i++) {
         rows += qv__segment_rows(sources[i]);
         dead += qv__segment_dead_at(sources[i], drop);
     }
+    char outdated[QV__WHY_BYTES];
     const char *why = asked ? "asked for: " : "";
-    uint64_t units = (rows - dead) * QV_MAX(qv__segment_schema(sources[0])->n_vectors, 1u);
-    if (n > 1) {
+    uint64_t units = (rows - dead) * QV_MAX(schema->n_vectors, 1u);
+    if (n == 1 && qv__segment_outdated(sources[0], schema, outdated)) {
+        qv__job_open(job, s->collection->db, s, QV__JOB_REINDEX, units, asked, "%s%s", why,
+                     outdated);
+    } else if (n > 1) {
         qv__job_open(job, s->collection->db, s, QV__JOB_MERGE, units, asked,
                      "%s%zu segments, %" PRIu64 " rows, %" PRIu64 " of them deleted", why, n, rows,
                      dead);
     } else {
         qv__job_open(job, s->collection->db, s, QV__JOB_VACUUM, units, asked,
-                     dead ? "%s%" PRIu64 " of %" PRIu64 " rows are deleted"
-                          : "%s%" PRIu64 " deleted rows of %" PRIu64 ", and no graph yet",
-                     why, dead, rows);
+                     "%s%" PRIu64 " of %" PRIu64 " rows are deleted", why, dead, rows);
     }
+}
+
+/* A segment that is rewritten for other indexes keeps the graphs that still fit, if it keeps its
+ * rows. */
+static bool keeps_rows(const struct qv__schema *schema, struct qv__segment *const *sources,
+                       size_t n, uint64_t drop)
+{
+    return n == 1 && !over_vacuum(&schema->policy, qv__segment_rows(sources[0]),
+                                  qv__segment_dead_at(sources[0], drop));
 }
 
 qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, const struct qv__qctx *asked,
@@ -184,14 +204,15 @@ qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, const struct qv_
     *did = false;
     QV_GOTO(st);
     uint64_t drop = drop_lsn(s);
-    n = choose(v, schema, max, drop, sources);
+    n = columns_wanted(s) ? 0 : choose(v, schema, max, drop, sources);
     if (n == 0) {
         goto out;
     }
     uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
     drop = QV_PLANT(ignore_flushed_at_merge) ? drop : QV_MIN(drop, flushed);
-    job_open(&job, s, sources, n, drop, asked);
+    job_open(&job, s, schema, sources, n, drop, asked);
+    drop = keeps_rows(schema, sources, n, drop) ? QV__DROP_NOTHING : drop;
     qv__job_segments(&job, sources, n);
     st = qv__segment_merge(&c->env, schema, sources, n, id, drop, flushed, &job.work, remaps,
                            &merged, err);
@@ -243,7 +264,7 @@ static bool growing_is_worn(const struct qv__segment_policy *p, uint32_t rows, u
 
 /* Deletions can be dropped only once they are flushed, and a shard that is only deleted from never
  * fills a segment: then its dead rows ask for the flush. What a reader still holds back, a flush
- * does not set free. */
+ * does not set free. Other indexes are made of files, too. */
 bool qv__maintain_reclaim_due(struct qv__shard *s, const struct qv__view *v)
 {
     struct qv__schema *schema = qv__collection_schema(s->collection);
@@ -254,7 +275,7 @@ bool qv__maintain_reclaim_due(struct qv__shard *s, const struct qv__view *v)
         const struct qv__segment *seg = v->segments[i];
         uint32_t rows = qv__segment_rows(seg), dead = qv__segment_dead(seg);
         if (!qv__segment_sealed(seg)) {
-            due = growing_is_worn(p, rows, dead);
+            due = growing_is_worn(p, rows, dead) || qv__segment_outdated(seg, schema, NULL);
         } else if (over_vacuum(p, rows, dead)) {
             due = over_vacuum(p, rows, qv__segment_dead_at(seg, horizon)) &&
                   !over_vacuum(p, rows, qv__segment_dead_at(seg, drop));
@@ -278,6 +299,9 @@ bool qv__maintain_merge_due(struct qv__shard *s, const struct qv__view *v)
 {
     struct qv__collection *c = s->collection;
     struct qv__segment *few[64], **list = few;
+    if (columns_wanted(s)) {
+        return false;
+    }
     if (v->n > QV_ARRAY_LEN(few)) {
         return true;
     }

@@ -94,7 +94,7 @@ static qv_status stored_vector(struct run *r, const struct qv__id *id, const flo
         QV_GOTO(qv__fail(err, QV_EINVAL, "Not existing vector name error: %.*s",
                          (int)QV_MIN(name.n, (size_t)64), name.p));
     }
-    const void *v = qv__segment_row_vector(seg, row, (uint32_t)column);
+    const void *v = qv__segment_row_vector(seg, view->schema, (uint32_t)column, row);
     if (!v) {
         QV_GOTO(qv__fail(err, QV_ENOTFOUND, "Point %s has no vector `%.*s`",
                          qv__id_text(id, text, sizeof text), (int)QV_MIN(name.n, (size_t)64),
@@ -279,7 +279,8 @@ static qv_status search_segment(struct run *r, size_t at, uint32_t k, struct qv_
     struct qv__bitset match = {0};
     QV_TRY(qv__segment_visible(seg, r->rs->view->ticket.lsn, r->rs->view->now_ms, r->ctx->mem, &vis,
                                err));
-    struct qv__segment_search s = {.column = r->column,
+    struct qv__segment_search s = {.schema = r->rs->schema,
+                                   .column = r->column,
                                    .vector = r->typed,
                                    .ef = r->q->params.ef,
                                    .oversample = r->q->params.oversample,
@@ -296,7 +297,8 @@ static qv_status search_segment(struct run *r, size_t at, uint32_t k, struct qv_
         r->filter && r->filter != r->q->filter && !r->q->filter && r->n_exclude <= 64;
     if (r->filter && !only_examples) {
         uint64_t count = 0;
-        QV_GOTO(qv__segment_match(seg, &vis, r->filter, r->ctx, &match, &count, err));
+        QV_GOTO(
+            qv__segment_match(seg, r->rs->schema, &vis, r->filter, r->ctx, &match, &count, err));
         s.allow = match.words;
         s.allow_count = count;
     }

@@ -117,7 +117,7 @@ qv_status qv__result_add(struct qv__result_set *rs, const struct qv__segment *se
         }
         for (uint32_t i = 0; i < rs->schema->n_vectors; i++) {
             const void *stored = vector_wanted(f, rs->schema->vectors[i].name)
-                                     ? qv__segment_row_vector(seg, row, i)
+                                     ? qv__segment_row_vector(seg, rs->schema, i, row)
                                      : NULL;
             v[i] = stored ? vector_out(rs, i, stored) : NULL;
             if (stored && !v[i]) {
@@ -223,8 +223,9 @@ struct scroll {
 };
 
 /* Next row of a source that matches the filter. */
-static qv_status source_next(struct scroll_source *s, const struct qv__filter *filter,
-                             struct qv__qctx *ctx, struct qv_err *err)
+static qv_status source_next(struct scroll_source *s, const struct qv__schema *schema,
+                             const struct qv__filter *filter, struct qv__qctx *ctx,
+                             struct qv_err *err)
 {
     for (uint32_t tried = 0;; tried++) {
         if ((tried & 1023) == 1023) {
@@ -238,7 +239,7 @@ static qv_status source_next(struct scroll_source *s, const struct qv__filter *f
             return QV_OK;
         }
         ctx->stats.rows_filtered++;
-        if (qv__segment_row_match(s->segment, s->row, filter)) {
+        if (qv__segment_row_match(s->segment, schema, s->row, filter)) {
             return QV_OK;
         }
     }
@@ -260,7 +261,7 @@ static qv_status source_open(struct scroll_source *s, const struct qv__read_view
         qv__visible_free(&s->visible);
         return st;
     }
-    return source_next(s, filter, ctx, err);
+    return source_next(s, v->schema, filter, ctx, err);
 }
 
 static struct scroll_source *smallest(struct scroll *s)
@@ -324,7 +325,7 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
             break;
         }
         QV_GOTO(qv__result_add(out, src->segment, src->row, 0.0f, f, err));
-        QV_GOTO(source_next(src, filter, ctx, err));
+        QV_GOTO(source_next(src, out->schema, filter, ctx, err));
     }
 out:
     for (size_t i = 0; i < s.n; i++) {
@@ -354,7 +355,7 @@ static qv_status count_segment(const struct qv__read_view *v, const struct qv__s
     qv_status st = QV_OK;
     if (filter) {
         struct qv__bitset match = {0};
-        st = qv__segment_match(seg, &vis, filter, ctx, &match, &count, err);
+        st = qv__segment_match(seg, v->schema, &vis, filter, ctx, &match, &count, err);
         qv__bitset_free(&match);
     } else {
         count = vis.count;

@@ -65,7 +65,7 @@ qv_status qv__record_collection(struct qv__bytes body, uint64_t *collection_id, 
 }
 
 /* Vectors are copied: bytes in a record have no alignment. */
-static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *schema,
+static qv_status read_vectors(struct qv__reader *r, uint64_t lsn, const struct qv__schema *schema,
                               struct qv__arena *arena, struct qv__effect *e, struct qv_err *err)
 {
     const void **columns = qv__arena_calloc(arena, QV_MAX(schema->n_vectors, 1u), sizeof *columns);
@@ -83,8 +83,8 @@ static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *sch
             return qv__fail(err, QV_ECORRUPT, "log: a vector reaches past its record");
         }
         int c = qv__schema_vector(schema, name);
-        if (c < 0) {
-            continue;
+        if (c < 0 || lsn < schema->vectors[c].born_lsn) {
+            continue; /* of a column that was dropped since */
         }
         const struct qv__vector_def *d = &schema->vectors[c];
         if (kind != d->kind || datatype != d->datatype ||
@@ -104,7 +104,7 @@ static qv_status read_vectors(struct qv__reader *r, const struct qv__schema *sch
     return QV_OK;
 }
 
-static qv_status read_effect(struct qv__reader *r, const struct qv__schema *schema,
+static qv_status read_effect(struct qv__reader *r, uint64_t lsn, const struct qv__schema *schema,
                              struct qv__arena *arena, struct qv__effect *e, struct qv_err *err)
 {
     uint8_t kind = qv__read_u8(r);
@@ -121,7 +121,7 @@ static qv_status read_effect(struct qv__reader *r, const struct qv__schema *sche
         if (flags & FLAG_EXPIRES) {
             e->expires_ms = (int64_t)qv__read_u64(r);
         }
-        QV_TRY(read_vectors(r, schema, arena, e, err));
+        QV_TRY(read_vectors(r, lsn, schema, arena, e, err));
     }
     if (e->kind != QV__EFFECT_DELETE) {
         struct qv__str s = qv__read_str(r);
@@ -133,7 +133,7 @@ static qv_status read_effect(struct qv__reader *r, const struct qv__schema *sche
     return r->failed ? qv__fail(err, QV_ECORRUPT, "log: a data record is too short") : QV_OK;
 }
 
-qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *schema,
+qv_status qv__record_decode(struct qv__bytes body, uint64_t lsn, const struct qv__schema *schema,
                             struct qv__arena *arena, struct qv__record_part **parts,
                             size_t *n_parts, struct qv_err *err)
 {
@@ -160,7 +160,7 @@ qv_status qv__record_decode(struct qv__bytes body, const struct qv__schema *sche
             return qv__fail(err, QV_ENOMEM, "no memory to replay a record");
         }
         for (uint64_t k = 0; k < effects; k++) {
-            QV_TRY(read_effect(&r, schema, arena, &out[i].effects[k], err));
+            QV_TRY(read_effect(&r, lsn, schema, arena, &out[i].effects[k], err));
         }
     }
     if (qv__reader_left(&r) != 0) {

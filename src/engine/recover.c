@@ -180,7 +180,7 @@ static qv_status replay_data(struct replay *r, const struct qv__log_record *rec,
     size_t n = 0;
     qv__arena_reset(&r->arena);
     struct qv_err why = {.code = QV_OK};
-    qv_status st = qv__record_decode(rec->body, c->schema, &r->arena, &parts, &n, &why);
+    qv_status st = qv__record_decode(rec->body, rec->lsn, c->schema, &r->arena, &parts, &n, &why);
     if (st == QV_ECORRUPT || st == QV_EVERSION) {
         qv__wrap(&why, st, "log record %" PRIu64, rec->lsn);
         qv__quarantine_enter(c, &why, 0);

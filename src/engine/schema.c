@@ -102,8 +102,7 @@ static void defaults_fill(struct qv__schema *s)
     d->window_ms = d->window_ms ? d->window_ms : QV__WINDOW_MS_DEFAULT;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__index_params *x = &s->vectors[i].index;
-        x->kind = QV__INDEX_GRAPH; /* the only kind a column may ask for; few rows are scanned
-                                      whatever it says */
+        x->kind = s->vectors[i].no_graph ? QV__INDEX_FLAT : QV__INDEX_GRAPH;
         x->m = x->m ? x->m : 16;
         x->ef_construct = x->ef_construct ? x->ef_construct : 128;
         x->seed = x->seed ? x->seed : UINT64_C(0x51756976657231);
@@ -304,6 +303,32 @@ int qv__schema_vector(const struct qv__schema *s, struct qv__str name)
     return -1;
 }
 
+bool qv__schema_same_columns(const struct qv__schema *a, const struct qv__schema *b)
+{
+    bool same = a == b || a->n_vectors == b->n_vectors;
+    for (uint32_t i = 0; a != b && same && i < a->n_vectors; i++) {
+        same = qv__vector_same(&a->vectors[i], &b->vectors[i]);
+    }
+    return same;
+}
+
+void qv__schema_born(struct qv__schema *s, uint64_t lsn)
+{
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        if (s->vectors[i].uid && !s->vectors[i].born_lsn) {
+            s->vectors[i].born_lsn = lsn;
+        }
+    }
+}
+
+void qv__schema_age(struct qv__schema *s, uint64_t lsn)
+{
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        struct qv__vector_def *v = &s->vectors[i];
+        v->born_lsn = v->uid ? QV_MAX(QV_MIN(v->born_lsn, lsn), UINT64_C(1)) : 0;
+    }
+}
+
 /* --- JSON form --- */
 
 static void put_str(struct qv__jw *w, const char *key, struct qv__str s)
@@ -332,12 +357,21 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
         put_u64(w, "datatype", v->datatype);
         put_u64(w, "metric", v->metric);
         put_u64(w, "dim", v->dim);
+        if (v->uid) {
+            put_u64(w, "uid", v->uid);
+        }
+        if (v->born_lsn) {
+            put_u64(w, "born_lsn", v->born_lsn);
+        }
         qv__jw_key(w, "on_disk");
         qv__jw_bool(w, v->on_disk);
         put_u64(w, "index", v->index.kind);
         put_u64(w, "m", v->index.m);
         put_u64(w, "ef_construct", v->index.ef_construct);
         put_u64(w, "seed", v->index.seed);
+        if (v->index.codes) {
+            put_u64(w, "codes", v->index.codes);
+        }
         put_str(w, "config", v->config_json);
         qv__jw_obj_end(w);
     }
@@ -407,12 +441,17 @@ static bool get_u8(qv__json obj, const char *key, uint8_t *out)
 
 static bool vector_from_json(qv__json o, struct qv__vector_def *v)
 {
-    return qv__json_str(qv__json_get(o, "name"), &v->name) && get_u8(o, "kind", &v->kind) &&
+    uint64_t kind = QV__INDEX_GRAPH;
+    bool ok = get_u64(o, "index", UINT32_MAX, &kind);
+    v->no_graph = kind == QV__INDEX_FLAT;
+    return ok && qv__json_str(qv__json_get(o, "name"), &v->name) && get_u8(o, "kind", &v->kind) &&
            get_u8(o, "datatype", &v->datatype) && get_u8(o, "metric", &v->metric) &&
            get_u32(o, "dim", &v->dim) && qv__json_bool(qv__json_get(o, "on_disk"), &v->on_disk) &&
-           get_u32(o, "index", &v->index.kind) && get_u32(o, "m", &v->index.m) &&
-           get_u32(o, "ef_construct", &v->index.ef_construct) &&
+           (!qv__json_get(o, "uid") || get_u64(o, "uid", UINT64_MAX, &v->uid)) &&
+           (!qv__json_get(o, "born_lsn") || get_u64(o, "born_lsn", UINT64_MAX, &v->born_lsn)) &&
+           get_u32(o, "m", &v->index.m) && get_u32(o, "ef_construct", &v->index.ef_construct) &&
            get_u64(o, "seed", UINT64_MAX, &v->index.seed) &&
+           (!qv__json_get(o, "codes") || get_u32(o, "codes", &v->index.codes)) &&
            qv__json_str(qv__json_get(o, "config"), &v->config_json);
 }
 

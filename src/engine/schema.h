@@ -28,7 +28,14 @@ struct qv__vector_def {
     uint8_t datatype;    /* enum qv__datatype */
     uint8_t metric;      /* enum qv__metric */
     bool on_disk;        /* a hint of placement */
+    bool no_graph;       /* searched by a scan, however many vectors there are */
     uint32_t dim;
+    /* Which column this is, beyond its name: 0 for those a collection is made with, else a number
+     * that no other column ever had. A name that is dropped and added again is another column. */
+    uint64_t uid;
+    /* LSN of the record that added it; 0 = the collection's own. Vectors of this name in earlier
+     * records are of another column. */
+    uint64_t born_lsn;
     struct qv__index_params index;
     struct qv__str config_json; /* dialect's per-vector settings to echo, "" = none */
 };
@@ -101,6 +108,17 @@ struct qv__schema *qv__schema_retain(struct qv__schema *s);
 void qv__schema_release(struct qv__schema *s); /* NULL-safe */
 /* Column number of a vector name, or -1. */
 int qv__schema_vector(const struct qv__schema *s, struct qv__str name);
+/* True if both are descriptions of one column, whatever its settings. */
+static inline bool qv__vector_same(const struct qv__vector_def *a, const struct qv__vector_def *b)
+{
+    return a->uid == b->uid && qv__str_eq(a->name, b->name);
+}
+/* True if both have the same columns in the same order. */
+bool qv__schema_same_columns(const struct qv__schema *a, const struct qv__schema *b);
+/* Its record has this LSN: columns that it adds get it. Before the schema is shared. */
+void qv__schema_born(struct qv__schema *s, uint64_t lsn);
+/* Taken from another database: no column is younger than `lsn`. Before the schema is shared. */
+void qv__schema_age(struct qv__schema *s, uint64_t lsn);
 void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s);
 qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schema **out,
                                struct qv_err *err) QV_MUST_USE;

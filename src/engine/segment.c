@@ -147,7 +147,7 @@ uint32_t qv__segment_unindexed(const struct qv__segment *s)
         uint32_t n = atomic_load_explicit(&s->columns[i].n, memory_order_relaxed);
         struct qv__index *x = atomic_load(&s->columns[i].index);
         uint32_t indexed = x ? qv__index_count(x) : 0;
-        if (n >= s->schema->policy.index_rows && n > indexed) {
+        if (n >= s->schema->policy.index_rows && n > indexed && qv__column_graph(s, i)) {
             most = QV_MAX(most, n - indexed);
         }
     }
@@ -164,7 +164,7 @@ uint64_t qv__segment_tail_bytes(const struct qv__segment *s)
         uint32_t n = atomic_load_explicit(&s->columns[i].n, memory_order_relaxed);
         struct qv__index *x = atomic_load(&s->columns[i].index);
         uint32_t indexed = x ? qv__index_count(x) : 0;
-        if (n >= s->schema->policy.index_rows && n > indexed) {
+        if (n >= s->schema->policy.index_rows && n > indexed && qv__column_graph(s, i)) {
             bytes += (uint64_t)(n - indexed) * s->columns[i].vectors.stride_bytes;
         }
     }
@@ -294,10 +294,27 @@ uint32_t qv__segment_ords_at(const struct qv__segment *s, uint32_t column, uint3
     return lo;
 }
 
-const void *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column)
+uint32_t qv__segment_column(const struct qv__segment *s, const struct qv__schema *schema,
+                            uint32_t column)
 {
-    uint32_t ord = qv__segment_ord(s, column, row);
-    return ord == QV__NO_ROW ? NULL : qv__vectors_at(&s->columns[column].vectors, ord);
+    const struct qv__vector_def *own = s->schema->vectors, *want = &schema->vectors[column];
+    if (s->schema == schema || (column < s->n_columns && qv__vector_same(&own[column], want))) {
+        return column;
+    }
+    for (uint32_t i = 0; i < s->n_columns; i++) {
+        if (qv__vector_same(&own[i], want)) {
+            return i;
+        }
+    }
+    return QV__NO_ROW;
+}
+
+const void *qv__segment_row_vector(const struct qv__segment *s, const struct qv__schema *schema,
+                                   uint32_t column, uint32_t row)
+{
+    uint32_t own = qv__segment_column(s, schema, column);
+    uint32_t ord = own == QV__NO_ROW ? QV__NO_ROW : qv__segment_ord(s, own, row);
+    return ord == QV__NO_ROW ? NULL : qv__vectors_at(&s->columns[own].vectors, ord);
 }
 
 bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
@@ -407,19 +424,21 @@ void qv__visible_free(struct qv__visible *v)
 
 struct row_context {
     const struct qv__segment *s;
+    const struct qv__schema *schema;
     uint32_t row;
 };
 
 static bool has_vector(const struct qv__filter_row *r, struct qv__str name)
 {
     const struct row_context *x = r->has_vector_ctx;
-    int c = qv__schema_vector(x->s->schema, name);
-    return c >= 0 && qv__segment_ord(x->s, (uint32_t)c, x->row) != QV__NO_ROW;
+    int c = qv__schema_vector(x->schema, name);
+    return c >= 0 && qv__segment_row_vector(x->s, x->schema, (uint32_t)c, x->row) != NULL;
 }
 
-bool qv__segment_row_match(const struct qv__segment *s, uint32_t row, const struct qv__filter *f)
+bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema *schema,
+                           uint32_t row, const struct qv__filter *f)
 {
-    struct row_context x = {.s = s, .row = row};
+    struct row_context x = {.s = s, .schema = schema, .row = row};
     struct qv__id id = qv__segment_row_id(s, row);
     struct qv__filter_row r = {.id = &id,
                                .payload = qv__segment_row_payload(s, row),
@@ -434,9 +453,10 @@ static bool in_words(const struct qv__visible *v, uint32_t row)
 }
 
 /* The rows of a listed set of ids: a look-up each instead of a pass over all rows. */
-static void match_ids(const struct qv__segment *s, const struct qv__visible *v,
-                      const struct qv__cond *set, const struct qv__filter *f, struct qv__qctx *ctx,
-                      struct qv__bitset *out, uint64_t *count)
+static void match_ids(const struct qv__segment *s, const struct qv__schema *schema,
+                      const struct qv__visible *v, const struct qv__cond *set,
+                      const struct qv__filter *f, struct qv__qctx *ctx, struct qv__bitset *out,
+                      uint64_t *count)
 {
     for (size_t i = 0; i < set->has_id.n; i++) {
         uint32_t row = 0;
@@ -444,16 +464,17 @@ static void match_ids(const struct qv__segment *s, const struct qv__visible *v,
             continue;
         }
         ctx->stats.rows_filtered++;
-        if (!qv__bit_test(out->words, row) && qv__segment_row_match(s, row, f)) {
+        if (!qv__bit_test(out->words, row) && qv__segment_row_match(s, schema, row, f)) {
             qv__bit_set(out->words, row);
             (*count)++;
         }
     }
 }
 
-qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visible *v,
-                            const struct qv__filter *f, struct qv__qctx *ctx,
-                            struct qv__bitset *out, uint64_t *count, struct qv_err *err)
+qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema *schema,
+                            const struct qv__visible *v, const struct qv__filter *f,
+                            struct qv__qctx *ctx, struct qv__bitset *out, uint64_t *count,
+                            struct qv_err *err)
 {
     *count = 0;
     if (qv__bitset_init(out, ctx->mem, v->n_rows) != QV_OK) {
@@ -461,7 +482,7 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visibl
     }
     const struct qv__cond *set = qv__filter_id_set(f);
     if (set && set->has_id.n < v->count) {
-        match_ids(s, v, set, f, ctx, out, count);
+        match_ids(s, schema, v, set, f, ctx, out, count);
         ctx->stats.rows_matched += *count;
         return QV_OK;
     }
@@ -477,7 +498,7 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visibl
                                 looked);
             }
         }
-        if (qv__segment_row_match(s, row, f)) {
+        if (qv__segment_row_match(s, schema, row, f)) {
             qv__bit_set(out->words, row);
             (*count)++;
         }

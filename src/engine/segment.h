@@ -34,6 +34,7 @@
 
 #define QV__LSN_MAX UINT64_MAX /* "latest": reads that see applied but unpublished rows */
 #define QV__ALWAYS  INT64_MIN  /* an instant before every expiry */
+#define QV__DROP_NOTHING UINT64_MAX
 
 struct qv__segment;
 
@@ -90,6 +91,11 @@ uint32_t qv__segment_dead_at(const struct qv__segment *s, uint64_t lsn);
  * policy.index_rows vectors. A growing segment with policy.index_at_seal_only owes none; a sealed
  * one owes all of a column stored flat. */
 uint32_t qv__segment_unindexed(const struct qv__segment *s);
+/* True if a rewrite by `schema` would make something else of it: other indexes (the reason: "vector
+ * `a`: m 16 -> 32"), or no column that the schema has no more. why may be NULL. */
+#define QV__WHY_BYTES 96u
+bool qv__segment_outdated(const struct qv__segment *s, const struct qv__schema *schema,
+                          char why[QV__WHY_BYTES]);
 /* Bytes of such vectors in a growing segment, all columns together; 0 of a sealed one. */
 uint64_t qv__segment_tail_bytes(const struct qv__segment *s);
 void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes,
@@ -127,8 +133,10 @@ uint64_t qv__segment_row_version(const struct qv__segment *s,
                                  uint32_t row); /* the LSN that wrote it */
 int64_t qv__segment_row_expires(const struct qv__segment *s, uint32_t row);
 struct qv__bytes qv__segment_row_payload(const struct qv__segment *s, uint32_t row);
-/* f32[dim] of a column, or NULL; borrowed from the segment. */
-const void *qv__segment_row_vector(const struct qv__segment *s, uint32_t row, uint32_t column);
+/* Elements of a column of `schema`, or NULL; borrowed from the segment. The segment's own schema
+ * may be an older one: columns that it does not know have no vectors in it. */
+const void *qv__segment_row_vector(const struct qv__segment *s, const struct qv__schema *schema,
+                                   uint32_t column, uint32_t row);
 
 /* The row that holds `id` for a reader at `lsn` (QV__LSN_MAX = the newest, applied or not). */
 bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
@@ -177,13 +185,14 @@ qv_status qv__segment_visible(const struct qv__segment *s, uint64_t lsn, int64_t
 void qv__visible_free(struct qv__visible *v);
 
 /* Rows of `v` that match the filter, in a new bitset over [0, v->n_rows). Uses an id set of the
- * filter when there is one. */
-qv_status qv__segment_match(const struct qv__segment *s, const struct qv__visible *v,
-                            const struct qv__filter *f, struct qv__qctx *ctx,
-                            struct qv__bitset *out, uint64_t *count,
+ * filter when there is one. Names of vectors are those of `schema`, the reader's. */
+qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema *schema,
+                            const struct qv__visible *v, const struct qv__filter *f,
+                            struct qv__qctx *ctx, struct qv__bitset *out, uint64_t *count,
                             struct qv_err *err) QV_MUST_USE;
 /* Evaluate the filter on one row. */
-bool qv__segment_row_match(const struct qv__segment *s, uint32_t row, const struct qv__filter *f);
+bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema *schema,
+                           uint32_t row, const struct qv__filter *f);
 
 struct qv__row_hit {
     uint32_t row;
@@ -193,7 +202,8 @@ struct qv__row_hit {
  * n_rows), NULL = all; allow_count its bits. exact = scan. The indexed part goes through the graph,
  * the rest is scanned. */
 struct qv__segment_search {
-    uint32_t column;
+    const struct qv__schema *schema; /* the reader's */
+    uint32_t column;                 /* of it */
     const float *vector; /* normalised for cosine */
     uint32_t k, ef;
     float oversample; /* as of index.h */
@@ -242,9 +252,11 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
                            struct qv_err *err) QV_MUST_USE;
 
 /* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or
- * below `drop_lsn` (<= flushed) and storing those deleted at or below `flushed` as tombstones;
- * graphs are built over the rest. *remaps: for each source, new row per old row, UINT32_MAX =
- * dropped (arrays of env->mem; free with qv__free). When nothing is left *out is NULL. */
+ * below `drop_lsn` (<= flushed; QV__DROP_NOTHING keeps them all) and storing those deleted at or
+ * below `flushed` as tombstones; graphs are built over the rest, but for those of a single source
+ * that still fit. Columns are those of `schema`. *remaps: for each source, new row per old row,
+ * UINT32_MAX = dropped (arrays of env->mem; free with qv__free). When nothing is left *out is NULL.
+ */
 qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema *schema,
                             struct qv__segment *const *sources, size_t n, uint64_t segment_id,
                             uint64_t drop_lsn, uint64_t flushed, const struct qv__work *work,

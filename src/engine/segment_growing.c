@@ -296,7 +296,8 @@ static uint32_t column_owes(struct qv__segment *s, uint32_t i, uint32_t n_rows)
 {
     struct qv__index *x = atomic_load(&s->columns[i].index);
     uint32_t n = qv__segment_ords_at(s, i, n_rows), indexed = x ? qv__index_count(x) : 0;
-    return n >= s->schema->policy.index_rows && n > indexed ? n - indexed : 0;
+    bool is_due = n >= s->schema->policy.index_rows && n > indexed && qv__column_graph(s, i);
+    return is_due ? n - indexed : 0;
 }
 
 static qv_status index_column(struct qv__segment *s, struct qv__column *c, uint32_t n,

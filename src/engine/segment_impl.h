@@ -128,6 +128,7 @@ struct qv__segment {
 
     /* sealed */
     struct qv__segfile *file;
+    uint32_t n_foreign; /* columns of the file that the schema had no more when it was opened */
     struct qv__idmap ids;
     uint64_t file_bytes;
     _Atomic bool fault_told;
@@ -147,7 +148,16 @@ static inline uint32_t qv__row_at(uint32_t row)
     return row & (QV__ROW_CHUNK - 1);
 }
 
-/* Ordinal of a row in a column, or QV__NO_ROW. */
+/* True if the column shall have a graph once it is large enough. */
+static inline bool qv__column_graph(const struct qv__segment *s, uint32_t column)
+{
+    return s->schema->vectors[column].index.kind == QV__INDEX_GRAPH;
+}
+
+/* The segment's own number of a column of `schema`; QV__NO_ROW if it has none. */
+uint32_t qv__segment_column(const struct qv__segment *s, const struct qv__schema *schema,
+                            uint32_t column);
+/* Ordinal of a row in a column (the segment's own), or QV__NO_ROW. */
 uint32_t qv__segment_ord(const struct qv__segment *s, uint32_t column, uint32_t row);
 uint32_t qv__segment_ord_row(const struct qv__segment *s, uint32_t column, uint32_t ord);
 /* Ordinals of a column whose row is below n_rows. */
@@ -195,8 +205,8 @@ struct qv__segment_build {
     uint64_t segment_id;
     const uint64_t *dead; /* tombstones to store, over new rows; NULL = none */
     uint32_t n_dead;
-    bool
-        reuse_graphs; /* one growing source, same rows: its complete graphs are saved as they are */
+    bool reuse_graphs; /* one source, same rows: its complete graphs are saved as they are, those
+                          that are what the schema asks for */
     bool build_graphs;           /* build where there is none to reuse */
     const struct qv__work *work; /* NULL = nobody watches */
 };
@@ -216,7 +226,8 @@ struct qv__column_meta {
     uint8_t kind, datatype, metric, identity;
     uint32_t index_kind, m, ef_construct, reserved0;
     uint64_t seed;
-    uint64_t reserved[2];
+    uint64_t uid; /* version 2; in version 1 zero: the column is one the collection was made with */
+    uint64_t reserved;
 };
 _Static_assert(sizeof(struct qv__column_meta) == 64, "VEC_META is 64 bytes and a name");
 

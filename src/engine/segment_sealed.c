@@ -105,7 +105,7 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
         return damaged(s, err, "a vector column has no description");
     }
     memcpy(&m, mb.p, sizeof m);
-    if (m.version != 1) {
+    if (m.version != 1 && m.version != 2) {
         return qv__fail(err, QV_EVERSION,
                         "segment %" PRIu64 ": vector column version %" PRIu32 " is not known",
                         s->id, m.version);
@@ -115,7 +115,8 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
     }
     int at =
         qv__schema_vector(s->schema, (struct qv__str){(const char *)mb.p + sizeof m, m.name_bytes});
-    if (at < 0) {
+    if (at < 0 || s->schema->vectors[at].uid != (m.version == 2 ? m.uid : 0)) {
+        s->n_foreign++;
         return QV_OK; /* dropped from the schema since */
     }
     struct qv__column *c = &s->columns[at];

@@ -3,7 +3,7 @@
 #include "engine/segment_impl.h"
 
 /* Row words -> ordinal words; only when ordinals are not rows. */
-static qv_status allow_ords(const struct qv__segment *s, const struct qv__segment_search *q,
+static qv_status allow_ords(const struct qv__segment *s, const uint64_t *allow, uint32_t column,
                             uint32_t n_ords, struct qv__mem *mem, struct qv__bitset *out,
                             uint64_t *count, struct qv_err *err)
 {
@@ -12,7 +12,7 @@ static qv_status allow_ords(const struct qv__segment *s, const struct qv__segmen
     }
     *count = 0;
     for (uint32_t ord = 0; ord < n_ords; ord++) {
-        if (qv__bit_test_atomic(q->allow, qv__segment_ord_row(s, q->column, ord))) {
+        if (qv__bit_test_atomic(allow, qv__segment_ord_row(s, column, ord))) {
             qv__bit_set(out->words, ord);
             (*count)++;
         }
@@ -45,14 +45,18 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                              struct qv__qctx *ctx, struct qv__row_hit *hits, uint32_t *n_hits,
                              struct qv_err *err)
 {
-    const struct qv__column *c = &s->columns[q->column];
+    uint32_t column = qv__segment_column(s, q->schema, q->column);
+    *n_hits = 0;
+    if (column == QV__NO_ROW || q->k == 0) {
+        return QV_OK;
+    }
+    const struct qv__column *c = &s->columns[column];
     struct qv__bitset ords = {0};
     struct qv__index_hit *tmp = NULL;
-    uint32_t n_ords = c->def ? qv__segment_ords_at(s, q->column, q->n_rows) : 0, n_graph = 0,
+    uint32_t n_ords = c->def ? qv__segment_ords_at(s, column, q->n_rows) : 0, n_graph = 0,
              n_tail = 0;
     qv_status st = QV_OK;
-    *n_hits = 0;
-    if (n_ords == 0 || q->k == 0) {
+    if (n_ords == 0) {
         return QV_OK;
     }
     struct qv__index_query iq = {.vector = q->vector,
@@ -63,7 +67,7 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                                  .allow_count = q->allow_count,
                                  .n = n_ords};
     if (q->allow && n_ords != q->n_rows) {
-        QV_GOTO(allow_ords(s, q, n_ords, ctx->mem, &ords, &iq.allow_count, err));
+        QV_GOTO(allow_ords(s, q->allow, column, n_ords, ctx->mem, &ords, &iq.allow_count, err));
         iq.allow = ords.words;
     }
     iq.k = (uint32_t)QV_MIN((uint64_t)q->k, iq.allow ? iq.allow_count : n_ords);
@@ -91,7 +95,7 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
     if (indexed < n_ords) {
         QV_GOTO(qv__scan(s->env.simd, &c->vectors, indexed, &iq, ctx, tmp + iq.k, &n_tail, err));
     }
-    *n_hits = merge_hits(s, q->column, tmp, n_graph, tmp + iq.k, n_tail, iq.k, hits);
+    *n_hits = merge_hits(s, column, tmp, n_graph, tmp + iq.k, n_tail, iq.k, hits);
 out:
     qv__free(tmp);
     qv__bitset_free(&ords);

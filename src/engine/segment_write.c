@@ -86,7 +86,7 @@ static qv_status column_gather(const struct qv__segment_build *b, uint32_t colum
         return qv__fail(err, QV_ENOMEM, "no memory to write %" PRIu32 " rows", b->n_rows);
     }
     for (uint32_t i = 0; i < b->n_rows; i++) {
-        const void *v = qv__segment_row_vector(source_of(b, i), b->rows[i].row, column);
+        const void *v = qv__segment_row_vector(source_of(b, i), b->schema, column, b->rows[i].row);
         c->row_to_ord[i] = v ? c->n_ords : QV__NO_ROW;
         if (v) {
             c->vectors[c->n_ords] = v;
@@ -124,23 +124,36 @@ static struct qv__part part_of(const struct qv__segment_build *b, uint32_t colum
                              .total = (uint64_t)b->n_rows * b->schema->n_vectors};
 }
 
-/* Save the growing graph if it covers everything, else build one if asked. *kind tells which index
- * the file has. */
+/* The source's own graph over the same ordinals, if it is what is wanted; NULL = there is none. */
+static struct qv__index *index_to_reuse(const struct qv__segment_build *b, uint32_t column,
+                                        uint32_t n_ords)
+{
+    uint32_t own =
+        b->reuse_graphs ? qv__segment_column(b->sources[0], b->schema, column) : QV__NO_ROW;
+    struct qv__index *x =
+        own == QV__NO_ROW ? NULL : atomic_load(&b->sources[0]->columns[own].index);
+    bool fits = x && qv__index_count(x) == n_ords &&
+                !x->ops->differs(x, &b->schema->vectors[column].index, NULL);
+    return fits ? x : NULL;
+}
+
+/* Save the source's graph if it may be, else build one if asked. *kind tells which index the file
+ * has. */
 static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column,
                              const struct column_build *c, uint32_t *kind, struct qv_err *err)
 {
     struct section_sink sink = {.sink = {.part = put_part}, .w = w, .column = (uint16_t)column};
-    struct qv__index *have =
-        b->reuse_graphs ? atomic_load(&b->sources[0]->columns[column].index) : NULL;
+    struct qv__index_params params = b->schema->vectors[column].index;
+    struct qv__index *have = index_to_reuse(b, column, c->n_ords);
     *kind = QV__INDEX_FLAT;
-    if (have && qv__index_count(have) == c->n_ords) {
+    if (have) {
         *kind = QV__INDEX_GRAPH;
         return have->ops->save(have, &sink.sink, err);
     }
-    if (!b->build_graphs || c->n_ords < b->schema->policy.index_rows) {
+    if (!b->build_graphs || c->n_ords < b->schema->policy.index_rows ||
+        params.kind != QV__INDEX_GRAPH) {
         return QV_OK;
     }
-    struct qv__index_params params = b->schema->vectors[column].index;
     struct qv__part part = part_of(b, column);
     struct qv__index_env env = {.mem = b->env->mem,
                                 .simd = b->env->simd,
@@ -164,7 +177,7 @@ static qv_status write_column_meta(const struct qv__segment_build *b, struct qv_
                                    struct qv_err *err)
 {
     const struct qv__vector_def *def = &b->schema->vectors[column];
-    struct qv__column_meta m = {.version = 1,
+    struct qv__column_meta m = {.version = def->uid ? 2 : 1,
                                 .name_bytes = (uint32_t)def->name.n,
                                 .dim = def->dim,
                                 .stride_bytes = c->run.stride_bytes,
@@ -176,7 +189,8 @@ static qv_status write_column_meta(const struct qv__segment_build *b, struct qv_
                                 .index_kind = kind,
                                 .m = def->index.m,
                                 .ef_construct = def->index.ef_construct,
-                                .seed = def->index.seed};
+                                .seed = def->index.seed,
+                                .uid = def->uid};
     QV_TRY(qv__segw_begin(w, QV__SEC_VEC_META, (uint16_t)column, err));
     QV_TRY(qv__segw_write(w, &m, sizeof m, err));
     QV_TRY(qv__segw_write(w, def->name.p, def->name.n, err));
@@ -359,13 +373,14 @@ static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segmen
         uint32_t rows = qv__segment_rows(s);
         struct qv__bitset dropped = {0}, dead = {0};
         remaps[i] = qv__calloc(env->mem, (size_t)rows + 1, sizeof *remaps[i]);
-        qv_status st = remaps[i] ? dead_at(s, drop_lsn, &dropped, err)
+        bool drops = drop_lsn != QV__DROP_NOTHING;
+        qv_status st = remaps[i] ? dead_at(s, flushed, &dead, err)
                                  : qv__fail(err, QV_ENOMEM, "no memory to merge");
-        if (st == QV_OK) {
-            st = dead_at(s, flushed, &dead, err);
+        if (st == QV_OK && drops) {
+            st = dead_at(s, drop_lsn, &dropped, err);
         }
         for (uint32_t row = 0; st == QV_OK && row < rows; row++) {
-            if (qv__bit_test(dropped.words, row)) {
+            if (drops && qv__bit_test(dropped.words, row)) {
                 remaps[i][row] = QV__NO_ROW;
                 continue;
             }
@@ -400,6 +415,8 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
                                       .segment_id = segment_id,
                                       .dead = m.dead.words,
                                       .n_dead = m.n_dead,
+                                      .reuse_graphs =
+                                          n == 1 && m.n_rows == qv__segment_rows(sources[0]),
                                       .build_graphs = true,
                                       .work = work};
         st = write_and_open(&b, out, err);

@@ -67,6 +67,9 @@ qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_
     struct qv__collection *c = s->collection;
     const struct qv__view *old = s->view;
     uint32_t n = old ? old->n : 0;
+    if (s->active && qv__segment_rows(s->active) == 0) {
+        n--; /* replaced: there is nothing in it to keep */
+    }
     uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
     struct qv__segment *fresh = NULL;
     QV_TRY(qv__segment_create(&c->env, schema, id, capacity, &fresh, err));
@@ -90,10 +93,14 @@ qv_status qv__shard_roll(struct qv__shard *s, struct qv__schema *schema, uint32_
     return QV_OK;
 }
 
-/* True if the active segment should be frozen before n more rows go in. */
+/* True if another segment should be begun before n more rows go in. */
 static bool is_full(const struct qv__shard *s, const struct qv__schema *schema, size_t n)
 {
     uint32_t rows = qv__segment_rows(s->active);
+    const struct qv__schema *own = qv__segment_schema(s->active);
+    if (own != schema && (rows == 0 || !qv__schema_same_columns(own, schema))) {
+        return true; /* it was begun before a change of the schema */
+    }
     if (rows == 0) {
         return n > qv__segment_capacity(s->active);
     }
@@ -150,7 +157,7 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
             r->expires_ms = qv__segment_row_expires(seg, row);
             const void **columns = vectors + n_rows * schema->n_vectors;
             for (uint32_t c = 0; c < schema->n_vectors; c++) {
-                columns[c] = qv__segment_row_vector(seg, row, c);
+                columns[c] = qv__segment_row_vector(seg, schema, c, row);
             }
             r->vectors = columns;
         }
@@ -177,7 +184,7 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
 uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t n, uint64_t lsn)
 {
     uint64_t changed = 0;
-    uint32_t n_vectors = qv__segment_schema(s->active)->n_vectors;
+    const struct qv__schema *schema = qv__segment_schema(s->active); /* has the effects' columns */
     const void *columns[QV__VECTORS_MAX];
     for (size_t i = 0; i < n; i++, e++) {
         bool found = e->old != NULL;
@@ -187,8 +194,8 @@ uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t
             if (!found) {
                 continue;
             }
-            for (uint32_t c = 0; c < n_vectors; c++) {
-                columns[c] = qv__segment_row_vector(e->old, e->old_row, c);
+            for (uint32_t c = 0; c < schema->n_vectors; c++) {
+                columns[c] = qv__segment_row_vector(e->old, schema, c, e->old_row);
             }
             r.vectors = columns;
             r.expires_ms = qv__segment_row_expires(e->old, e->old_row);

@@ -225,6 +225,11 @@ static void stop_reading(struct qv__snapshot_work *w)
         qv__read_end(w->db->commit, &w->ticket);
         w->is_reading = false;
     }
+    for (uint32_t i = 0; i < w->n_all; i++) {
+        if (w->ticket.lsn < atomic_load(&w->all[i]->columns_lsn)) {
+            qv__maintain_call(w->all[i]); /* dropped columns may leave the segments now */
+        }
+    }
     qv__catalog_all_free(w->all, w->n_all);
     w->all = NULL;
     w->n_all = 0;

@@ -46,6 +46,7 @@ static qv_status build(struct qv__db *db, struct qv__restore *r, struct qv__str 
     if (st != QV_OK) {
         return st == QV_ENOMEM ? st : qv__wrap(err, QV_ECORRUPT, "snapshot: schema");
     }
+    qv__schema_age(schema, r->lsn_max);
     qv__mutex_lock(&db->catalog);
     uint64_t id = db->next_collection_id++;
     qv__mutex_unlock(&db->catalog);

@@ -74,7 +74,7 @@ static qv_status load(struct qv__stage *st, const struct qv__id *id, struct qv__
         p->exists = p->expires_ms > st->now_ms;
         p->version = p->exists ? qv__segment_row_version(seg, row) : 0;
         for (uint32_t i = 0; i < n_vectors; i++) {
-            vectors[i] = qv__segment_row_vector(seg, row, i);
+            vectors[i] = qv__segment_row_vector(seg, st->schema, i, row);
         }
     }
     QV_TRY(qv__map_add(&st->map, qv__id_hash(id), st->n));
@@ -142,7 +142,7 @@ static qv_status select_segment(struct qv__stage *st, struct qv__segment *seg,
     struct qv__bitset match = {0};
     uint64_t count = 0;
     QV_TRY(qv__segment_visible(seg, QV__LSN_MAX, st->now_ms, st->collection->mem, &vis, err));
-    qv_status status = qv__segment_match(seg, &vis, f, st->ctx, &match, &count, err);
+    qv_status status = qv__segment_match(seg, st->schema, &vis, f, st->ctx, &match, &count, err);
     for (size_t row = 0;
          status == QV_OK && count && (row = qv__bitset_next(&match, row)) < match.n_bits; row++) {
         struct qv__id id = qv__segment_row_id(seg, (uint32_t)row);

@@ -64,6 +64,29 @@ qv_status qv__read_view_open(struct qv__collection *c, struct qv__qctx *ctx,
     return qv__read_view_pin(c, ctx, out, err);
 }
 
+/* A column leaves the segments only after the schema without it is the readers': as long as that
+ * has not changed meanwhile, the lists have all columns of the schema. */
+static void pin(struct qv__read_view *v)
+{
+    struct qv__collection *c = v->collection;
+    bool is_torn = true;
+    while (is_torn) {
+        v->schema = qv__collection_schema(c);
+        qv__read_begin(c->db->commit, &v->ticket);
+        for (uint32_t i = 0; i < v->n; i++) {
+            v->views[i] = qv__shard_view(&c->shards[i]);
+        }
+        is_torn = !qv__collection_reads(c, v->schema);
+        for (uint32_t i = 0; is_torn && i < v->n; i++) {
+            qv__view_release(v->views[i]);
+        }
+        if (is_torn) {
+            qv__read_end(c->db->commit, &v->ticket);
+            qv__schema_release(v->schema);
+        }
+    }
+}
+
 qv_status qv__read_view_pin(struct qv__collection *c, struct qv__qctx *ctx,
                             struct qv__read_view **out, struct qv_err *err)
 {
@@ -73,16 +96,12 @@ qv_status qv__read_view_pin(struct qv__collection *c, struct qv__qctx *ctx,
         return qv__fail(err, QV_ENOMEM, "no memory for a read view");
     }
     v->collection = qv__collection_retain(c);
-    v->schema = qv__collection_schema(c);
     v->n = c->n_shards;
     v->now_ms = ctx && ctx->now_ms ? ctx->now_ms : (int64_t)qv__wall_ms(c->db->clock);
     if (ctx) {
         ctx->now_ms = v->now_ms;
     }
-    qv__read_begin(c->db->commit, &v->ticket);
-    for (uint32_t i = 0; i < v->n; i++) {
-        v->views[i] = qv__shard_view(&c->shards[i]);
-    }
+    pin(v);
     *out = v;
     return QV_OK;
 }
@@ -146,12 +165,16 @@ void qv__read_view_close(struct qv__read_view *v)
     if (!v) {
         return;
     }
-    qv__read_end(v->collection->db->commit, &v->ticket);
+    struct qv__collection *c = v->collection;
+    bool held = v->ticket.lsn < atomic_load(&c->columns_lsn);
+    qv__read_end(c->db->commit, &v->ticket);
     for (uint32_t i = 0; i < v->n; i++) {
         qv__view_release(v->views[i]);
     }
     qv__schema_release(v->schema);
-    struct qv__collection *c = v->collection;
     qv__free(v);
+    if (held) {
+        qv__maintain_call(c); /* dropped columns may leave the segments now */
+    }
     qv__collection_release(c);
 }

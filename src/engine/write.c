@@ -194,6 +194,27 @@ static qv_status check_all(struct qv__collection *c, const struct qv__schema *sc
     return QV_OK;
 }
 
+/* Check by the schema that writes go by, and take the write order with that schema still valid:
+ * what was checked by an older one is checked again. *schema is retained. */
+static qv_status check_and_lock(struct qv__collection *c, struct qv__schema **schema,
+                                const struct qv__mutation *m, size_t n, int64_t now_ms,
+                                struct qv__arena *arena, struct qv__mutation **out,
+                                struct lock_set *set, struct qv_err *err)
+{
+    for (;;) {
+        QV_TRY(check_all(c, *schema, m, n, now_ms, arena, out, err));
+        shards_of(c, *out, n, set);
+        lock_shards(c, set);
+        struct qv__schema *now = qv__collection_write_schema(c), *old = *schema;
+        *schema = now;
+        qv__schema_release(old); /* only compared from here on */
+        if (now == old) {
+            return QV_OK;
+        }
+        unlock_shards(c, set);
+    }
+}
+
 static void finish(struct qv__write *write, qv_status st)
 {
     write->result.status = st;
@@ -240,7 +261,7 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
         return;
     }
     qv__commit_admit(c->db->commit);
-    struct qv__schema *schema = qv__collection_schema(c);
+    struct qv__schema *schema = qv__collection_write_schema(c);
     struct qv__arena arena;
     struct lock_set set;
     struct qv__mutation *checked = NULL;
@@ -248,13 +269,11 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     qv__arena_init(&arena, c->mem);
     struct waiting *w = qv__zalloc(c->mem, sizeof *w);
     int64_t now_ms = (int64_t)qv__wall_ms(c->db->clock);
-    qv_status st = w ? check_all(c, schema, m, n, now_ms, &arena, &checked, err)
+    qv_status st = w ? check_and_lock(c, &schema, m, n, now_ms, &arena, &checked, &set, err)
                      : qv__fail(err, QV_ENOMEM, "no memory for a write");
     if (st == QV_OK) {
         w->write = write;
         w->now_ms = now_ms;
-        shards_of(c, checked, n, &set);
-        lock_shards(c, &set);
         for (uint32_t s = 0; s < c->n_shards; s++) {
             w->ack.lsn = set.locked[s] ? QV_MAX(w->ack.lsn, c->shards[s].last_lsn) : w->ack.lsn;
         }

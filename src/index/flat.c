@@ -5,6 +5,8 @@
  *   0 u32 magic "QVF1"   4 u32 version (1)   8 u32 n   12 u32 zero
  * Insert publishes the count with release; search loads it with acquire, so the caller's vectors
  * are visible before their ordinals are. */
+#include <stdio.h>
+
 #include "index/common.h"
 
 #define FLAT_MAGIC   UINT32_C(0x31465651) /* "QVF1" */
@@ -140,6 +142,16 @@ static qv_status flat_validate(const struct qv__index *x, struct qv_err *err)
     return QV_OK;
 }
 
+static bool flat_differs(const struct qv__index *x, const struct qv__index_params *params,
+                         char why[64])
+{
+    (void)x;
+    if (why && params->kind != QV__INDEX_FLAT) {
+        (void)snprintf(why, 64, "flat -> graph");
+    }
+    return params->kind != QV__INDEX_FLAT;
+}
+
 static void flat_describe(const struct qv__index *x, struct qv__index_info *info)
 {
     *info = (struct qv__index_info){.kind = "flat",
@@ -166,5 +178,6 @@ const struct qv__index_ops qv__flat_ops = {
     .open = flat_open,
     .validate = flat_validate,
     .describe = flat_describe,
+    .differs = flat_differs,
     .free = flat_free,
 };

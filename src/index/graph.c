@@ -7,6 +7,8 @@
  * qv__graph_free. Threads: one writer; qv__graph_mem from any (scratches). */
 #include "index/graph.h"
 
+#include <stdio.h>
+
 #include "base/rng.h"
 #include "index/graph_walk.h"
 
@@ -238,6 +240,32 @@ static void graph_describe(const struct qv__index *x, struct qv__index_info *inf
     };
 }
 
+static bool graph_differs(const struct qv__index *x, const struct qv__index_params *want,
+                          char why[64])
+{
+    const struct qv__graph *g = qv__graph_of_const(x);
+    const struct qv__index_params *have = &x->params;
+    char text[64];
+    bool wants_codes = qv__graph_wants_codes(want, &x->vectors);
+    if (want->kind != QV__INDEX_GRAPH) {
+        (void)snprintf(text, sizeof text, "graph -> none");
+    } else if (have->m != want->m) {
+        (void)snprintf(text, sizeof text, "m %" PRIu32 " -> %" PRIu32, have->m, want->m);
+    } else if (have->ef_construct != want->ef_construct) {
+        (void)snprintf(text, sizeof text, "ef_construct %" PRIu32 " -> %" PRIu32,
+                       have->ef_construct, want->ef_construct);
+    } else if (qv__index_count(x) && (g->quant != NULL) != wants_codes) {
+        (void)snprintf(text, sizeof text, "walk over %s",
+                       wants_codes ? "vectors -> int8 codes" : "int8 codes -> vectors");
+    } else {
+        return false;
+    }
+    if (why) {
+        memcpy(why, text, sizeof text);
+    }
+    return true;
+}
+
 const struct qv__index_ops qv__graph_ops = {
     .name = "graph",
     .create = qv__graph_create,
@@ -249,5 +277,6 @@ const struct qv__index_ops qv__graph_ops = {
     .open = qv__graph_open,
     .validate = qv__graph_validate,
     .describe = graph_describe,
+    .differs = graph_differs,
     .free = qv__graph_free,
 };

@@ -129,6 +129,9 @@ struct qv__index_ops {
      */
     qv_status (*validate)(const struct qv__index *, struct qv_err *);
     void (*describe)(const struct qv__index *, struct qv__index_info *);
+    /* False if it is what `params` ask for over these vectors; else *why (may be NULL) gets what
+     * they ask for instead: "m 16 -> 32". Only what a rebuild would change counts. */
+    bool (*differs)(const struct qv__index *, const struct qv__index_params *params, char why[64]);
     void (*free)(struct qv__index *); /* NULL-safe */
 };
 

@@ -57,8 +57,8 @@ static qv_status check_kept(struct qv__call *c, const char *place, qv__json v, b
         c, place, quantization ? quantization : qv__json_get(v, "quantization"), disable_allowed);
 }
 
-static qv_status parse_vector(struct qv__call *c, const char *place, struct qv__str name,
-                              qv__json v, qv__json hnsw, struct qv__vector_def *out)
+qv_status qv__qd_vector_parse(struct qv__call *c, const char *place, struct qv__str name,
+                              qv__json v, struct qv__vector_def *out)
 {
     qv__json datatype = qv__json_get(v, "datatype");
     if (!qv__json_is(v, QV__JSON_OBJ)) {
@@ -78,11 +78,6 @@ static qv_status parse_vector(struct qv__call *c, const char *place, struct qv__
     out->datatype = qv__json_str_is(datatype, "float16") ? QV__F16
                     : qv__json_str_is(datatype, "uint8") ? QV__U8
                                                          : QV__F32;
-    if (qv__json_str_is(qv__json_get(v, "memory"), "cold")) {
-        out->on_disk = true;
-    }
-    (void)qv__json_bool(qv__json_get(v, "on_disk"), &out->on_disk);
-    qv__qd_graph_params(hnsw, qv__json_get(v, "hnsw_config"), &out->index);
     return QV_OK;
 }
 
@@ -97,7 +92,6 @@ static bool is_single(qv__json v)
 static qv_status parse_vectors(struct qv__call *c, qv__json v, struct qv__schema *schema,
                                struct qv__qd_changes *ch)
 {
-    qv__json hnsw = ch->hnsw;
     if (v && !qv__json_is(v, QV__JSON_OBJ)) {
         return qv__qd_expected(c, "vectors", "an object", v);
     }
@@ -113,7 +107,7 @@ static qv_status parse_vectors(struct qv__call *c, qv__json v, struct qv__schema
     schema->vectors = defs;
     if (ch->vectors_single) {
         schema->n_vectors = 1;
-        return parse_vector(c, "vectors.", QV__STR(""), v, hnsw, defs);
+        return qv__qd_vector_parse(c, "vectors.", QV__STR(""), v, defs);
     }
     qv__json key = qv__json_first(v);
     for (uint32_t i = 0; i < n; i++, key = qv__json_next(key + 1)) {
@@ -123,8 +117,8 @@ static qv_status parse_vectors(struct qv__call *c, qv__json v, struct qv__schema
         }
         (void)snprintf(place, sizeof place, "vectors.%.*s.",
                        (int)QV_MIN(key->len, QV__VECTOR_NAME_MAX), key->s);
-        QV_TRY(parse_vector(c, place, (struct qv__str){key->s, key->len}, key + 1, hnsw,
-                            &defs[schema->n_vectors]));
+        QV_TRY(qv__qd_vector_parse(c, place, (struct qv__str){key->s, key->len}, key + 1,
+                                   &defs[schema->n_vectors]));
         schema->n_vectors++;
     }
     return QV_OK;
@@ -204,6 +198,9 @@ qv_status qv__qd_collection_create(struct qv__call *c)
     QV_TRY(qv__qd_config_keep(c, &schema, NULL, &ch, &schema.config_json));
     QV_TRY(qv__qd_config_read(c, &schema, &kept));
     qv__qd_policy(kept, &schema, &schema.policy);
+    for (uint32_t i = 0; i < schema.n_vectors; i++) {
+        qv__qd_vector_settings(kept, &schema.vectors[i]);
+    }
     QV_TRY(qv__db_create_collection(c->db, c->params[0], &schema, &c->err));
     qv__jw_bool(&c->w, true);
     return QV_OK;
@@ -251,8 +248,17 @@ static qv_status patch(struct qv__call *c, const struct qv__schema *s)
     QV_TRY(qv__qd_config_keep(c, s, old, &ch, &changed.config_json));
     QV_TRY(qv__qd_config_read(c, &changed, &kept));
     qv__qd_policy(kept, s, &policy);
-    return qv__db_update_config(c->db, qv__collection_name(c->collection), &policy, &durability,
-                                changed.config_json, &c->err);
+    struct qv__vector_def defs[QV__VECTORS_MAX];
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        defs[i] = s->vectors[i];
+        qv__qd_vector_settings(kept, &defs[i]);
+    }
+    struct qv__alter alter = {.policy = &policy,
+                              .durability = &durability,
+                              .config_json = &changed.config_json,
+                              .set = defs,
+                              .n_set = s->n_vectors};
+    return qv__db_alter(c->db, qv__collection_name(c->collection), &alter, NULL, &c->err);
 }
 
 /* What is kept is read, merged and written: one at a time, so that no change is lost to another. */

@@ -53,7 +53,9 @@ static const char *status_of(const struct qv__collection_info *info)
     if (info->jobs_running) {
         return "yellow";
     }
-    return info->unindexed_rows == 0 ? "green" : info->is_paused ? "grey" : "yellow";
+    return info->unindexed_rows == 0 && info->n_outdated == 0 ? "green"
+           : info->is_paused                                  ? "grey"
+                                                              : "yellow";
 }
 
 /* What optimizing ended with last; snapshots are none of it. */

@@ -20,11 +20,11 @@ static void keep_group(struct qv__jw *w, const struct qv__qd_group *g, qv__json 
     qv__jw_obj_end(w);
 }
 
-/* Replaced as a whole; "Disabled" removes it. */
+/* Replaced as a whole; "Disabled" is kept, and shown as if there were nothing. */
 static void keep_quantization(struct qv__jw *w, qv__json old, qv__json fresh)
 {
     qv__json v = qv__qd_given(fresh) ? fresh : qv__json_get(old, "quantization_config");
-    if (qv__json_is(v, QV__JSON_OBJ)) {
+    if (qv__qd_given(v)) {
         qv__jw_key(w, "quantization_config");
         qv__jw_value(w, v);
     }
@@ -84,8 +84,9 @@ static void keep_vectors(struct qv__jw *w, const struct qv__schema *s, qv__json 
     qv__jw_obj(w);
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__str name = s->vectors[i].name;
-        qv__json fresh =
-            ch->vectors_single ? ch->vectors : qv__json_get_n(ch->vectors, name.p, name.n);
+        bool whole = ch->vectors_single || ch->vectors_of;
+        qv__json fresh = whole ? ch->vectors : qv__json_get_n(ch->vectors, name.p, name.n);
+        fresh = ch->vectors_of && !qv__str_eq(name, *ch->vectors_of) ? NULL : fresh;
         qv__jw_key_n(w, name);
         keep_vector(w, qv__json_get_n(kept, name.p, name.n), fresh);
     }
@@ -193,12 +194,29 @@ static uint32_t graph_number(qv__json own, qv__json all, const char *key, uint32
     return (uint32_t)QV_MIN(v, (uint64_t)UINT32_MAX); /* its bounds are the engine's to check */
 }
 
-void qv__qd_graph_params(qv__json all, qv__json own, struct qv__index_params *out)
+/* Of the kinds that are not built, the graph's own choice. */
+static uint32_t codes_of(qv__json quantization)
 {
-    out->m = graph_number(own, all, "m", 16);
-    out->ef_construct = graph_number(own, all, "ef_construct", 100);
-    out->kind = out->m ? QV__INDEX_GRAPH : QV__INDEX_FLAT; /* m = 0: no graph */
-    out->m = out->m ? out->m : 16;
+    if (qv__json_str_is(quantization, "Disabled")) {
+        return QV__INDEX_CODES_NONE;
+    }
+    return qv__json_get(quantization, "scalar") ? QV__INDEX_CODES_INT8 : QV__INDEX_CODES_AUTO;
+}
+
+void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
+{
+    qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), v->name.p, v->name.n);
+    qv__json hnsw = qv__json_get(own, "hnsw_config"), all = qv__json_get(kept, "hnsw_config");
+    qv__json codes = qv__json_get(own, "quantization_config");
+    v->index.m = graph_number(hnsw, all, "m", 16);
+    v->index.ef_construct = graph_number(hnsw, all, "ef_construct", 100);
+    v->no_graph = v->index.m == 0;
+    v->index.m = v->index.m ? v->index.m : 16;
+    v->index.codes = codes_of(codes ? codes : qv__json_get(kept, "quantization_config"));
+    if (qv__json_get(own, "memory")) {
+        v->on_disk = qv__json_str_is(qv__json_get(own, "memory"), "cold");
+    }
+    (void)qv__json_bool(qv__json_get(own, "on_disk"), &v->on_disk);
 }
 
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)
@@ -264,7 +282,7 @@ static void show_vector(struct qv__jw *w, const struct qv__vector_def *v, qv__js
     }
     for (size_t i = 1; i < qv__qd_vector_kept.n; i++) { /* after hnsw_config */
         qv__json setting = qv__qd_setting_of(&qv__qd_vector_kept.settings[i], kept);
-        if (setting) {
+        if (setting && !qv__json_str_is(setting, "Disabled")) {
             qv__jw_key(w, qv__qd_vector_kept.settings[i].name);
             qv__jw_value(w, setting);
         }
@@ -319,7 +337,7 @@ void qv__qd_config_show(struct qv__jw *w, const struct qv__schema *s, qv__json k
     show_group(w, "optimizer_config", &qv__qd_optimizers, kept);
     show_group(w, "wal_config", &qv__qd_wal, kept);
     qv__jw_key(w, "quantization_config");
-    if (quantization) {
+    if (qv__json_is(quantization, QV__JSON_OBJ)) {
         qv__jw_value(w, quantization);
     } else {
         qv__jw_null(w);
@@ -370,7 +388,6 @@ static void end_list(struct qv__call *c, unsigned n)
 /* What the settings of all vectors come to. */
 struct survey {
     bool other_codes; /* somewhere a quantization that is not scalar */
-    bool changed;     /* graphs were made with other numbers than those asked for now */
     unsigned inlined; /* vectors with inline_storage and no quantization */
 };
 
@@ -391,16 +408,12 @@ static void survey(const struct qv__schema *s, qv__json kept, struct survey *out
         qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), v->name.p, v->name.n);
         qv__json hnsw = qv__json_get(own, "hnsw_config");
         qv__json codes = qv__json_get(own, "quantization_config");
-        bool quantized = all_codes || codes;
+        bool quantized = qv__json_is(codes ? codes : all_codes, QV__JSON_OBJ);
         bool inlined = false;
-        struct qv__index_params wanted = v->index;
-        qv__qd_graph_params(all, hnsw, &wanted);
         if (!qv__json_bool(qv__json_get(hnsw, "inline_storage"), &inlined)) {
             (void)qv__json_bool(qv__json_get(all, "inline_storage"), &inlined);
         }
         out->other_codes = out->other_codes || other_codes(codes);
-        out->changed = out->changed || wanted.m != v->index.m || wanted.kind != v->index.kind ||
-                       wanted.ef_construct != v->index.ef_construct;
         out->inlined += inlined && !quantized;
     }
 }
@@ -427,10 +440,6 @@ void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json
         strict) {
         message(c, "unapplied_settings", &n,
                 "strict_mode_config: this version does not enforce it");
-    }
-    if (found.changed) {
-        message(c, "unapplied_settings", &n,
-                "hnsw_config: graphs keep the m and ef_construct the collection was made with");
     }
     end_list(c, n);
 }

@@ -2,7 +2,8 @@
  *
  * The peer names a piece by the uuid of the segment it makes; here it is the job's number in that
  * form. What the peer does not have stands beside: collection-wide kinds of work (index, seal,
- * merge, vacuum, purge, checkpoint, snapshot, recover), the reason, the shard, the time left. */
+ * merge, vacuum, reindex, purge, checkpoint, snapshot, recover), the reason, the shard, the time
+ * left. */
 #include "api/qdrant/qdrant.h"
 
 #include <stdio.h>
@@ -126,7 +127,7 @@ static void count_segment(void *arg, const struct qv__segment_info *s)
     if (is_running(x, s)) {
         return;
     }
-    bool queued = s->unindexed > 0;
+    bool queued = s->unindexed > 0 || s->is_outdated;
     if (x->w && queued == x->queued) {
         write_segment(x->w, s->id, points);
     }

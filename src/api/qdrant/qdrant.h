@@ -278,6 +278,7 @@ struct qv__qd_changes {
     qv__json params, hnsw, optimizers, wal, quantization, strict, metadata;
     qv__json vectors; /* what is kept per vector, by name; or that of the default vector itself: */
     bool vectors_single;
+    const struct qv__str *vectors_of; /* `vectors` is what is kept of the vector of this name */
     bool vectors_named; /* of a new collection: its vectors were given by name */
 };
 /* Write the configuration to keep for the vectors of `s`: `old` (parsed, may be NULL) with the
@@ -287,10 +288,12 @@ qv_status qv__qd_config_keep(struct qv__call *c, const struct qv__schema *s, qv_
 /* Parse what a schema keeps; what another interface made is described by what it is. */
 qv_status qv__qd_config_read(struct qv__call *c, const struct qv__schema *s,
                              qv__json *out) QV_MUST_USE;
-/* The graph's m and ef_construct that the settings ask for: a vector's own, the collection's, the
- * default. */
-void qv__qd_graph_params(qv__json collection_hnsw, qv__json vector_hnsw,
-                         struct qv__index_params *out);
+/* The object of one dense vector, `place` telling where it stands ("vectors.a."). */
+qv_status qv__qd_vector_parse(struct qv__call *c, const char *place, struct qv__str name,
+                              qv__json v, struct qv__vector_def *out) QV_MUST_USE;
+/* What the kept settings ask for of the vector's index and placement: its own, the collection's,
+ * the default. The name is read, the rest of *v is left alone. */
+void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v);
 /* The object "durability", ours: checked, and its members over those of *out. obj NULL is fine. */
 qv_status qv__qd_durability_read(struct qv__call *c, qv__json obj,
                                  struct qv__durability_policy *out) QV_MUST_USE;
@@ -365,6 +368,8 @@ qv_status qv__qd_aliases_list(struct qv__call *c);
 qv_status qv__qd_collection_aliases(struct qv__call *c);
 qv_status qv__qd_index_put(struct qv__call *c); /* index_routes.c */
 qv_status qv__qd_index_delete(struct qv__call *c);
+qv_status qv__qd_vector_put(struct qv__call *c); /* vector_routes.c */
+qv_status qv__qd_vector_delete(struct qv__call *c);
 qv_status qv__qd_point_get(struct qv__call *c); /* points_read.c */
 qv_status qv__qd_points_get(struct qv__call *c);
 qv_status qv__qd_points_scroll(struct qv__call *c);

@@ -60,15 +60,17 @@ static const struct qv__route routes[] = {
      qv__qd_index_put},
     {QV__DELETE, WRITE, COLLECTION "/index/{field_name}", PIN | QV__QD_UPDATE | ADMIN,
      qv__qd_index_delete},
-    {QV__PUT, READ, COLLECTION "/vectors/{vector_name}", PIN | ADMIN, qv__qd_not_supported},
-    {QV__DELETE, READ, COLLECTION "/vectors/{vector_name}", PIN | ADMIN, qv__qd_not_supported},
+    {QV__PUT, WRITE, COLLECTION "/vectors/{vector_name}", PIN | QV__QD_BODY | QV__QD_UPDATE | ADMIN,
+     qv__qd_vector_put},
+    {QV__DELETE, WRITE, COLLECTION "/vectors/{vector_name}", PIN | QV__QD_UPDATE | ADMIN,
+     qv__qd_vector_delete},
     {QV__GET, READ, COLLECTION "/shards", PIN, qv__qd_not_supported},
     {QV__PUT, READ, COLLECTION "/shards", PIN | ADMIN, qv__qd_standalone},
     {QV__POST, READ, COLLECTION "/shards/delete", PIN | ADMIN, qv__qd_standalone},
 
     /* ours */
-    {QV__POST, SLOW, COLLECTION "/optimize",
-     PIN | QV__QD_BODY_OPTIONAL | QV__QD_TIMEOUT | ADMIN, qv__qd_collection_optimize},
+    {QV__POST, SLOW, COLLECTION "/optimize", PIN | QV__QD_BODY_OPTIONAL | QV__QD_TIMEOUT | ADMIN,
+     qv__qd_collection_optimize},
     {QV__DELETE, READ, COLLECTION "/optimizations/{id}", PIN | ADMIN, qv__qd_optimization_cancel},
     {QV__GET, READ, COLLECTION "/segments", PIN, qv__qd_collection_segments},
 

@@ -159,7 +159,9 @@ static void test_schema_changes(void **state)
         .key = QV__STR("city"), .type = QV__STR("keyword"), .params_json = QV__STR("")};
     OK(qv__db_put_payload_index(f->db, QV__STR("a"), &def, &op, &f->err));
     assert_true(op > 0);
-    OK(qv__db_update_config(f->db, QV__STR("a"), NULL, NULL, QV__STR("{\"k\":1}"), &f->err));
+    struct qv__str config = QV__STR("{\"k\":1}");
+    OK(qv__db_alter(f->db, QV__STR("a"), &(struct qv__alter){.config_json = &config}, NULL,
+                    &f->err));
     for (int i = 0; i < 2; i++) {
         fix_crash(f, QV__CRASH_DROP_ALL, &rng);
         struct qv__collection *c = fix_collection(f, "a");

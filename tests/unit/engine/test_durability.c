@@ -315,10 +315,11 @@ static void settings_are_kept(void **state)
     assert_int_equal(s->durability.window_ms, WINDOW_MS);
     qv__schema_release(s);
     struct qv__durability_policy d = {.window_ms = QV__WINDOW_MS_MAX + 1};
-    assert_int_equal(qv__db_update_config(f->db, QV__STR("c"), NULL, &d, QV__STR(""), &f->err),
-                     QV_EVALIDATION);
+    assert_int_equal(
+        qv__db_alter(f->db, QV__STR("c"), &(struct qv__alter){.durability = &d}, NULL, &f->err),
+        QV_EVALIDATION);
     d = (struct qv__durability_policy){0};
-    OK(qv__db_update_config(f->db, QV__STR("c"), NULL, &d, QV__STR(""), &f->err));
+    OK(qv__db_alter(f->db, QV__STR("c"), &(struct qv__alter){.durability = &d}, NULL, &f->err));
     s = qv__collection_schema(r.c);
     assert_int_equal(s->durability.mode, QV__DURABILITY_FSYNC);
     assert_int_equal(s->durability.window_ms, QV__WINDOW_MS_DEFAULT);

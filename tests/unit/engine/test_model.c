@@ -17,11 +17,12 @@
 #define IDS   160
 #define DIM_A 8
 #define DIM_B 5
+#define DIM_X 4 /* of the column that comes and goes: at most */
 
 struct model_point {
     bool exists;
-    bool has_a, has_b;
-    float a[DIM_A], b[DIM_B];
+    bool has_a, has_b, has_x;
+    float a[DIM_A], b[DIM_B], x[DIM_X];
     int n;            /* payload.n */
     int tag;          /* payload.tag "t0".."t4", -1 = missing */
     int64_t count;    /* payload.count */
@@ -36,6 +37,7 @@ struct model {
     struct qv__rng rng;
     struct model_point p[IDS];
     unsigned batch_max; /* points per upsert, at most 12 */
+    unsigned dim_x;     /* 0 = there is no column x now */
 };
 
 /* Wall time goes on by a millisecond per operation. */
@@ -119,7 +121,7 @@ static struct qv__bytes payload_of(struct model *m, struct qv__arena *a,
 static void op_upsert(struct model *m, struct qv__arena *a)
 {
     struct qv__point points[12];
-    struct qv__named_vector vectors[12][2];
+    struct qv__named_vector vectors[12][3];
     size_t n = 1 + qv__rng_below(&m->rng, m->batch_max);
     for (size_t i = 0; i < n; i++) {
         unsigned k = (unsigned)qv__rng_below(&m->rng, IDS);
@@ -127,15 +129,23 @@ static void op_upsert(struct model *m, struct qv__arena *a)
         *p = (struct model_point){.exists = true, .expires_ms = random_expiry(m)};
         p->has_a = qv__rng_below(&m->rng, 5) != 0;
         p->has_b = qv__rng_below(&m->rng, 3) != 0;
+        p->has_x = qv__rng_below(&m->rng, 2) && m->dim_x;
         p->n = (int)qv__rng_below(&m->rng, 100);
         p->tag = (int)qv__rng_below(&m->rng, 6) - 1;
         random_vector(m, p->a, DIM_A);
         random_vector(m, p->b, DIM_B);
+        random_vector(m, p->x, DIM_X);
         uint32_t nv = 0;
         /* Copies: a later point of the same batch may carry the same id. */
         float *va = qv__arena_alloc(a, sizeof p->a), *vb = qv__arena_alloc(a, sizeof p->b);
         memcpy(va, p->a, sizeof p->a);
         memcpy(vb, p->b, sizeof p->b);
+        float *vx = qv__arena_alloc(a, sizeof p->x);
+        memcpy(vx, p->x, sizeof p->x);
+        if (p->has_x) {
+            vectors[i][nv++] =
+                (struct qv__named_vector){.name = QV__STR("x"), .values = vx, .dim = m->dim_x};
+        }
         if (p->has_a) {
             vectors[i][nv++] =
                 (struct qv__named_vector){.name = QV__STR("a"), .values = va, .dim = DIM_A};
@@ -333,6 +343,34 @@ static void op_conditional(struct model *m, struct qv__arena *a)
     }
 }
 
+/* The column x comes or goes, or comes back with another size; or the graphs of b are to be
+ * others. */
+static void op_alter(struct model *m)
+{
+    struct fix *f = &m->f;
+    struct qv__vector_def def = {.name = QV__STR("x"), .metric = QV__L2};
+    struct qv__str x = QV__STR("x");
+    struct qv__alter a = {0};
+    if (qv__rng_below(&m->rng, 2)) {
+        def = (struct qv__vector_def){.name = QV__STR("b")};
+        def.index.m = 8 + (uint32_t)qv__rng_below(&m->rng, 4);
+        def.index.codes = (uint32_t)qv__rng_below(&m->rng, 3);
+        def.no_graph = qv__rng_below(&m->rng, 5) == 0;
+        a.set = &def;
+        a.n_set = 1;
+    } else if (m->dim_x) {
+        a.drop = &x;
+        m->dim_x = 0;
+    } else {
+        m->dim_x = def.dim = 1 + (uint32_t)qv__rng_below(&m->rng, DIM_X);
+        a.add = &def;
+    }
+    OK(qv__db_alter(f->db, QV__STR("m"), &a, NULL, &f->err));
+    for (unsigned k = 0; k < IDS; k++) {
+        m->p[k].has_x &= m->dim_x != 0;
+    }
+}
+
 /* --- comparison --- */
 
 static void unit(const float *v, unsigned n, float *out)
@@ -390,6 +428,11 @@ static void check_points(struct model *m)
         }
         if (p->has_b) {
             assert_memory_equal(p->b, r->vectors[1], sizeof p->b);
+        }
+        assert_int_equal(rs.schema->n_vectors, m->dim_x ? 3 : 2);
+        assert_int_equal(m->dim_x && r->vectors[2], p->has_x);
+        if (p->has_x) {
+            assert_memory_equal(p->x, r->vectors[2], m->dim_x * sizeof *p->x);
         }
     }
     qv__result_free(&rs);
@@ -543,7 +586,7 @@ static void operate(struct model *m)
     struct qv__arena a;
     qv__arena_init(&a, m->f.mem);
     tick(m);
-    switch (qv__rng_below(&m->rng, 16)) {
+    switch (qv__rng_below(&m->rng, 17)) {
     case 0:
         op_delete(m);
         break;
@@ -570,6 +613,11 @@ static void operate(struct model *m)
     case 9:
     case 10:
         op_conditional(m, &a);
+        break;
+    case 11:
+        if (qv__rng_below(&m->rng, 8) == 0) {
+            op_alter(m);
+        }
         break;
     default:
         op_upsert(m, &a);

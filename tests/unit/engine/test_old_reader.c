@@ -28,8 +28,9 @@ static unsigned seen(struct fix *f, struct qv__collection *c, uint64_t lsn, floa
         OK(qv__segment_visible(v->segments[i], lsn, QV__ALWAYS, f->mem, &vis, &f->err));
         for (uint32_t row = 0; row < vis.n_rows; row++) {
             if (!vis.words || qv__bit_test_atomic(vis.words, row)) {
-                assert_true(((const float *)qv__segment_row_vector(v->segments[i], row, 0))[0] ==
-                            value);
+                const struct qv__schema *s = qv__segment_schema(v->segments[i]);
+                const float *own = qv__segment_row_vector(v->segments[i], s, 0, row);
+                assert_true(own[0] == value);
                 n++;
             }
         }

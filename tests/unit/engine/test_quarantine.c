@@ -78,9 +78,8 @@ static void expect_quarantined(struct fix *f, const char *name, const char *file
                      QV_EQUARANTINED);
     assert_int_equal(put(f, name, 0, 1), QV_EQUARANTINED);
     assert_int_equal(qv__collection_optimize(c, 1, &f->err), QV_EQUARANTINED);
-    assert_int_equal(
-        qv__db_update_config(f->db, qv__str_z(name), NULL, NULL, QV__STR("{}"), &f->err),
-        QV_EQUARANTINED);
+    assert_int_equal(qv__db_alter(f->db, qv__str_z(name), &(struct qv__alter){0}, NULL, &f->err),
+                     QV_EQUARANTINED);
     OK(qv__collection_info(c, &info, &f->err));
     assert_int_equal(info.quarantined, 1);
     assert_non_null(strstr(info.damage, file));

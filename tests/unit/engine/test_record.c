@@ -63,7 +63,7 @@ static void test_round_trip(void **state)
     encode(&b, s);
     assert_int_equal(qv__record_collection(qv__buf_bytes(&b), &id, &err), QV_OK);
     assert_int_equal(id, 42);
-    assert_int_equal(qv__record_decode(qv__buf_bytes(&b), s, &a, &parts, &n, &err), QV_OK);
+    assert_int_equal(qv__record_decode(qv__buf_bytes(&b), 9, s, &a, &parts, &n, &err), QV_OK);
     assert_int_equal(n, 2);
     assert_int_equal(parts[0].n, 3);
     assert_int_equal(parts[1].shard, 1);
@@ -100,7 +100,7 @@ static void test_damage(void **state)
         memcpy(copy, b.p, cut);
         qv__arena_init(&a, mem);
         assert_int_not_equal(
-            qv__record_decode((struct qv__bytes){copy, cut}, s, &a, &parts, &n, NULL), QV_OK);
+            qv__record_decode((struct qv__bytes){copy, cut}, 9, s, &a, &parts, &n, NULL), QV_OK);
         qv__arena_free(&a);
         qv__free(copy);
     }
@@ -110,7 +110,7 @@ static void test_damage(void **state)
         size_t n = 0;
         b.p[bit / 8] ^= (uint8_t)(1u << (bit % 8));
         qv__arena_init(&a, mem);
-        if (qv__record_decode(qv__buf_bytes(&b), s, &a, &parts, &n, NULL) == QV_OK) {
+        if (qv__record_decode(qv__buf_bytes(&b), 9, s, &a, &parts, &n, NULL) == QV_OK) {
             for (size_t i = 0; i < n; i++) {
                 assert_true(parts[i].shard < 2);
             }

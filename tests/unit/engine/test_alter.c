@@ -1,0 +1,411 @@
+/* test_alter.c: a collection that changes while it is in use: settings of its indexes, columns that
+ * come and go and come back with another size. Stepped. */
+#include "engine_fixture.h"
+
+#include "engine/job.h"
+
+#define DIM  6
+#define DIM2 3
+
+static struct qv__collection *make(struct fix *f, uint32_t seal_rows)
+{
+    struct qv__vector_def defs[2] = {{.name = QV__STR("a"), .metric = QV__L2, .dim = DIM},
+                                     {.name = QV__STR("b"), .metric = QV__DOT, .dim = DIM}};
+    struct qv__schema schema = fix_schema(defs, 2, 1);
+    schema.policy =
+        (struct qv__segment_policy){.seal_rows = seal_rows, .index_rows = 32, .merge_fanin = 8};
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &schema, &f->err));
+    return fix_collection(f, "c");
+}
+
+static void run(struct fix *f)
+{
+    while (qv__db_step(f->db)) {
+    }
+}
+
+static void stop(struct fix *f, struct qv__collection *c)
+{
+    qv__collection_release(c);
+    fix_close(f);
+}
+
+static void fill(float *v, uint64_t id, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        v[k] = (float)((id * 37 + k * 11) % 101);
+    }
+}
+
+/* Points [from, to) with the vectors named, all of `dim` elements. */
+static void put(struct fix *f, struct qv__collection *c, uint64_t from, uint64_t to,
+                const char *names, unsigned dim)
+{
+    float v[DIM];
+    for (uint64_t id = from; id < to; id++) {
+        struct qv__named_vector nv[2];
+        uint32_t n = 0;
+        fill(v, id, dim);
+        for (const char *name = names; *name; name++) {
+            nv[n++] = (struct qv__named_vector){.name = {name, 1}, .values = v, .dim = dim};
+        }
+        struct qv__point p = {.id = qv__id_u64(id), .vectors = nv, .n_vectors = n};
+        fix_write(f, c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = &p, .n_points = 1},
+                  1);
+    }
+}
+
+static qv_status add(struct fix *f, const char *name, uint32_t dim)
+{
+    struct qv__vector_def def = {.name = qv__str_z(name), .metric = QV__L2, .dim = dim};
+    return qv__db_alter(f->db, QV__STR("c"), &(struct qv__alter){.add = &def}, NULL, &f->err);
+}
+
+static qv_status drop(struct fix *f, const char *name)
+{
+    struct qv__str s = qv__str_z(name);
+    return qv__db_alter(f->db, QV__STR("c"), &(struct qv__alter){.drop = &s}, NULL, &f->err);
+}
+
+static void set(struct fix *f, const char *name, struct qv__index_params index, bool no_graph)
+{
+    struct qv__vector_def def = {.name = qv__str_z(name), .index = index, .no_graph = no_graph};
+    OK(qv__db_alter(f->db, QV__STR("c"), &(struct qv__alter){.set = &def, .n_set = 1}, NULL,
+                    &f->err));
+}
+
+/* How many points have a vector of that name; each is checked to be what fill() makes. */
+static unsigned having(struct fix *f, struct qv__collection *c, const char *name)
+{
+    struct qv__result_set rs;
+    struct qv__qctx ctx = fix_ctx(f);
+    struct qv__fetch fetch = {.vectors = QV__VECTORS_ALL};
+    unsigned n = 0;
+    OK(qv__collection_scroll(c, NULL, 10000, NULL, &fetch, &ctx, &rs, &f->err));
+    int at = qv__schema_vector(rs.schema, qv__str_z(name));
+    for (size_t i = 0; at >= 0 && i < rs.n; i++) {
+        const float *v = rs.points[i].vectors[at];
+        float want[DIM];
+        fill(want, rs.points[i].id.u, rs.schema->vectors[at].dim);
+        n += v != NULL;
+        assert_true(!v || memcmp(v, want, rs.schema->vectors[at].dim * sizeof *v) == 0);
+    }
+    qv__result_free(&rs);
+    return n;
+}
+
+static qv_status search(struct fix *f, struct qv__collection *c, const char *name, unsigned dim,
+                        uint64_t id, size_t *n, uint64_t *best)
+{
+    float q[DIM];
+    struct qv__result_set rs;
+    struct qv__qctx ctx = fix_ctx(f);
+    fill(q, id, dim);
+    struct qv__query query = {.kind = QV__QUERY_NEAREST,
+                              .using_vector = qv__str_z(name),
+                              .target = {.values = q, .dim = dim},
+                              .limit = 5,
+                              .params = {.ef = 128}};
+    qv_status st = qv__collection_query(c, &query, NULL, &ctx, &rs, &f->err);
+    *n = rs.n;
+    *best = rs.n ? rs.points[0].id.u : UINT64_MAX;
+    qv__result_free(&rs);
+    return st;
+}
+
+static struct qv__collection_info info_of(struct fix *f, struct qv__collection *c)
+{
+    struct qv__collection_info info;
+    OK(qv__collection_info(c, &info, &f->err));
+    return info;
+}
+
+/* The reindexing that ended last; its number, 0 = there was none. */
+static uint64_t last_reindex(struct fix *f, char reason[96])
+{
+    struct qv__job_info jobs[QV__JOBS_ENDED];
+    size_t n = qv__db_jobs(f->db, NULL, true, jobs, QV__JOBS_ENDED);
+    for (size_t i = 0; i < n; i++) {
+        if (jobs[i].kind == QV__JOB_REINDEX) {
+            memcpy(reason, jobs[i].reason, sizeof jobs[i].reason);
+            return jobs[i].id;
+        }
+    }
+    return 0;
+}
+
+/* Other graphs are made in the background; every answer meanwhile is right; the second column's
+ * graph is not made again. */
+static void test_index_settings(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    char reason[96] = "";
+    size_t n = 0;
+    uint64_t best = 0;
+    fix_open(f, -1);
+    struct qv__collection *c = make(f, 256);
+    put(f, c, 0, 600, "ab", DIM);
+    run(f);
+    assert_int_equal(info_of(f, c).n_outdated, 0);
+    assert_int_equal(last_reindex(f, reason), 0);
+    set(f, "a", (struct qv__index_params){.m = 8, .ef_construct = 40}, false);
+    assert_int_equal(info_of(f, c).n_outdated, 3); /* two files, and what grows has a graph */
+    do {
+        OK(search(f, c, "a", DIM, 17, &n, &best));
+        assert_int_equal(n, 5);
+        assert_int_equal(best, 17);
+    } while (qv__db_step(f->db));
+    assert_int_equal(info_of(f, c).n_outdated, 0);
+    assert_true(last_reindex(f, reason) > 0);
+    assert_string_equal(reason, "vector `a`: m 16 -> 8");
+    assert_int_equal(having(f, c, "a"), 600);
+    /* The same again is no change, and none is left by a restart. */
+    uint64_t last = last_reindex(f, reason);
+    set(f, "a", (struct qv__index_params){.m = 8, .ef_construct = 40}, false);
+    run(f);
+    assert_int_equal(last_reindex(f, reason), last);
+    qv__collection_release(c);
+    fix_reopen(f);
+    c = fix_collection(f, "c");
+    run(f);
+    assert_int_equal(last_reindex(f, reason), 0);
+    set(f, "a",
+        (struct qv__index_params){.codes = QV__INDEX_CODES_INT8, .m = 8, .ef_construct = 40},
+        false);
+    run(f);
+    assert_true(last_reindex(f, reason) > 0);
+    assert_string_equal(reason, "vector `a`: walk over vectors -> int8 codes");
+    set(f, "a",
+        (struct qv__index_params){.codes = QV__INDEX_CODES_NONE, .m = 8, .ef_construct = 40},
+        false);
+    run(f);
+    (void)last_reindex(f, reason);
+    assert_string_equal(reason, "vector `a`: walk over int8 codes -> vectors");
+    uint64_t indexed = info_of(f, c).n_indexed;
+    set(f, "a", (struct qv__index_params){.m = 8}, true);
+    run(f);
+    (void)last_reindex(f, reason);
+    assert_string_equal(reason, "vector `a`: graph -> none");
+    assert_int_equal(info_of(f, c).n_indexed, indexed / 2);
+    OK(search(f, c, "a", DIM, 17, &n, &best));
+    assert_int_equal(best, 17);
+    set(f, "a", (struct qv__index_params){.m = 8}, false);
+    run(f);
+    (void)last_reindex(f, reason);
+    assert_string_equal(reason, "vector `a`: no graph yet");
+    assert_int_equal(info_of(f, c).n_indexed, indexed);
+    stop(f, c);
+}
+
+/* Out of range, or of no vector: nothing changes. */
+static void test_refused(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    fix_open(f, -1);
+    struct qv__collection *c = make(f, 256);
+    struct qv__vector_def def = {.name = QV__STR("a"), .index = {.m = 1}};
+    struct qv__alter a = {.set = &def, .n_set = 1};
+    assert_int_equal(qv__db_alter(f->db, QV__STR("c"), &a, NULL, &f->err), QV_EVALIDATION);
+    def = (struct qv__vector_def){.name = QV__STR("x"), .index = {.m = 8}};
+    assert_int_equal(qv__db_alter(f->db, QV__STR("c"), &a, NULL, &f->err), QV_EINVAL);
+    assert_non_null(strstr(f->err.message, "Not existing vector name error: x"));
+    assert_int_equal(qv__db_alter(f->db, QV__STR("d"), &a, NULL, &f->err), QV_ENOTFOUND);
+    assert_int_equal(add(f, "a", 4), QV_EINVAL);
+    assert_int_equal(add(f, "x", 0), QV_EVALIDATION);
+    assert_int_equal(drop(f, "x"), QV_EINVAL);
+    for (int i = 0; i < 14; i++) {
+        char name[3] = {'n', (char)('a' + i), 0};
+        OK(add(f, name, 2));
+    }
+    assert_int_equal(add(f, "one_too_many", 2), QV_EVALIDATION);
+    stop(f, c);
+}
+
+/* An added column is absent in older points, searchable from the first write on; a dropped one is
+ * gone at once, its bytes later. */
+static void test_columns(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    char reason[96] = "";
+    size_t n = 0;
+    uint64_t best = 0;
+    fix_open(f, -1);
+    struct qv__collection *c = make(f, 128);
+    put(f, c, 0, 300, "ab", DIM);
+    run(f);
+    OK(add(f, "x", DIM2));
+    assert_int_equal(having(f, c, "x"), 0);
+    OK(search(f, c, "x", DIM2, 1, &n, &best));
+    assert_int_equal(n, 0);
+    put(f, c, 300, 400, "x", DIM2);
+    assert_int_equal(having(f, c, "x"), 100);
+    OK(search(f, c, "x", DIM2, 333, &n, &best));
+    assert_int_equal(n, 5);
+    run(f);
+    OK(drop(f, "a"));
+    assert_int_equal(search(f, c, "a", DIM, 1, &n, &best), QV_EINVAL);
+    uint64_t before = info_of(f, c).disk_bytes;
+    run(f);
+    assert_true(last_reindex(f, reason) > 0);
+    assert_string_equal(reason, "vector `a` was dropped");
+    assert_true(info_of(f, c).disk_bytes < before);
+    assert_int_equal(info_of(f, c).n_outdated, 0);
+    assert_int_equal(having(f, c, "b"), 300);
+    assert_int_equal(having(f, c, "x"), 100);
+    OK(qv__collection_optimize(c, 1, &f->err));
+    assert_int_equal(having(f, c, "b"), 300);
+    assert_int_equal(having(f, c, "x"), 100);
+    stop(f, c);
+}
+
+/* A name that comes back is another column: nothing of the old one is seen through it, whether it
+ * is in files, in memory, or in the log only, and whatever the sizes. */
+static void test_name_comes_back(void **state)
+{
+    (void)state;
+    static const unsigned dims[2] = {DIM2, DIM};
+    for (unsigned k = 0; k < 8; k++) {
+        struct fix fx, *f = &fx;
+        struct qv__rng rng;
+        qv__rng_seed(&rng, k);
+        unsigned dim = dims[k & 1];
+        fix_open(f, -1);
+        struct qv__collection *c = make(f, 128);
+        put(f, c, 0, 150, "ab", DIM);
+        if (k & 2) {
+            run(f);
+        }
+        put(f, c, 150, 160, "ab", DIM);
+        OK(drop(f, "a"));
+        put(f, c, 160, 170, "b", DIM);
+        OK(add(f, "a", dim));
+        assert_int_equal(having(f, c, "a"), 0);
+        put(f, c, 400, 420, "a", dim);
+        assert_int_equal(having(f, c, "a"), 20);
+        if (k & 4) {
+            /* The catalog is newer than the shard: replay meets records of the old column. */
+            OK(qv__checkpoint_commit(f->db, &f->err));
+        }
+        for (int crash = 0; crash < 3; crash++) {
+            qv__collection_release(c);
+            fix_crash(f, crash == 1 ? QV__CRASH_KEEP_ALL : QV__CRASH_DROP_ALL, &rng);
+            c = fix_collection(f, "c");
+            assert_int_equal(having(f, c, "a"), 20);
+            assert_int_equal(having(f, c, "b"), 170);
+            run(f);
+            assert_int_equal(having(f, c, "a"), 20);
+        }
+        OK(qv__collection_optimize(c, 1, &f->err));
+        assert_int_equal(having(f, c, "a"), 20);
+        assert_int_equal(having(f, c, "b"), 170);
+        stop(f, c);
+    }
+}
+
+/* A payload change carries the vectors of the row it replaces: those of the columns of now. */
+static void test_payload_change(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__arena a;
+    struct qv__rng rng;
+    fix_open(f, -1);
+    qv__rng_seed(&rng, 1);
+    struct qv__collection *c = make(f, 128);
+    put(f, c, 0, 100, "ab", DIM);
+    OK(drop(f, "a"));
+    OK(add(f, "a", DIM));
+    qv__arena_init(&a, f->mem);
+    struct qv__id ids[2] = {qv__id_u64(3), qv__id_u64(90)};
+    fix_write(f, c,
+              &(struct qv__mutation){.kind = QV__MUT_SET_PAYLOAD,
+                                     .ids = ids,
+                                     .n_ids = 2,
+                                     .payload = fix_payload(f, &a, "{\"k\":1}")},
+              1);
+    qv__arena_free(&a);
+    assert_int_equal(having(f, c, "a"), 0);
+    assert_int_equal(having(f, c, "b"), 100);
+    qv__collection_release(c);
+    fix_crash(f, QV__CRASH_DROP_ALL, &rng);
+    c = fix_collection(f, "c");
+    assert_int_equal(having(f, c, "a"), 0);
+    assert_int_equal(having(f, c, "b"), 100);
+    stop(f, c);
+}
+
+/* What a reader of before the drop sees stays in the files until it has gone. */
+static void test_old_reader(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    char reason[96];
+    fix_open(f, -1);
+    struct qv__collection *c = make(f, 128);
+    put(f, c, 0, 128, "ab", DIM);
+    OK(qv__collection_optimize(c, 1, &f->err));
+    struct qv__reader_ticket ticket;
+    qv__read_begin(f->db->commit, &ticket);
+    struct qv__result_set rs;
+    struct qv__qctx ctx = fix_ctx(f);
+    struct qv__fetch fetch = {.vectors = QV__VECTORS_ALL};
+    OK(qv__collection_scroll(c, NULL, 1000, NULL, &fetch, &ctx, &rs, &f->err));
+    OK(drop(f, "a"));
+    run(f);
+    assert_int_equal(last_reindex(f, reason), 0);
+    assert_int_equal(info_of(f, c).n_outdated, 1);
+    qv__read_end(f->db->commit, &ticket);
+    run(f);
+    assert_int_equal(last_reindex(f, reason), 0); /* the results hold their view */
+    assert_int_equal(rs.schema->n_vectors, 2);
+    qv__result_free(&rs);
+    run(f);
+    assert_true(last_reindex(f, reason) > 0);
+    assert_int_equal(info_of(f, c).n_outdated, 0);
+    stop(f, c);
+}
+
+/* Killed or cancelled half way: old or new, and the rest is done after a start. */
+static void test_interrupted(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__rng rng;
+    char reason[96];
+    size_t n = 0;
+    uint64_t best = 0;
+    fix_open(f, -1);
+    qv__rng_seed(&rng, 5);
+    struct qv__collection *c = make(f, 128);
+    put(f, c, 0, 700, "ab", DIM);
+    run(f);
+    for (uint32_t m = 8; m < 14; m++) {
+        set(f, "a", (struct qv__index_params){.m = m}, false);
+        for (uint32_t steps = 0; steps + 8 < m && qv__db_step(f->db); steps++) {
+        }
+        qv__collection_release(c);
+        fix_crash(f, m & 1 ? QV__CRASH_DROP_ALL : QV__CRASH_RANDOM, &rng);
+        c = fix_collection(f, "c");
+        OK(search(f, c, "a", DIM, 333, &n, &best));
+        assert_int_equal(best, 333 % 101); /* vectors repeat */
+        run(f);
+        assert_int_equal(info_of(f, c).n_outdated, 0);
+        assert_true(m > 8 || last_reindex(f, reason) > 0);
+        assert_int_equal(having(f, c, "a"), 700);
+    }
+    stop(f, c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_index_settings), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_columns),        cmocka_unit_test(test_name_comes_back),
+        cmocka_unit_test(test_payload_change), cmocka_unit_test(test_old_reader),
+        cmocka_unit_test(test_interrupted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
