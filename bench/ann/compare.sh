@@ -1,38 +1,89 @@
 #!/usr/bin/env bash
-# compare.sh: quiver and hnswlib on the same vectors, same M and ef_construction, one search thread, in turn.
+# compare.sh: Quiver and other libraries on the same vectors in one run: recall against speed, memory, builds.
 #
 # Usage: bench/ann/compare.sh [SET...]
 #   SET is a directory with base, queries and truth (.fvecs and .ivecs, or .npy), or the name of a seeded clustered set that is
-#   made in build/bench: clustered128 (100,000 x 128, the default), clustered128-1m, clustered768 (200,000 x 768).
-# Environment: METRIC=l2|ip|cosine (default: l2 for made sets, ip for directories), M=16, EF_CONSTRUCT=200,
-#   EF=10,16,24,32,48,64,96,128,192,256,384,512, ROUNDS=3, STAT=qps|p50 (p50 where the machine is shared), BUILD_THREADS=2,
-#   HNSWLIB=directory that holds hnswlib/hnswlib.h (default: 0.8.0 from PyPI into build/bench, else Debian's libhnswlib-dev)
-# Prints, per set, builds, memory, and searches at equal recall: medians over the rounds. The lines of both are kept in
-# build/bench/SET.jsonl. Quiver builds once and is opened anew each round; hnswlib builds each round.
+#   made in $WORK: clustered128 (100,000 x 128, the default), clustered128-1m, clustered768 (200,000 x 768).
+# Environment:
+#   METRIC=l2|ip|cosine   default: a file `metric` in the directory, else l2 for made sets, ip for directories
+#   PEERS="NAME..."       default: hnswlib glass glass-sq4 faiss-flat faiss-sq8 usearch-bf16 usearch-f16 usearch-i8 svs
+#                         vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw; one that cannot be had is named with what was tried
+#   EF=10,16,24,…         beams
+#   ROUNDS=3, MS=1000     rounds of all libraries in turn; least time of a measurement (Quiver: whole seconds)
+#   STAT=us|cpu_us        wall time, or CPU time of the searching thread: the latter where the machine is shared
+#   OUT=DIR               default docs/benchmarks: ann.md, ann.csv, and SVG curves per set
+#   WORK=DIR              default build/bench: peers, converted sets, indexes. What is there is not made again
+#   BUILD_THREADS=2, QUIVER=build/release/quiver, GLASS=checkout of hhy3/pyglass (else cloned), BUILD_ONLY=1 (no rounds)
+# One thread searches, k is 10. Peers are compiled with clang++ and -march=native, or are packages of PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-out=$PWD/build/bench
-mkdir -p "$out"
-quiver=${QUIVER:-build/release/quiver}
+work=$(realpath -m "${WORK:-build/bench}") out=${OUT:-docs/benchmarks}
+quiver=$(realpath "${QUIVER:-build/release/quiver}")
 [ -x "$quiver" ] || { echo "compare.sh: build first: cmake --preset release && cmake --build --preset release" >&2; exit 1; }
+threads=${BUILD_THREADS:-2} ms=${MS:-1000} rounds=${ROUNDS:-3}
+ef=${EF:-10,16,24,32,48,64,96,128,192,256,384,512}
+peers=${PEERS:-hnswlib glass glass-sq4 faiss-flat faiss-sq8 usearch-bf16 usearch-f16 usearch-i8 svs vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw}
+mkdir -p "$work" "$out"
+missing=$work/missing.txt
+: >"$missing"
+cxx=$(command -v clang++-19 || command -v clang++ || command -v g++)
+python=$work/venv/bin/python
 
-find_hnswlib() {
-    [ -n "${HNSWLIB:-}" ] && { echo "$HNSWLIB"; return; }
-    local dir=$out/hnswlib-0.8.0
-    if ! [ -f "$dir/hnswlib/hnswlib.h" ]; then
-        { python3 -m venv "$out/venv" && "$out/venv/bin/pip" -q install pybind11 numpy setuptools wheel &&
-            "$out/venv/bin/pip" -q download --no-deps --no-binary :all: --no-build-isolation hnswlib==0.8.0 -d "$out" &&
-            tar -C "$out" -xzf "$out/hnswlib-0.8.0.tar.gz"; } >"$out/hnswlib.log" 2>&1 || true
+# lack NAME TRIED: a peer that cannot be had.
+lack() { echo "$1: $2" >>"$missing"; echo "compare.sh: without $1; tried: $2" >&2; }
+
+need_package() { # MODULE PACKAGE
+    [ -x "$python" ] || python3 -m venv "$work/venv"
+    "$python" -c "import $1" 2>/dev/null || "$work/venv/bin/pip" -q install --only-binary :all: numpy "$2" >>"$work/pip.log" 2>&1
+}
+
+compile() { # NAME FLAGS...
+    local name=$1 source
+    shift
+    source=bench/ann/peers/$name.cpp
+    [ "$work/$name" -nt "$source" ] || "$cxx" -O3 -march=native -DNDEBUG -w -Ibench/ann/peers "$@" "$source" -o "$work/$name" 2>"$work/$name.log"
+}
+
+get_hnswlib() {
+    if ! [ -f "$work/hnswlib-0.8.0/hnswlib/hnswlib.h" ]; then
+        [ -x "$python" ] || python3 -m venv "$work/venv"
+        { "$work/venv/bin/pip" -q install pybind11 numpy setuptools wheel &&
+            "$work/venv/bin/pip" -q download --no-deps --no-binary :all: --no-build-isolation hnswlib==0.8.0 -d "$work" &&
+            tar -C "$work" -xzf "$work/hnswlib-0.8.0.tar.gz"; } >>"$work/pip.log" 2>&1 || return 1
     fi
-    if [ -f "$dir/hnswlib/hnswlib.h" ]; then echo "$dir"; elif [ -f /usr/include/hnswlib/hnswlib.h ]; then echo /usr/include; fi
+    compile hnswlib -std=c++17 -pthread -I"$work/hnswlib-0.8.0"
+}
+
+get_glass() {
+    local from=${GLASS:-$work/pyglass}
+    [ -d "$from/glass" ] || git clone -q --depth 1 https://github.com/hhy3/pyglass "$from" 2>>"$work/pip.log" || return 1
+    compile glass -std=c++20 -ffast-math -fopenmp -I"$from" -I"$from/third_party/helpa" -Wno-c++11-narrowing -fdelayed-template-parsing ||
+        { cxx=g++ && compile glass -std=c++20 -ffast-math -fopenmp -I"$from" -I"$from/third_party/helpa"; }
+}
+
+# Make a peer ready; false, and a line in $missing, if it cannot be had.
+ready() {
+    case $1 in
+    hnswlib) get_hnswlib || { lack hnswlib "pip download hnswlib==0.8.0, $cxx (see $work/*.log)"; return 1; } ;;
+    glass*) get_glass || { lack "$1" "git clone https://github.com/hhy3/pyglass, $cxx with libomp (see $work/*.log)"; return 1; } ;;
+    faiss*) need_package faiss faiss-cpu || { lack "$1" "pip install faiss-cpu"; return 1; } ;;
+    usearch*) need_package usearch usearch || { lack "$1" "pip install usearch"; return 1; } ;;
+    svs*) need_package svs scalable-vs || { lack "$1" "pip install scalable-vs"; return 1; } ;;
+    vsag*) need_package pyvsag pyvsag || { lack "$1" "pip install pyvsag"; return 1; } ;;
+    symphonyqg | rabitq*)
+        { need_package rabitqlib rabitqlib && need_package faiss faiss-cpu; } || { lack "$1" "pip install rabitqlib faiss-cpu"; return 1; }
+        ;;
+    *) echo "compare.sh: no peer is called $1" >&2; exit 2 ;;
+    esac
 }
 
 make_set() { # NAME N QUERIES DIM CLUSTERS
-    local dir=$out/$1
+    local dir=$work/sets/$1
     if ! [ -f "$dir/truth.ivecs" ]; then
         mkdir -p "$dir"
-        cc -O3 -march=native -ffast-math bench/ann/make_clustered.c -o "$out/make_clustered" -lm
-        "$out/make_clustered" "$dir" "$2" "$3" "$4" "$5" 0.5 42
+        cc -O3 -march=native -ffast-math bench/ann/make_clustered.c -o "$work/make_clustered" -lm
+        "$work/make_clustered" "$dir" "$2" "$3" "$4" "$5" 0.5 42
+        echo l2 >"$dir/metric"
     fi
     echo "$dir"
 }
@@ -42,37 +93,63 @@ set_dir() {
     clustered128) make_set "$1" 100000 1000 128 1000 ;;
     clustered128-1m) make_set "$1" 1000000 500 128 10000 ;;
     clustered768) make_set "$1" 200000 500 768 2000 ;;
-    *) echo "$1" ;;
+    *)
+        [ -d "$1" ] || { echo "compare.sh: $1: no such set" >&2; exit 1; }
+        local dir=$1 name
+        if [ -f "$1/base.npy" ] && ! [ -f "$1/base.fvecs" ]; then # the peers read .fvecs
+            dir=$work/sets/$(basename "$1")
+            mkdir -p "$dir"
+            for name in base queries truth; do
+                [ -f "$dir/$name.done" ] || { python3 bench/ann/npy_to_vecs.py "$1/$name.npy" "$dir/$name" && touch "$dir/$name.done"; }
+            done
+        fi
+        realpath "$dir"
+        ;;
     esac
 }
 
-hnswlib=$(find_hnswlib)
-[ -n "$hnswlib" ] || { echo "compare.sh: the peer is missing: set HNSWLIB, or apt-get install libhnswlib-dev" >&2; exit 1; }
-cxx=$(command -v clang++ || command -v g++)
-"$cxx" -O3 -march=native -DNDEBUG -std=c++17 -pthread -I"$hnswlib" bench/ann/peer_hnswlib.cpp -o "$out/peer_hnswlib"
-m=${M:-16} efc=${EF_CONSTRUCT:-200} ef=${EF:-10,16,24,32,48,64,96,128,192,256,384,512} threads=${BUILD_THREADS:-2}
+run_quiver() { # DIR METRIC CACHE EF: built at the first call
+    local reuse=--reuse
+    [ -f "$3/quiver.built" ] || { rm -rf "$3/quiver" && reuse=; }
+    "$quiver" bench ann --base "$1/base.fvecs" --queries "$1/queries.fvecs" --truth "$1/truth.ivecs" --metric "$2" --k 10 --m 16 \
+        --ef-construct 200 --ef "$4" --threads 1 --build-threads "$threads" --data "$3/quiver" --seconds $(((ms + 999) / 1000)) $reuse --json \
+        >"$3/quiver.lines"
+    [ -n "$reuse" ] || { head -1 "$3/quiver.lines" >"$3/quiver.built"; }
+    cat "$3/quiver.built" && tail -n +2 "$3/quiver.lines"
+}
 
-for name in "${@:-clustered128}"; do
-    case $name in clustered*) metric=${METRIC:-l2} ;; *) metric=${METRIC:-ip} ;; esac
-    dir=$(set_dir "$name")
-    [ -d "$dir" ] || { echo "compare.sh: $name: no such set" >&2; exit 1; }
-    if [ -f "$dir/base.npy" ] && ! [ -f "$dir/base.fvecs" ]; then # the peer reads .fvecs; kept in build/bench
-        from=$dir dir=$out/$(basename "$dir")
-        mkdir -p "$dir"
-        for f in base queries truth; do
-            [ -f "$dir/$f.done" ] || { python3 bench/ann/npy_to_vecs.py "$from/$f.npy" "$dir/$f" && touch "$dir/$f.done"; }
-        done
-    fi
-    lines=$out/$(basename "$dir").jsonl data=$(mktemp -d "$out/db.XXXXXX")
-    : >"$lines"
-    for round in $(seq "${ROUNDS:-3}"); do
-        reuse=--reuse
-        [ "$round" -gt 1 ] || reuse=
-        "$quiver" bench ann --base "$dir/base.fvecs" --queries "$dir/queries.fvecs" --truth "$dir/truth.ivecs" --metric "$metric" \
-            --k 10 --m "$m" --ef-construct "$efc" --ef "$ef" --threads 1 --build-threads "$threads" --data "$data" $reuse --json >>"$lines"
-        "$out/peer_hnswlib" "$dir/base.fvecs" "$dir/queries.fvecs" "$dir/truth.ivecs" "$metric" 10 "$m" "$efc" "$threads" "$ef" >>"$lines"
-    done
-    rm -rf "$data"
-    echo "## $(basename "$dir"), $metric, M $m, ef_construction $efc"
-    python3 bench/ann/table.py "${STAT:-qps}" "$lines"
+run_peer() { # NAME DIR METRIC CACHE EF
+    case $1 in
+    hnswlib) "$work/hnswlib" "$2" "$3" "$4" "$threads" "$ms" "$5" ;;
+    glass) "$work/glass" "$2" "$3" "$4" "$threads" "$ms" "$5" SQ8U:FP16 ;;
+    glass-sq4) "$work/glass" "$2" "$3" "$4" "$threads" "$ms" "$5" SQ4U:FP16 ;;
+    *) "$python" bench/ann/peers/python.py "$1" "$2" "$3" "$4" "$threads" "$ms" "$5" ;;
+    esac
+}
+
+usable=
+for p in $peers; do
+    if ready "$p"; then usable="$usable $p"; fi
 done
+all=()
+for name in "${@:-clustered128}"; do
+    dir=$(set_dir "$name")
+    metric=${METRIC:-$(cat "$dir/metric" 2>/dev/null || echo ip)}
+    cache=$work/index/$(basename "$dir") lines=$work/$(basename "$dir").jsonl
+    mkdir -p "$cache"
+    : >"$lines"
+    for round in $(seq 0 "$rounds"); do # round 0 builds what is not there, and is no measurement
+        [ "$round" = 0 ] || [ -z "${BUILD_ONLY:-}" ] || break
+        beams=$ef to=$lines
+        [ "$round" != 0 ] || beams=16 to=/dev/null
+        for p in quiver $usable; do
+            if [ "$round" = 0 ] && [ -f "$cache/$p.ran" ]; then continue; fi
+            [ "$round" = 0 ] || [ -f "$cache/$p.ran" ] || continue
+            if [ "$p" = quiver ]; then run_quiver "$dir" "$metric" "$cache" "$beams" >>"$to"; else
+                run_peer "$p" "$dir" "$metric" "$cache" "$beams" >>"$to" 2>"$cache/$p.log"
+            fi && touch "$cache/$p.ran" || lack "$p" "on $(basename "$dir"): $(tail -1 "$cache/$p.log" 2>/dev/null)"
+        done
+    done
+    all+=("$lines")
+done
+[ -n "${BUILD_ONLY:-}" ] || python3 bench/ann/table.py "${STAT:-us}" "$out" "$missing" "${all[@]}"

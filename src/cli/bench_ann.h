@@ -17,7 +17,8 @@ struct qv__ann_figures {
     double recall, qps, seconds;
     uint64_t passes;
     struct qv__percentiles latency;
-    double distances; /* per query */
+    double distances, hops, reranked; /* per query */
+    double cpu_us;                    /* per query, of the searching threads */
 };
 
 /* Warm up and measure recall in one pass over all queries, then time passes on `threads` threads

@@ -24,7 +24,8 @@ struct searcher {
     struct run *run;
     struct qv__mem *mem; /* account of its queries */
     struct qv__latencies latencies;
-    uint64_t distances;
+    struct qv__qstats stats; /* of all its queries */
+    uint64_t cpu_ns;
     qv_status st;
     struct qv_err err;
 };
@@ -48,7 +49,9 @@ static qv_status search_one(struct searcher *s, uint64_t i)
         uint64_t id = k < rs.n ? rs.points[k].id.u : UINT32_MAX;
         r->found[(size_t)i * q->k + k] = (uint32_t)id;
     }
-    s->distances += rs.stats.distances;
+    s->stats.distances += rs.stats.distances;
+    s->stats.hops += rs.stats.hops;
+    s->stats.reranked += rs.stats.reranked;
     qv__result_free(&rs);
     qv__latencies_add(&s->latencies, qv__mono_ns(clock) - start);
     return st;
@@ -78,6 +81,7 @@ static void search_all(void *arg)
 {
     struct searcher *s = arg;
     struct run *r = s->run;
+    uint64_t start = qv__thread_cpu_ns();
     while (s->st == QV_OK && !atomic_load(&r->is_failed)) {
         uint64_t i = atomic_fetch_add(&r->next, 1);
         if (!take(r, i)) {
@@ -85,6 +89,7 @@ static void search_all(void *arg)
         }
         s->st = search_one(s, i % r->q->n);
     }
+    s->cpu_ns = qv__thread_cpu_ns() - start;
     if (s->st != QV_OK) {
         atomic_store(&r->is_failed, true); /* the others need not go on */
         atomic_store(&r->is_over, true);
@@ -158,16 +163,24 @@ static qv_status crew_sum(const struct crew *crew, struct qv__mem *mem, struct q
                           struct qv_err *err)
 {
     struct qv__latencies **all = qv__calloc(mem, crew->n, sizeof *all);
-    uint64_t distances = 0;
+    struct qv__qstats sum = {0};
+    uint64_t cpu_ns = 0;
     if (!all) {
         return qv__fail(err, QV_ENOMEM, "no memory for the latencies");
     }
     for (uint32_t i = 0; i < crew->n; i++) {
         all[i] = &crew->searchers[i].latencies;
-        distances += crew->searchers[i].distances;
+        sum.distances += crew->searchers[i].stats.distances;
+        sum.hops += crew->searchers[i].stats.hops;
+        sum.reranked += crew->searchers[i].stats.reranked;
+        cpu_ns += crew->searchers[i].cpu_ns;
     }
     qv_status st = qv__latencies_sum(mem, all, crew->n, &out->latency, err);
-    out->distances = out->latency.n ? (double)distances / (double)out->latency.n : 0;
+    double per_query = out->latency.n ? 1 / (double)out->latency.n : 0;
+    out->distances = (double)sum.distances * per_query;
+    out->hops = (double)sum.hops * per_query;
+    out->reranked = (double)sum.reranked * per_query;
+    out->cpu_us = (double)cpu_ns / 1e3 * per_query;
     qv__free(all);
     return st;
 }

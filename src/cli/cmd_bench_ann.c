@@ -360,7 +360,10 @@ static int print_search(struct bench *b, uint32_t ef, const struct qv__ann_figur
     qv__bench_f64(&w, "recall", f->recall, 5);
     qv__bench_f64(&w, "qps", f->qps, 1);
     qv__percentiles_json(&w, &f->latency);
+    qv__bench_f64(&w, "cpu_us", f->cpu_us, 2);
     qv__bench_f64(&w, "distances", f->distances, 1);
+    qv__bench_f64(&w, "hops", f->hops, 1);
+    qv__bench_f64(&w, "reranked", f->reranked, 1);
     qv__bench_u64(&w, "threads", b->args.threads);
     qv__bench_u64(&w, "queries", f->latency.n);
     qv__bench_u64(&w, "passes", f->passes);

@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""python.py: peers that come as Python packages, on the same files and with the same output as the C++ drivers (peer.h).
+
+Usage: python.py PEER SET_DIR l2|ip|cosine CACHE_DIR THREADS MILLISECONDS EF[,EF...]
+PEER is one of the names in PEERS. Each pass over the queries is one call of the peer's batch search on one thread, which spares
+it Python's cost of a call; VSAG has no batch search and pays for it (some microseconds).
+"""
+
+import json
+import os
+import sys
+import time
+
+THREADS_ENV = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+for name in THREADS_ENV:
+    os.environ.setdefault(name, sys.argv[5] if len(sys.argv) > 5 else "1")
+
+import numpy as np  # noqa: E402  (after the environment)
+
+K = 10
+
+
+def read(path, kind):
+    raw = np.fromfile(path, dtype=np.int32)
+    return np.ascontiguousarray(raw.reshape(-1, raw[0] + 1)[:, 1:]).view(kind)
+
+
+class Faiss:
+    """HNSW of faiss; M 16, efConstruction 200."""
+
+    def __init__(self, factory, label):
+        import faiss
+
+        self.faiss, self.factory = faiss, factory
+        self.engine = f"faiss {faiss.__version__} {label}"
+
+    def build(self, base, metric, threads):
+        self.faiss.omp_set_num_threads(threads)
+        kind = self.faiss.METRIC_L2 if metric == "l2" else self.faiss.METRIC_INNER_PRODUCT
+        self.index = self.faiss.index_factory(base.shape[1], self.factory, kind)
+        self.index.hnsw.efConstruction = 200
+        self.index.train(base)
+        self.index.add(base)
+
+    def save(self, path):
+        self.faiss.write_index(self.index, path)
+
+    def load(self, path, base, metric):
+        self.index = self.faiss.read_index(path)
+        self.faiss.omp_set_num_threads(1)
+
+    def set_ef(self, ef):
+        self.index.hnsw.efSearch = ef
+
+    def search(self, queries):
+        return self.index.search(queries, K)[1]
+
+
+class Usearch:
+    """usearch; connectivity 16, expansion_add 200."""
+
+    def __init__(self, dtype):
+        import usearch
+        from usearch import index
+
+        self.module, self.dtype = index, dtype
+        self.engine = f"usearch {usearch.__version__} {dtype}"
+
+    def make(self, dim, metric):
+        # The integers of i8 span -1..1, so it takes unit vectors and the cosine.
+        kind = "cos" if self.dtype == "i8" and metric != "l2" else {"l2": "l2sq"}.get(metric, "ip")
+        return self.module.Index(ndim=dim, metric=kind, dtype=self.dtype, connectivity=16, expansion_add=200, expansion_search=64)
+
+    def build(self, base, metric, threads):
+        self.index = self.make(base.shape[1], metric)
+        self.index.add(np.arange(len(base), dtype=np.uint64), base, threads=threads)
+
+    def save(self, path):
+        self.index.save(path)
+
+    def load(self, path, base, metric):
+        self.index = self.make(base.shape[1], metric)
+        self.index.load(path)
+
+    def set_ef(self, ef):
+        self.index.expansion_search = ef
+
+    def search(self, queries):
+        return np.asarray(self.index.search(queries, K, threads=1).keys, dtype=np.int64)
+
+
+class Svs:
+    """Scalable Vector Search: Vamana, degree 32, window 200, over 16-bit floats (its LVQ codes run on Intel's processors alone)."""
+
+    def __init__(self):
+        import svs
+
+        self.svs = svs
+        self.engine = f"svs {svs.library_version().split()[0]} vamana f16"
+
+    def kind(self, metric):
+        return self.svs.DistanceType.L2 if metric == "l2" else self.svs.DistanceType.MIP
+
+    def build(self, base, metric, threads):
+        p = self.svs.VamanaBuildParameters(graph_max_degree=32, window_size=200, alpha=1.2 if metric == "l2" else 0.95)
+        self.index = self.svs.Vamana.build(p, base.astype(np.float16), self.kind(metric), num_threads=threads)
+
+    def save(self, path):
+        for part in ("config", "graph", "data"):
+            os.makedirs(f"{path}.{part}", exist_ok=True)
+        self.index.save(f"{path}.config", f"{path}.graph", f"{path}.data")
+
+    def load(self, path, base, metric):
+        svs = self.svs
+        data = svs.VectorDataLoader(f"{path}.data", svs.DataType.float16, base.shape[1])
+        self.index = svs.Vamana(f"{path}.config", svs.GraphLoader(f"{path}.graph"), data, self.kind(metric), num_threads=1)
+
+    def memory(self, path):
+        return sum(os.path.getsize(os.path.join(f"{path}.{part}", f)) for part in ("graph", "data") for f in os.listdir(f"{path}.{part}"))
+
+    def set_ef(self, ef):
+        self.index.search_window_size = ef
+
+    def search(self, queries):
+        return self.index.search(queries, K)[0].astype(np.int64)
+
+
+class SymphonyQG:
+    """The quantized graph of rabitqlib: degree 32, 200 candidates."""
+
+    def __init__(self):
+        import importlib.metadata
+        import rabitqlib
+
+        self.module = rabitqlib
+        self.engine = f"symphonyqg (rabitqlib {importlib.metadata.version('rabitqlib')})"
+
+    def build(self, base, metric, threads):
+        self.index = self.module.SymqgIndex(base.shape[1], 32, "l2" if metric == "l2" else "ip")
+        self.index.build(base, 200, num_threads=threads)
+
+    def save(self, path):
+        self.index.save(path)
+
+    def load(self, path, base, metric):
+        self.index = self.module.SymqgIndex.load(path)
+
+    def set_ef(self, ef):
+        self.ef = ef
+
+    def search(self, queries):
+        return np.asarray(self.index.search_batch(queries, K, self.ef, num_threads=1)[0], dtype=np.int64)
+
+
+class RabitqHnsw:
+    """HNSW over RaBitQ codes of rabitqlib; M 16, ef_construction 200, 16 clusters as its documentation has it."""
+
+    def __init__(self, bits):
+        import importlib.metadata
+        import rabitqlib
+
+        self.module, self.bits = rabitqlib, bits
+        self.engine = f"rabitqlib {importlib.metadata.version('rabitqlib')} hnsw {bits} bits"
+
+    def build(self, base, metric, threads):
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+        clusters = faiss.Kmeans(base.shape[1], 16, niter=10, seed=1)
+        clusters.train(base[:: max(1, len(base) // 20000)])
+        ids = clusters.index.search(base, 1)[1][:, 0].astype(np.uint32)
+        kind = "l2" if metric == "l2" else "ip"
+        self.index = self.module.HnswIndex(base.shape[1], len(base), 16, 200, self.bits, kind)
+        self.index.build(base, clusters.centroids, ids, num_threads=threads)
+
+    def save(self, path):
+        self.index.save(path)
+
+    def load(self, path, base, metric):
+        self.index = self.module.HnswIndex.load(path)
+
+    def set_ef(self, ef):
+        self.ef = ef
+
+    def search(self, queries):
+        return np.asarray(self.index.search(queries, K, self.ef, num_threads=1)[0], dtype=np.int64)
+
+
+class Vsag:
+    """VSAG's HGraph: degree 32, 200 candidates, short codes and 16-bit floats to order the hits. No batch search: one call a query."""
+
+    def __init__(self, codes):
+        import pyvsag
+
+        self.module, self.codes = pyvsag, codes
+        self.engine = f"vsag {pyvsag.__version__} hgraph {codes}+fp16"
+
+    def make(self, dim, metric):
+        p = {
+            "dtype": "float32", "metric_type": "l2" if metric == "l2" else "ip", "dim": dim,
+            "index_param": {
+                "base_quantization_type": self.codes, "use_reorder": True, "precise_quantization_type": "fp16",
+                "max_degree": 32, "ef_construction": 200, "build_thread_count": self.threads,
+            },
+        }  # fmt: skip
+        return self.module.Index("hgraph", json.dumps(p))
+
+    threads = 1
+
+    def build(self, base, metric, threads):
+        self.threads = threads
+        self.index = self.make(base.shape[1], metric)
+        self.index.build(base, np.arange(len(base), dtype=np.int64), len(base), base.shape[1])
+
+    def save(self, path):
+        self.index.save(path)
+
+    def load(self, path, base, metric):
+        self.index = self.make(base.shape[1], metric)
+        self.index.load(path)
+
+    def set_ef(self, ef):
+        self.parameters = json.dumps({"hgraph": {"ef_search": ef}})
+
+    def search(self, queries):
+        return np.stack([self.index.knn_search(q, K, self.parameters)[0] for q in queries])
+
+
+PEERS = {
+    "faiss-flat": lambda: Faiss("HNSW16,Flat", "HNSWFlat"),
+    "faiss-sq8": lambda: Faiss("HNSW16,SQ8", "HNSW SQ8"),
+    "usearch-bf16": lambda: Usearch("bf16"),
+    "usearch-f16": lambda: Usearch("f16"),
+    "usearch-i8": lambda: Usearch("i8"),
+    "svs": Svs,
+    "symphonyqg": SymphonyQG,
+    "rabitq-hnsw": lambda: RabitqHnsw(7),
+    "vsag-sq8": lambda: Vsag("sq8_uniform"),
+    "vsag-sq4": lambda: Vsag("sq4_uniform"),
+}
+
+
+def say(**line):
+    print(json.dumps(line), flush=True)
+
+
+def measure(peer, queries, truth, ef, milliseconds):
+    peer.set_ef(ef)
+    found = peer.search(queries)
+    hits = sum(len(np.intersect1d(f, t)) for f, t in zip(found, truth[:, :K]))
+    done, wall, cpu = 0, time.monotonic(), time.process_time()
+    while True:
+        peer.search(queries)
+        done += len(queries)
+        spent = time.monotonic() - wall
+        if spent * 1e3 >= milliseconds:
+            break
+    cpu = time.process_time() - cpu
+    say(engine=peer.engine, ef=ef, recall=hits / truth[:, :K].size, us=spent * 1e6 / done, cpu_us=cpu * 1e6 / done)
+
+
+def main():
+    name, folder, metric, cache, threads, milliseconds, efs = sys.argv[1:]
+    base, queries = read(f"{folder}/base.fvecs", np.float32), read(f"{folder}/queries.fvecs", np.float32)
+    truth = read(f"{folder}/truth.ivecs", np.int32)
+    if metric == "cosine":
+        base /= np.maximum(np.linalg.norm(base, axis=1, keepdims=True), 1e-30)
+        queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-30)
+    peer = PEERS[name]()
+    path = os.path.join(cache, name)
+    if not os.path.exists(f"{path}.took"):
+        wall, cpu = time.monotonic(), time.process_time()
+        peer.build(base, metric, int(threads))
+        took = (time.monotonic() - wall, time.process_time() - cpu, int(threads))
+        peer.save(path)
+        with open(f"{path}.took", "w", encoding="utf-8") as f:
+            f.write("%.3f %.3f %d\n" % took)
+    peer.load(path, base, metric)
+    with open(f"{path}.took", encoding="utf-8") as f:
+        wall, cpu, built = f.read().split()
+    memory = peer.memory(path) if hasattr(peer, "memory") else os.path.getsize(path)
+    say(engine=peer.engine, points=len(base), dim=base.shape[1], build_s=float(wall), build_cpu_s=float(cpu), build_threads=int(built),
+        memory_bytes=memory)  # fmt: skip
+    for ef in efs.split(","):
+        measure(peer, queries, truth, max(int(ef), K), float(milliseconds))
+
+
+main()
