@@ -1,5 +1,6 @@
 /* collection.c: the life of a collection and what can be asked of it as a whole. */
 #include "engine/quarantine.h"
+#include "engine/segment_fields.h"
 
 #include <stdio.h>
 
@@ -254,6 +255,21 @@ qv_status qv__collection_segments(struct qv__collection *c,
                                  &info.index);
             info.reclaimable_bytes = reclaimable(seg, info.memory_bytes, info.file_bytes);
             cb(arg, &info);
+        }
+    }
+    qv__read_view_close(v);
+    return QV_OK;
+}
+
+qv_status qv__collection_field(struct qv__collection *c, const struct qv__payload_index_def *def,
+                               struct qv__field_info *out, struct qv_err *err)
+{
+    struct qv__read_view *v = NULL;
+    memset(out, 0, sizeof *out);
+    QV_TRY(qv__read_view_pin(c, NULL, &v, err));
+    for (uint32_t s = 0; s < v->n; s++) {
+        for (uint32_t i = 0; i < v->views[s]->n; i++) {
+            qv__fields_describe(v->views[s]->segments[i], def, out);
         }
     }
     qv__read_view_close(v);

@@ -54,6 +54,8 @@ struct qv__shard {
     _Atomic bool job_due;         /* a maintenance task is queued or running */
     _Atomic bool index_due;       /* an indexing task is queued or running */
     _Atomic bool index_again;     /* rows were published that a running indexing may not see */
+    _Atomic bool fields_due;      /* payload indexes are being brought up, or will be */
+    _Atomic bool fields_again;    /* something came that a running one may not see */
     _Atomic bool merge_waits;     /* a merge is due and others run: its turn comes */
     _Atomic bool purge_due;       /* a purge is queued or running */
     _Atomic int64_t expiry_ms;    /* earliest expiry not yet purged; INT64_MAX = none known */

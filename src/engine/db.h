@@ -169,6 +169,17 @@ qv_status qv__collection_segments(struct qv__collection *c,
                                   void (*cb)(void *arg, const struct qv__segment_info *), void *arg,
                                   struct qv_err *err) QV_MUST_USE;
 
+/* How far a payload index is, and what it takes. */
+struct qv__field_info {
+    bool is_built;         /* false: of a type that is recorded only */
+    uint64_t rows;         /* rows of all segments, dead ones included */
+    uint64_t indexed_rows; /* of those; filters look at the others one by one */
+    uint64_t memory_bytes; /* of the index, in memory */
+    uint64_t file_bytes;   /* in segment files, read in place */
+};
+qv_status qv__collection_field(struct qv__collection *c, const struct qv__payload_index_def *def,
+                               struct qv__field_info *out, struct qv_err *err) QV_MUST_USE;
+
 /* --- background work --- */
 
 enum qv__job_kind {

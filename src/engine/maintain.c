@@ -6,6 +6,7 @@
  * merged exclude each other through it, so the flushed LSN moves only where we look at it. */
 #include "engine/maintain.h"
 #include "engine/job.h"
+#include "engine/segment_fields.h"
 
 #include "engine/quarantine.h"
 
@@ -110,6 +111,34 @@ static void index_task(struct qv__task *task)
     struct qv__collection *c = s->collection;
     qv__free(t);
     qv__job_end(c);
+}
+
+static void fields_task(struct qv__task *task)
+{
+    struct shard_task *t = QV_CONTAINER_OF(task, struct shard_task, task);
+    struct qv__shard *s = t->shard;
+    struct qv_err err;
+    atomic_store(&s->fields_again, false);
+    qv_status st = qv__maintain_fields(s, &err);
+    if (st != QV_OK) {
+        complain(s, "indexing of payload", st, &err);
+    }
+    atomic_store(&s->fields_due, false);
+    if (atomic_exchange(&s->fields_again, false)) {
+        queue(s, fields_task, &s->fields_due); /* came while this one was ending */
+    }
+    struct qv__collection *c = s->collection;
+    qv__free(t);
+    qv__job_end(c);
+}
+
+/* Queue the payload indexes of a shard if something is due. */
+static void look_at_fields(struct qv__shard *s, const struct qv__view *v)
+{
+    if (qv__maintain_fields_due(s, v)) {
+        atomic_store(&s->fields_again, true); /* before it is asked whether one runs */
+        queue(s, fields_task, &s->fields_due);
+    }
 }
 
 static void maintain_task(struct qv__task *task);
@@ -234,6 +263,9 @@ static void maintain_task(struct qv__task *task)
     if (st != QV_OK) {
         complain(s, "sealing or merging", st, &err);
     }
+    struct qv__view *v = qv__shard_view(s);
+    look_at_fields(s, v); /* of what was sealed or merged while an index was created */
+    qv__view_release(v);
     atomic_store(&s->job_due, false);
     if (next == NEXT_WAIT && !atomic_load(&s->merge_waits)) {
         queue(s, maintain_task, &s->job_due); /* called while this one was ending */
@@ -278,6 +310,7 @@ void qv__maintain_look(struct qv__shard *s)
     if (qv__maintain_index_due(v)) {
         queue(s, index_task, &s->index_due);
     }
+    look_at_fields(s, v);
     if (!atomic_load(&s->job_due) &&
         (qv__maintain_seal_due(v) || qv__maintain_reclaim_due(s, v) ||
          (!atomic_load(&s->merge_waits) && qv__maintain_merge_due(s, v)))) {
@@ -293,6 +326,7 @@ void qv__maintain_call(struct qv__collection *c)
     for (uint32_t i = 0; may && i < c->n_shards; i++) {
         struct qv__shard *s = &c->shards[i];
         struct qv__view *v = qv__shard_view(s);
+        look_at_fields(s, v);
         if (!atomic_load(&s->job_due) &&
             (qv__maintain_reclaim_due(s, v) ||
              (!atomic_load(&s->merge_waits) && qv__maintain_merge_due(s, v)))) {
@@ -312,6 +346,9 @@ void qv__maintain_published(struct qv__collection *c)
         if (last && !qv__segment_sealed(last) && qv__segment_unindexed(last) > 0) {
             atomic_store(&s->index_again, true); /* before it is asked whether one runs */
             queue(s, index_task, &s->index_due);
+        }
+        if (last && qv__fields_block_due(last)) {
+            look_at_fields(s, v);
         }
         /* A look before publication cannot count what this very write deleted. */
         if (!atomic_load(&s->job_due) && qv__maintain_reclaim_due(s, v)) {
@@ -338,6 +375,9 @@ static qv_status optimize_shard(struct qv__shard *s, uint32_t max_segments,
         }
     }
     qv__mutex_unlock(&s->merging);
+    struct qv__view *v = qv__shard_view(s);
+    look_at_fields(s, v);
+    qv__view_release(v);
     return st;
 }
 

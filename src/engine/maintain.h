@@ -29,6 +29,13 @@ qv_status qv__maintain_index_frozen(struct qv__shard *s, struct qv_err *err) QV_
 /* Bring the graphs of growing segments up to the published rows, until nothing is owed. */
 qv_status qv__maintain_index(struct qv__shard *s, struct qv_err *err) QV_MUST_USE;
 
+/* --- maintain_fields.c --- */
+
+/* True if payload indexes are to be made, dropped, or brought up to the rows there are. */
+bool qv__maintain_fields_due(struct qv__shard *s, const struct qv__view *v);
+/* Do it for all segments, until nothing is left. One at a time per shard. */
+qv_status qv__maintain_fields(struct qv__shard *s, struct qv_err *err) QV_MUST_USE;
+
 /* --- maintain_seal.c --- */
 
 /* True if the view holds a growing segment that takes no more rows. */

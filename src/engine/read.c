@@ -3,6 +3,7 @@
 #include "engine/read.h"
 
 #include "base/topk.h"
+#include "engine/segment_fields.h"
 #include "simd/narrow.h"
 
 /* --- results --- */
@@ -212,9 +213,10 @@ out:
 struct scroll_source {
     struct qv__id_cursor cursor;
     struct qv__visible visible;
+    struct qv__bitset sure, possible; /* by the field indexes, when `served` */
     const struct qv__segment *segment;
     uint32_t row;
-    bool open, has_row;
+    bool open, has_row, served;
 };
 
 struct scroll {
@@ -235,7 +237,7 @@ static qv_status source_next(struct scroll_source *s, const struct qv__schema *s
             }
         }
         s->has_row = qv__id_cursor_next(&s->cursor, &s->row);
-        if (!s->has_row || !filter) {
+        if (!s->has_row || !filter || (s->served && qv__bit_test(s->sure.words, s->row))) {
             return QV_OK;
         }
         ctx->stats.rows_filtered++;
@@ -243,6 +245,14 @@ static qv_status source_next(struct scroll_source *s, const struct qv__schema *s
             return QV_OK;
         }
     }
+}
+
+static void source_close(struct scroll_source *s)
+{
+    qv__id_cursor_close(&s->cursor);
+    qv__bitset_free(&s->sure);
+    qv__bitset_free(&s->possible);
+    qv__visible_free(&s->visible);
 }
 
 static qv_status source_open(struct scroll_source *s, const struct qv__read_view *v,
@@ -254,13 +264,11 @@ static qv_status source_open(struct scroll_source *s, const struct qv__read_view
     QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, ctx->mem, &s->visible, err));
     /* With a filter the number of rows that must be looked at is not known beforehand. */
     uint64_t want = filter ? UINT64_MAX : limit;
-    qv_status st = qv__id_cursor_open(seg, from, want, s->visible.words, s->visible.n_rows,
-                                      ctx->mem, &s->cursor, err);
-    s->open = st == QV_OK;
-    if (st != QV_OK) {
-        qv__visible_free(&s->visible);
-        return st;
-    }
+    s->open = true;
+    QV_TRY(qv__segment_bounds(seg, v->schema, &s->visible, filter, ctx, &s->sure, &s->possible,
+                              &s->served, err));
+    QV_TRY(qv__id_cursor_open(seg, from, want, s->served ? s->possible.words : s->visible.words,
+                              s->visible.n_rows, ctx->mem, &s->cursor, err));
     return source_next(s, v->schema, filter, ctx, err);
 }
 
@@ -330,8 +338,7 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
 out:
     for (size_t i = 0; i < s.n; i++) {
         if (s.sources[i].open) {
-            qv__id_cursor_close(&s.sources[i].cursor);
-            qv__visible_free(&s.sources[i].visible);
+            source_close(&s.sources[i]);
         }
     }
     st = qv__read_view_settle(out->view, st, err);

@@ -1,5 +1,4 @@
-/* segment.c: what both kinds of segment share: life, facts, access to rows, visibility, filtering.
- */
+/* segment.c: what both kinds of segment share: life, facts, access to rows, visibility. */
 #include "engine/segment_impl.h"
 
 #include <stdio.h>
@@ -24,6 +23,7 @@ qv_status qv__segment_alloc(const struct qv__segment_env *env, struct qv__schema
     s->sealed = sealed;
     s->capacity = capacity;
     atomic_init(&s->expiry.next, INT64_MAX);
+    atomic_init(&s->fields_next, UINT32_MAX);
     qv__mutex_init(&s->lock, QV__RANK_SEGMENT);
     qv__mutex_init(&s->indexing, QV__RANK_INDEX);
     s->columns = qv__calloc(mem, QV_MAX(schema->n_vectors, 1u), sizeof *s->columns);
@@ -69,6 +69,7 @@ void qv__segment_release(struct qv__segment *s)
             x->ops->free(x);
         }
     }
+    qv__field_set_release(s->fields); /* before the file its blocks lie in */
     if (s->sealed) {
         qv__sealed_free(s);
         if (atomic_load(&s->doomed)) {
@@ -416,94 +417,4 @@ void qv__visible_free(struct qv__visible *v)
 {
     qv__bitset_free(&v->own);
     v->words = NULL;
-}
-
-/* --- filtering
- * ----------------------------------------------------------------------------------------------------------
- */
-
-struct row_context {
-    const struct qv__segment *s;
-    const struct qv__schema *schema;
-    uint32_t row;
-};
-
-static bool has_vector(const struct qv__filter_row *r, struct qv__str name)
-{
-    const struct row_context *x = r->has_vector_ctx;
-    int c = qv__schema_vector(x->schema, name);
-    return c >= 0 && qv__segment_row_vector(x->s, x->schema, (uint32_t)c, x->row) != NULL;
-}
-
-bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema *schema,
-                           uint32_t row, const struct qv__filter *f)
-{
-    struct row_context x = {.s = s, .schema = schema, .row = row};
-    struct qv__id id = qv__segment_row_id(s, row);
-    struct qv__filter_row r = {.id = &id,
-                               .payload = qv__segment_row_payload(s, row),
-                               .has_vector = has_vector,
-                               .has_vector_ctx = &x};
-    return qv__filter_match(f, &r);
-}
-
-static bool in_words(const struct qv__visible *v, uint32_t row)
-{
-    return row < v->n_rows && (!v->words || qv__bit_test_atomic(v->words, row));
-}
-
-/* The rows of a listed set of ids: a look-up each instead of a pass over all rows. */
-static void match_ids(const struct qv__segment *s, const struct qv__schema *schema,
-                      const struct qv__visible *v, const struct qv__cond *set,
-                      const struct qv__filter *f, struct qv__qctx *ctx, struct qv__bitset *out,
-                      uint64_t *count)
-{
-    for (size_t i = 0; i < set->has_id.n; i++) {
-        uint32_t row = 0;
-        if (!qv__segment_find(s, &set->has_id.ids[i], v->lsn, &row) || !in_words(v, row)) {
-            continue;
-        }
-        ctx->stats.rows_filtered++;
-        if (!qv__bit_test(out->words, row) && qv__segment_row_match(s, schema, row, f)) {
-            qv__bit_set(out->words, row);
-            (*count)++;
-        }
-    }
-}
-
-qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema *schema,
-                            const struct qv__visible *v, const struct qv__filter *f,
-                            struct qv__qctx *ctx, struct qv__bitset *out, uint64_t *count,
-                            struct qv_err *err)
-{
-    *count = 0;
-    if (qv__bitset_init(out, ctx->mem, v->n_rows) != QV_OK) {
-        return qv__fail(err, QV_ENOMEM, "no memory for a row set of %" PRIu32, v->n_rows);
-    }
-    const struct qv__cond *set = qv__filter_id_set(f);
-    if (set && set->has_id.n < v->count) {
-        match_ids(s, schema, v, set, f, ctx, out, count);
-        ctx->stats.rows_matched += *count;
-        return QV_OK;
-    }
-    for (uint32_t row = 0, looked = 0; row < v->n_rows; row++) {
-        if (!in_words(v, row)) {
-            continue;
-        }
-        if ((++looked & 1023) == 0) {
-            qv_status st = qv__qctx_check(ctx);
-            if (st != QV_OK) {
-                qv__bitset_free(out);
-                return qv__fail(err, st, "filter: %s after %" PRIu32 " rows", qv_status_text(st),
-                                looked);
-            }
-        }
-        if (qv__segment_row_match(s, schema, row, f)) {
-            qv__bit_set(out->words, row);
-            (*count)++;
-        }
-    }
-    ctx->stats.rows_filtered += v->count;
-    ctx->stats.rows_matched += *count;
-    return QV_OK;
 }

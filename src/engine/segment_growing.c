@@ -50,6 +50,11 @@ qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schem
         qv__segment_release(s);
         return qv__fail(err, st, "no memory for a growing segment");
     }
+    st = qv__fields_sync(s, schema, false, err);
+    if (st != QV_OK) {
+        qv__segment_release(s);
+        return st;
+    }
     *out = s;
     return QV_OK;
 }

@@ -6,7 +6,7 @@
 #ifndef QV_ENGINE_SEGMENT_IMPL_H
 #define QV_ENGINE_SEGMENT_IMPL_H
 
-#include "engine/segment.h"
+#include "engine/segment_fields.h"
 #include "store/idmap.h"
 
 #define QV__ROW_CHUNK_SHIFT    8u
@@ -113,10 +113,13 @@ struct qv__segment {
     _Atomic uint64_t max_lsn;
     uint32_t n_columns;
     struct qv__column *columns;
-    struct qv__mutex lock; /* by_id, dead, expiry, tombs */
+    struct qv__mutex lock; /* by_id, dead, expiry, fields, tombs */
     struct qv__dead dead;
     struct qv__expiry expiry;
-    struct qv__mem *mem; /* account of this segment, owned */
+    struct qv__field_set *fields;  /* guarded by: lock; NULL before the first sync */
+    const void *_Atomic fields_of; /* its schema, to be compared only */
+    _Atomic uint32_t fields_next;  /* rows from which on a block can be built; UINT32_MAX = none */
+    struct qv__mem *mem;           /* account of this segment, owned */
 
     /* growing */
     struct qv__row_chunk **rows; /* owned table of fixed address */
@@ -208,6 +211,7 @@ struct qv__segment_build {
     bool reuse_graphs; /* one source, same rows: its complete graphs are saved as they are, those
                           that are what the schema asks for */
     bool build_graphs;           /* build where there is none to reuse */
+    struct qv__schema *indexes;  /* whose payload indexes the file holds */
     const struct qv__work *work; /* NULL = nobody watches */
 };
 qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manifest_segment *out,

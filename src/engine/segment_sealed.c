@@ -224,6 +224,7 @@ static qv_status open_parts(struct qv__segment *s, const struct qv__manifest_seg
     }
     atomic_store(&s->n_rows, meta.n_rows);
     QV_TRY(open_tombstones(s, m, err));
+    QV_TRY(qv__fields_sync(s, s->schema, verify, err));
     return qv__expiry_open(s) == QV_OK
                ? QV_OK
                : qv__fail(err, QV_ENOMEM, "no memory for the expiries of %s", name);

@@ -237,6 +237,7 @@ qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manife
     qv_status st = qv__segw_create(b->env->blobs, b->env->mem, b->segment_id, &w, err);
     QV_GOTO(st);
     QV_GOTO(write_rows(b, w, out, err));
+    QV_GOTO(qv__fields_write(b, b->indexes, w, err));
     QV_GOTO(qv__idmap_write(w, b->env->mem, b->n_rows, id_of, (void *)(uintptr_t)b, err));
     for (uint32_t i = 0; i < b->schema->n_vectors; i++) {
         struct qv__part next = part_of(b, i + 1);
@@ -276,6 +277,13 @@ static qv_status write_and_open(const struct qv__segment_build *b, struct qv__se
     struct qv__manifest_segment m;
     QV_TRY(qv__segment_write(b, &m, err));
     qv_status st = qv__sealed_open(b->env, b->schema, &m, false, out, err);
+    if (st == QV_OK && b->indexes != b->schema) {
+        st = qv__fields_sync(*out, b->indexes, false, err);
+        if (st != QV_OK) {
+            qv__segment_release(*out);
+            *out = NULL;
+        }
+    }
     if (st != QV_OK) {
         remove_file(b->env, b->segment_id);
     }
@@ -322,9 +330,11 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
     if (st == QV_OK && build && !growing->schema->policy.index_at_seal_only) {
         st = qv__segment_index(growing, n, work, err);
     }
+    struct qv__field_set *fields = qv__segment_fields(growing);
     if (st == QV_OK) {
         struct qv__segment_build b = {.env = env,
                                       .schema = growing->schema,
+                                      .indexes = fields->schema,
                                       .sources = &growing,
                                       .rows = rows,
                                       .n_rows = n,
@@ -336,6 +346,7 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
                                       .work = work};
         st = write_and_open(&b, out, err);
     }
+    qv__field_set_release(fields);
     qv__bitset_free(&dead);
     qv__free(rows);
     return st;
@@ -409,6 +420,7 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
     if (st == QV_OK && m.n_rows) {
         struct qv__segment_build b = {.env = env,
                                       .schema = schema,
+                                      .indexes = schema,
                                       .sources = sources,
                                       .rows = m.rows,
                                       .n_rows = m.n_rows,

@@ -9,6 +9,7 @@
  * is asked element by element (one level), any one suffices; a path that leads nowhere matches
  * nothing, save where a kind says otherwise (is_empty, values_count as 0, the boolean forms). */
 #include "payload/filter_parse.h"
+#include "payload/filter_value.h"
 #include "payload/geo.h"
 #include "payload/utf8.h"
 #include "payload/wire.h"
@@ -100,14 +101,7 @@ static bool as_f64(const struct qv__value *v, double *out)
 
 static bool in_range(const struct qv__cond *c, double v)
 {
-    return (!c->range.has_lt || v < c->range.lt) && (!c->range.has_lte || v <= c->range.lte) &&
-           (!c->range.has_gt || v > c->range.gt) && (!c->range.has_gte || v >= c->range.gte);
-}
-
-static bool in_irange(const struct qv__cond *c, int64_t v)
-{
-    return (!c->irange.has_lt || v < c->irange.lt) && (!c->irange.has_lte || v <= c->irange.lte) &&
-           (!c->irange.has_gt || v > c->irange.gt) && (!c->irange.has_gte || v >= c->irange.gte);
+    return qv__range_above(c, v) && qv__range_below(c, v);
 }
 
 static bool contains(struct qv__str text, struct qv__str part)
@@ -137,18 +131,15 @@ static bool contains_any(struct qv__str text, struct qv__str words)
     return false;
 }
 
-static bool match_text(const struct qv__cond *c, const struct qv__value *v)
+bool qv__match_text(const struct qv__cond *c, struct qv__str s)
 {
-    if (v->tag != QV__TAG_STR) {
-        return false;
-    }
     switch (c->kind) {
     case QV__COND_MATCH_TEXT_ANY:
-        return contains_any(v->s, c->text);
+        return contains_any(s, c->text);
     case QV__COND_MATCH_PREFIX:
-        return c->text.n <= v->s.n && (c->text.n == 0 || memcmp(v->s.p, c->text.p, c->text.n) == 0);
+        return c->text.n <= s.n && (c->text.n == 0 || memcmp(s.p, c->text.p, c->text.n) == 0);
     default:
-        return contains(v->s, c->text);
+        return contains(s, c->text);
     }
 }
 
@@ -185,12 +176,12 @@ static bool match_element(const struct qv__cond *c, const struct qv__value *v)
     case QV__COND_RANGE:
         return as_f64(v, &f) && in_range(c, f);
     case QV__COND_DATETIME_RANGE:
-        return v->tag == QV__TAG_STR && qv__datetime_parse(v->s, &us) && in_irange(c, us);
+        return v->tag == QV__TAG_STR && qv__datetime_parse(v->s, &us) && qv__in_irange(c, us);
     case QV__COND_MATCH_TEXT:
     case QV__COND_MATCH_TEXT_ANY:
     case QV__COND_MATCH_PHRASE:
     case QV__COND_MATCH_PREFIX:
-        return match_text(c, v);
+        return v->tag == QV__TAG_STR && qv__match_text(c, v->s);
     case QV__COND_GEO_BOX:
     case QV__COND_GEO_RADIUS:
     case QV__COND_GEO_POLYGON:
@@ -248,7 +239,7 @@ static bool match_value(const struct qv__cond *c, const struct qv__value *v, con
 {
     switch (c->kind) {
     case QV__COND_VALUES_COUNT:
-        return in_irange(c, values_in(v));
+        return qv__in_irange(c, values_in(v));
     case QV__COND_IS_EMPTY:
         return !is_empty(v);
     case QV__COND_IS_NULL:
@@ -320,7 +311,7 @@ static bool match_path(const struct qv__cond *c, const struct scope *sc)
     case QV__COND_IS_EMPTY:
         return !found;
     case QV__COND_VALUES_COUNT:
-        return reached ? found : in_irange(c, 0);
+        return reached ? found : qv__in_irange(c, 0);
     case QV__COND_FIELD_EMPTY:
         return reached ? found : c->flag;
     case QV__COND_FIELD_NULL:

@@ -3,21 +3,34 @@
 
 #include <stdio.h>
 
-/* Payload indexes are recorded, not built: how many points an index would hold is counted while
- * that is quick, and above it all points are given. */
+/* How many points an index holds is counted where the index answers that, or while it is quick;
+ * else all points are given. */
 #define COUNT_ROWS_MAX 50000u
 
 static qv_status count_indexed(struct qv__call *c, struct qv__str key,
-                               const struct qv__collection_info *info, uint64_t *out)
+                               const struct qv__collection_info *info,
+                               const struct qv__field_info *field, uint64_t *out)
 {
     struct qv__cond is_empty = {.kind = QV__COND_IS_EMPTY, .key = key};
     struct qv__filter f = {.must_not = {&is_empty, 1}};
     *out = info->n_points;
-    if (info->quarantined || info->n_points > COUNT_ROWS_MAX ||
+    if (info->quarantined || field->rows - field->indexed_rows > COUNT_ROWS_MAX ||
         qv__path_parse(key, &is_empty.path, NULL) != QV_OK) {
         return QV_OK;
     }
     return qv__collection_count(c->collection, &f, &c->ctx, out, &c->err);
+}
+
+/* An extension: how far the index is, and what it takes. */
+static void write_field(struct qv__jw *w, const struct qv__field_info *field)
+{
+    qv__jw_key(w, "index");
+    qv__jw_obj(w);
+    qv__qd_key_u64(w, "rows", field->rows);
+    qv__qd_key_u64(w, "indexed_rows", field->indexed_rows);
+    qv__qd_key_u64(w, "memory_bytes", field->memory_bytes);
+    qv__qd_key_u64(w, "file_bytes", field->file_bytes);
+    qv__jw_obj_end(w);
 }
 
 static qv_status write_payload_schema(struct qv__call *c, const struct qv__schema *s,
@@ -26,8 +39,10 @@ static qv_status write_payload_schema(struct qv__call *c, const struct qv__schem
     qv__jw_obj(&c->w);
     for (uint32_t i = 0; i < s->n_indexes; i++) {
         const struct qv__payload_index_def *x = &s->indexes[i];
+        struct qv__field_info field;
         uint64_t n = 0;
-        QV_TRY(count_indexed(c, x->key, info, &n));
+        QV_TRY(qv__collection_field(c->collection, x, &field, &c->err));
+        QV_TRY(count_indexed(c, x->key, info, &field, &n));
         qv__jw_key_n(&c->w, x->key);
         qv__jw_obj(&c->w);
         qv__jw_key(&c->w, "data_type");
@@ -38,6 +53,9 @@ static qv_status write_payload_schema(struct qv__call *c, const struct qv__schem
         }
         qv__jw_key(&c->w, "points");
         qv__jw_u64(&c->w, n);
+        if (field.is_built) {
+            write_field(&c->w, &field);
+        }
         qv__jw_obj_end(&c->w);
     }
     qv__jw_obj_end(&c->w);

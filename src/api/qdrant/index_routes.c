@@ -1,7 +1,7 @@
-/* index_routes.c: payload indexes: recorded in the schema and shown there.
+/* index_routes.c: payload indexes: recorded in the schema and shown there, built in the background.
  *
- * Filters do not need an index to be right here, and this version builds none: what is recorded
- * serves clients that read it back, and a later version that builds them. */
+ * Filters do not need an index to be right, so nobody waits for one, `wait` or not. Indexes of geo
+ * and text are recorded only. */
 #include "api/qdrant/qdrant.h"
 
 #include <stdio.h>

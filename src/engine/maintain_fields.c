@@ -1,0 +1,62 @@
+/* maintain_fields.c: payload indexes follow the schema and the rows.
+ *
+ * Creating an index is its catalog record; this brings the segments after it: a set for each
+ * segment as the schema asks, then the blocks that its rows suffice for. Filters are exact at any
+ * moment, so nothing waits for it. An index that is dropped goes with the last reader of the old
+ * set. */
+#include "engine/job.h"
+#include "engine/maintain.h"
+#include "engine/segment_fields.h"
+
+bool qv__maintain_fields_due(struct qv__shard *s, const struct qv__view *v)
+{
+    struct qv__schema *schema = qv__collection_schema(s->collection);
+    bool due = false;
+    for (uint32_t i = 0; i < v->n && !due; i++) {
+        due = qv__fields_due(v->segments[i], schema);
+    }
+    qv__schema_release(schema);
+    return due;
+}
+
+static qv_status build(struct qv__shard *s, struct qv__segment *seg, struct qv_err *err)
+{
+    struct qv__job job;
+    uint64_t rows = qv__fields_owed(seg);
+    qv__job_open(&job, s->collection->db, s, QV__JOB_INDEX, rows, NULL,
+                 "%" PRIu64 " rows without a payload index", rows);
+    qv__job_segments(&job, &seg, 1);
+    qv_status st = qv__fields_build(seg, &job.work, err);
+    qv__maintain_pause(s, &job);
+    qv__job_close(&job, st);
+    return qv__collection_settle_reads(s->collection, st, err);
+}
+
+static qv_status bring_up(struct qv__shard *s, struct qv__segment *seg, struct qv__schema *schema,
+                          bool *did, struct qv_err *err)
+{
+    if (!qv__fields_due(seg, schema)) {
+        return QV_OK;
+    }
+    *did = true;
+    QV_TRY(qv__fields_sync(seg, schema, true, err));
+    return qv__fields_owed(seg) ? build(s, seg, err) : QV_OK;
+}
+
+qv_status qv__maintain_fields(struct qv__shard *s, struct qv_err *err)
+{
+    bool did = true;
+    qv_status st = QV_OK;
+    while (did && st == QV_OK && !qv__maintain_stopping(s->collection)) {
+        struct qv__schema *schema = qv__collection_schema(s->collection);
+        struct qv__view *v = qv__shard_view(s);
+        did = false;
+        for (uint32_t i = 0; i < v->n && st == QV_OK && !qv__maintain_stopping(s->collection);
+             i++) {
+            st = bring_up(s, v->segments[i], schema, &did, err);
+        }
+        qv__view_release(v);
+        qv__schema_release(schema);
+    }
+    return st;
+}

@@ -1,0 +1,68 @@
+/* field.h: the index of one payload field over one block of rows.
+ *
+ * What it is: for up to QV__BLOCK_ROWS rows, which of them hold which value at a path, as bytes
+ * that are built once and read in place, from memory or a mapped file. Asked about a condition on
+ * the same path it gives bounds: rows that certainly match and rows that possibly do; mostly both
+ * are the same set. What a row holds besides values of the index's type is remembered as such, so
+ * the answers are those of filter_match.c, whatever types are mixed under a key. What it is not:
+ * incremental. Rows never change; more rows are more blocks (engine/segment_fields.c). The bytes:
+ * docs/internals/INDEXES.md.
+ *
+ * Threads: an open block is immutable. */
+#ifndef QV_PAYLOAD_FIELD_H
+#define QV_PAYLOAD_FIELD_H
+
+#include "bitmap/rowset.h"
+#include "payload/filter.h"
+
+/* Values are stored: never renumbered. */
+enum qv__field_type {
+    QV__FIELD_KEYWORD = 1, /* strings */
+    QV__FIELD_INTEGER = 2, /* whole numbers of 64 bits with a sign */
+    QV__FIELD_FLOAT = 3,   /* all numbers, as doubles */
+    QV__FIELD_BOOL = 4,
+    QV__FIELD_DATETIME = 5, /* strings that are dates, in microseconds */
+    QV__FIELD_UUID = 6      /* strings; as they are written */
+};
+/* "keyword", "integer", …; false for a type that no index is built of. */
+bool qv__field_type_parse(struct qv__str name, enum qv__field_type *out);
+bool qv__path_eq(const struct qv__path *a, const struct qv__path *b);
+
+/* Longer strings, and rows with more values, are not held: such rows are looked at one by one. */
+#define QV__FIELD_TERM_MAX       512u
+#define QV__FIELD_ROW_VALUES_MAX 1024u
+
+/* Append the block of rows [0, n_rows) behind what is in `out`. row() gives a row's payload, which
+ * must stay where it is during the call. QV_ENOMEM; QV_ECANCELLED soon after
+ * *cancel (may be NULL) is set. */
+struct qv__field_source {
+    struct qv__bytes (*row)(void *ctx, uint32_t i);
+    void *ctx;
+    uint32_t n_rows; /* 1 to QV__BLOCK_ROWS */
+    const _Atomic bool *cancel;
+};
+qv_status qv__field_build(enum qv__field_type type, const struct qv__path *path,
+                          const struct qv__field_source *src, struct qv__mem *mem,
+                          struct qv__buf *out, struct qv_err *err) QV_MUST_USE;
+
+#define QV__FIELD_PARTS 16u
+struct qv__field_block {
+    enum qv__field_type type;
+    uint32_t n_rows;
+    struct qv__bytes part[QV__FIELD_PARTS]; /* borrowed */
+    uint32_t n_terms;                       /* KEYWORD, UUID */
+    uint32_t n_single, n_multi;             /* the others: values of rows with one, with several */
+    uint32_t width, n_marks;                /* of a stored value, in bytes; see field_numbers.c */
+    int64_t base;
+};
+/* Open in place; `bytes` must live as long. With `verify` all content is proved, else what is
+ * needed to read safely. False: malformed, or not of this type and so many rows. */
+bool qv__field_block_open(struct qv__bytes bytes, enum qv__field_type type, uint32_t n_rows,
+                          bool verify, struct qv__field_block *out);
+
+/* Rows of the block for which the condition holds for certain (lo) and possibly (up), as
+ * words[QV__BLOCK_WORDS] each; `up` includes `lo`. The condition's path is the index's. */
+void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
+                      uint64_t *up);
+
+#endif

@@ -1,0 +1,33 @@
+/* filter_value.h: conditions on one bare value, shared by evaluation on rows and on indexes; inside
+ * this folder only. */
+#ifndef QV_PAYLOAD_FILTER_VALUE_H
+#define QV_PAYLOAD_FILTER_VALUE_H
+
+#include "payload/filter.h"
+
+/* The lower and the upper bounds alone: each holds for one end of a sorted list. */
+static inline bool qv__range_above(const struct qv__cond *c, double v)
+{
+    return (!c->range.has_gt || v > c->range.gt) && (!c->range.has_gte || v >= c->range.gte);
+}
+static inline bool qv__range_below(const struct qv__cond *c, double v)
+{
+    return (!c->range.has_lt || v < c->range.lt) && (!c->range.has_lte || v <= c->range.lte);
+}
+static inline bool qv__irange_above(const struct qv__cond *c, int64_t v)
+{
+    return (!c->irange.has_gt || v > c->irange.gt) && (!c->irange.has_gte || v >= c->irange.gte);
+}
+static inline bool qv__irange_below(const struct qv__cond *c, int64_t v)
+{
+    return (!c->irange.has_lt || v < c->irange.lt) && (!c->irange.has_lte || v <= c->irange.lte);
+}
+static inline bool qv__in_irange(const struct qv__cond *c, int64_t v)
+{
+    return qv__irange_above(c, v) && qv__irange_below(c, v);
+}
+
+/* MATCH_TEXT, MATCH_TEXT_ANY, MATCH_PHRASE, MATCH_PREFIX. */
+bool qv__match_text(const struct qv__cond *c, struct qv__str s);
+
+#endif
