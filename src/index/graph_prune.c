@@ -150,7 +150,7 @@ static void rewrite(struct qv__graph_worker *w, uint32_t *links, uint32_t n_old,
         s->stamps[qv__key_node(w->kept[i])] = s->epoch;
     }
     for (uint32_t i = 0; i < n_old; i++) { /* unmark what is there already */
-        uint16_t *stamp = &s->stamps[links[i]];
+        uint8_t *stamp = &s->stamps[links[i]];
         bool stays = *stamp == s->epoch;
         *stamp = 0;
         w->pruned[i] = stays;

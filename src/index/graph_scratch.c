@@ -4,8 +4,9 @@
  * there is no thread-local or global state and an idle index keeps only as many as ever ran at
  * once. They only grow: a walk at full speed allocates nothing.
  *
- * Visited nodes are stamped with a 16-bit epoch: starting a walk costs an increment, and only every
- * 65,535th walk clears the array. */
+ * Visited nodes are stamped with an 8-bit epoch: starting a walk costs an increment, and every 255th
+ * walk clears the array. A byte a node, because stamps are read all over the array and should stay
+ * in the cache. */
 #include "index/graph_walk.h"
 
 struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
@@ -82,7 +83,7 @@ static bool stamps_reserve(struct qv__graph *g, struct qv__graph_scratch *s, uin
         return true;
     }
     uint32_t grown = QV_MIN(QV_MAX(n, s->n_stamps + s->n_stamps / 2), QV_MAX(n, g->n_max));
-    uint16_t *fresh = qv__graph_mem(g, QV__GRAPH_ALIGN, grown * sizeof *fresh);
+    uint8_t *fresh = qv__graph_mem(g, QV__GRAPH_ALIGN, grown * sizeof *fresh);
     if (!fresh) {
         return false;
     }

@@ -26,9 +26,9 @@ enum { QV__WALK_COST = 2 };
 
 struct qv__graph_scratch {
     struct qv__graph_scratch *next; /* guarded by: the graph's lock, while idle */
-    uint16_t *stamps;               /* a node is visited when its stamp is the epoch */
+    uint8_t *stamps;                /* a node is visited when its stamp is the epoch */
     uint32_t n_stamps;
-    uint16_t epoch;
+    uint8_t epoch;
     bool is_linear;
     uint64_t *best; /* linear: ascending; else a heap with the largest on top */
     uint32_t n_best, cap_best;
