@@ -25,6 +25,7 @@ enum qv__rank {
     QV__RANK_COLLECTION = 68,  /* schema pointer of a collection */
     QV__RANK_COMMIT = 70,      /* in-flight LSNs and waiters */
     QV__RANK_LOG = 80,         /* buffer of the write-ahead log */
+    QV__RANK_SPACE = 85,       /* the reserve on the disk */
     QV__RANK_JOBS = 90,
     QV__RANK_POOL = 100, /* worker pool queues */
     QV__RANK_IO = 110,   /* simulated file system */

@@ -153,6 +153,7 @@ static int open_all(struct serve *s)
     struct qv__db_options o = {.path = c->data,
                                .logger = &s->logger,
                                .memory_bytes = (size_t)c->memory_bytes,
+                               .disk_reserve_bytes = c->disk_reserve_bytes,
                                .threads = (int)c->threads,
                                .read_only = c->read_only};
     if (qv__db_open(&o, &s->db, &err) != QV_OK) {

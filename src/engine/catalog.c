@@ -7,6 +7,9 @@
 #include "engine/job.h"
 #include "engine/quarantine.h"
 
+/* Of the reserve, for the record of a drop. */
+#define DROP_BYTES (UINT64_C(1) << 20)
+
 static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv__schema *schema,
                                struct qv_err *err)
 {
@@ -55,6 +58,7 @@ qv_status qv__db_create_collection(struct qv__db *db, struct qv__str name,
 {
     QV_TRY(qv__catalog_writable(db, err));
     QV_TRY(qv__collection_name_check(name, err));
+    QV_TRY(qv__space_admit(db, err));
     struct qv__schema from = qv__schema_parts(schema);
     const struct qv__segment_policy *d = &db->options.policy;
     struct qv__segment_policy *p = &from.policy;
@@ -95,6 +99,9 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
         qv__catalog_u64(&w, "id", c->id);
         qv__jw_obj_end(&w);
         st = qv__catalog_log(db, &json, NULL, err);
+        if (st == QV_ENOSPC && qv__space_give(db, DROP_BYTES)) {
+            st = qv__catalog_log(db, &json, NULL, err); /* it will give more back */
+        }
         qv__buf_free(&json);
     } else {
         /* Nothing to drop, unless a creation whose sync failed comes back with a restart. */
@@ -108,16 +115,14 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
     }
     qv__mutex_unlock(&db->ddl);
     if (*existed) {
-        /* Files may go only when no manifest names them any more. If the manifest cannot be written
-         * now they stay, unreferenced by the next one, and are removed at the next open. */
+        /* Files may go only when no manifest names them any more: with the next one, should it not
+         * be written now. */
         struct qv_err ignored;
-        if (qv__checkpoint_commit(db, &ignored) == QV_OK) {
-            atomic_store(&c->dropped, true);
-            qv__jobs_cancel(db, c->id); /* they hold its memory and files */
-        } else {
+        qv_status named = qv__checkpoint_commit(db, &ignored);
+        qv__checkpoint_outgoing(c, named, NULL, 0);
+        if (named != QV_OK) {
             qv__log_line(db->logger, QV__LEVEL_WARN, "catalog",
-                         "dropped `%s`, its files stay until restart: %s", c->name,
-                         ignored.message);
+                         "dropped `%s`, its files stay for now: %s", c->name, ignored.message);
         }
         qv__collection_release(c); /* the catalog's reference */
     }

@@ -16,8 +16,19 @@
 #include "engine/job.h"
 #include "engine/quarantine.h"
 
+/* What waits for the next manifest: see qv__checkpoint_outgoing. */
+struct qv__outgoing {
+    struct qv__outgoing *next;
+    struct qv__collection *collection; /* retained: whose segments these are … */
+    bool is_dropped;                   /* … or which goes itself */
+    size_t n;
+    struct qv__segment *segments[]; /* retained */
+};
+
+/* On a short disk a checkpoint is worth it for this much new log. */
+#define SHORTEN_BYTES (UINT64_C(256) << 10)
 /* After a failed checkpoint the next one waits this long. */
-#define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
+#define RETRY_NS      (UINT64_C(1000) * 1000 * 1000)
 
 static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__arena *arena,
                               struct qv__manifest_shard *out, struct qv_err *err)
@@ -159,17 +170,97 @@ out:
     return st;
 }
 
+/* --- what goes --- */
+
+/* Without segments the collection itself. */
+static void doom(struct qv__collection *c, struct qv__segment *const *segments, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        qv__segment_doom(segments[i]);
+    }
+    if (!segments) {
+        atomic_store(&c->dropped, true);
+        qv__jobs_cancel(c->db, c->id); /* they hold its memory and files */
+    }
+}
+
+/* Let go of what waits; `gone`: a manifest without it is live. Under ddl. */
+static void outgoing_end(struct qv__db *db, bool gone)
+{
+    struct qv__outgoing *o = db->outgoing;
+    db->outgoing = NULL;
+    while (o) {
+        struct qv__outgoing *next = o->next;
+        if (gone) {
+            doom(o->collection, o->is_dropped ? NULL : o->segments, o->n);
+        }
+        for (size_t i = 0; i < o->n; i++) {
+            qv__segment_release(o->segments[i]);
+        }
+        qv__collection_release(o->collection);
+        qv__free(o);
+        o = next;
+    }
+}
+
+void qv__checkpoint_outgoing(struct qv__collection *c, qv_status st,
+                             struct qv__segment *const *segments, size_t n)
+{
+    struct qv__db *db = c->db;
+    if (st == QV_OK) {
+        doom(c, segments, n);
+        return;
+    }
+    struct qv__outgoing *o = NULL;
+    if (st != QV_EREADONLY) {
+        o = qv__zalloc(db->mem_catalog, sizeof *o + n * sizeof(struct qv__segment *));
+    }
+    if (!o) { /* else at the next open */
+        qv__log_line(db->logger, QV__LEVEL_WARN, "checkpoint", "old files stay until restart");
+        return;
+    }
+    o->collection = qv__collection_retain(c);
+    o->is_dropped = !segments;
+    for (size_t i = 0; i < n; i++) {
+        o->segments[o->n++] = qv__segment_retain(segments[i]);
+    }
+    qv__mutex_lock(&db->ddl);
+    o->next = db->outgoing;
+    db->outgoing = o;
+    qv__mutex_unlock(&db->ddl);
+}
+
+void qv__checkpoint_forget(struct qv__db *db)
+{
+    outgoing_end(db, false);
+}
+
+/* --- the manifest, once more with the reserve --- */
+
+/* Under ddl. */
+static qv_status commit(struct qv__db *db, const struct qv__swap *swap, struct qv_err *err)
+{
+    qv_status st = commit_locked(db, swap, err);
+    if (st == QV_ENOSPC && qv__space_give(db, UINT64_MAX)) {
+        st = commit_locked(db, swap, err);
+    }
+    if (st == QV_OK) {
+        outgoing_end(db, true);
+    }
+    return st;
+}
+
 qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err)
 {
     qv__mutex_lock(&db->ddl);
-    qv_status st = commit_locked(db, NULL, err);
+    qv_status st = commit(db, NULL, err);
     qv__mutex_unlock(&db->ddl);
     return st;
 }
 
 qv_status qv__checkpoint_swap(struct qv__db *db, const struct qv__swap *swap, struct qv_err *err)
 {
-    return commit_locked(db, swap, err);
+    return commit(db, swap, err);
 }
 
 /* A shard that cannot be flushed holds back the log from its flushed LSN on, but not the others:
@@ -223,7 +314,9 @@ static void run_due(struct qv__db *db)
     if (st != QV_OK) {
         qv__count(&x->failures, 1);
         atomic_store(&x->retry_ns, qv__mono_ns(db->clock) + RETRY_NS);
-        qv__log_line(db->logger, QV__LEVEL_ERROR, "checkpoint", "failed: %s", err.message);
+        if (st != QV_ENOSPC || qv__space_ran_out(db)) {
+            qv__log_line(db->logger, QV__LEVEL_ERROR, "checkpoint", "failed: %s", err.message);
+        }
     }
     qv__mutex_lock(&x->lock);
     x->failure = err;
@@ -286,23 +379,18 @@ static void submit(struct qv__db *db)
     qv__pool_submit(db->pool, QV__LANE_BACKGROUND, &t->task);
 }
 
-void qv__checkpoint_look(struct qv__db *db)
+/* Begin one if the log got so many bytes since the last good one began. */
+static void begin_after(struct qv__db *db, const struct qv__log_stats *stats, uint64_t bytes)
 {
     struct qv__checkpointer *x = &db->checkpointer;
-    struct qv__log_stats stats;
-    uint64_t limit = db->options.checkpoint_log_bytes + atomic_load(&db->log_bytes_held);
     uint64_t retry_ns = atomic_load(&x->retry_ns);
-    qv__log_stats(db->log, &stats);
-    atomic_store(&x->log_bytes, stats.file_bytes);
-    if (stats.file_bytes < limit || db->read_only || atomic_load(&db->closing) ||
+    if (db->read_only || atomic_load(&db->closing) ||
         (retry_ns && qv__mono_ns(db->clock) < retry_ns)) {
         return;
     }
     qv__mutex_lock(&x->lock);
-    /* Files are kept whole: right after a checkpoint a short limit may be passed still. */
-    uint64_t since = stats.bytes + db->replayed_bytes - x->start_bytes;
-    bool begin = !x->is_due && !x->is_stopping &&
-                 (x->failure.code != QV_OK || since >= db->options.checkpoint_log_bytes / 2);
+    uint64_t since = stats->bytes + db->replayed_bytes - x->start_bytes;
+    bool begin = !x->is_due && !x->is_stopping && (x->failure.code != QV_OK || since >= bytes);
     x->is_due |= begin;
     qv__mutex_unlock(&x->lock);
     if (begin && x->has_thread) {
@@ -310,6 +398,25 @@ void qv__checkpoint_look(struct qv__db *db)
     } else if (begin) {
         submit(db);
     }
+}
+
+void qv__checkpoint_look(struct qv__db *db)
+{
+    struct qv__log_stats stats;
+    uint64_t limit = db->options.checkpoint_log_bytes + atomic_load(&db->log_bytes_held);
+    qv__log_stats(db->log, &stats);
+    atomic_store(&db->checkpointer.log_bytes, stats.file_bytes);
+    if (stats.file_bytes >= limit) {
+        /* Files are kept whole: right after a checkpoint a short limit may be passed still. */
+        begin_after(db, &stats, db->options.checkpoint_log_bytes / 2);
+    }
+}
+
+void qv__checkpoint_shorten(struct qv__db *db)
+{
+    struct qv__log_stats stats;
+    qv__log_stats(db->log, &stats);
+    begin_after(db, &stats, SHORTEN_BYTES);
 }
 
 qv_status qv__checkpoint_admit(struct qv__db *db, struct qv_err *err)

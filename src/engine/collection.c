@@ -75,8 +75,12 @@ qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str n
     c->db = db;
     c->id = id;
     c->mem = mem;
-    c->env = (struct qv__segment_env){
-        .mem = mem, .simd = db->simd, .blobs = db->blobs, .pool = db->pool, .logger = db->logger};
+    c->env = (struct qv__segment_env){.mem = mem,
+                                      .simd = db->simd,
+                                      .blobs = db->blobs,
+                                      .pool = db->pool,
+                                      .logger = db->logger,
+                                      .growing = &db->space.growing};
     qv__mutex_init(&c->lock, QV__RANK_COLLECTION);
     c->schema = qv__schema_retain(schema);
     c->write_schema = qv__schema_retain(schema);

@@ -17,6 +17,7 @@
 #include "engine/db.h"
 #include "engine/pace.h"
 #include "engine/segment.h"
+#include "engine/space.h"
 
 /* Record types of the log. Values are stored: never renumbered. */
 enum qv__record_type {
@@ -166,7 +167,9 @@ struct qv__db {
     _Atomic uint64_t
         log_bytes_held; /* log that a quarantined collection keeps from being trimmed */
     struct qv__checkpointer checkpointer;
-    struct qv__alarm alarm; /* wakes purges */
+    struct qv__space space;
+    struct qv__outgoing *outgoing; /* guarded by: ddl; see checkpoint.c */
+    struct qv__alarm alarm;        /* wakes purges */
     struct qv__jobs registry;
     _Atomic unsigned merges, merges_waiting, merges_turn; /* merges at once; see maintain.c */
     _Atomic bool closing;
@@ -353,8 +356,17 @@ qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err) QV_MUST_U
 /* The same with one collection in the place of another. Under ddl. */
 qv_status qv__checkpoint_swap(struct qv__db *db, const struct qv__swap *swap,
                               struct qv_err *err) QV_MUST_USE;
+/* Segments of a collection (NULL = the collection itself) that no longer belong to the database, but
+ * may still be named by the manifest: their files go at the last release, if `st` says that the
+ * manifest was written, else with the next one. */
+void qv__checkpoint_outgoing(struct qv__collection *c, qv_status st,
+                             struct qv__segment *const *segments, size_t n);
+/* At close: what still waits is removed by the next open. */
+void qv__checkpoint_forget(struct qv__db *db);
 /* Start a checkpoint when the log is long. Any thread; cheap. */
 void qv__checkpoint_look(struct qv__db *db);
+/* Start one because the disk is short of room, if the log has something to give. */
+void qv__checkpoint_shorten(struct qv__db *db);
 /* QV_EBUSY, saying why, while the log is as long as it may be. Before any lock is taken. */
 qv_status qv__checkpoint_admit(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 void qv__checkpointer_init(struct qv__db *db);

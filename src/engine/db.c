@@ -28,8 +28,12 @@ static void db_free(struct qv__db *db)
 {
     qv__checkpointer_stop(db);
     qv__alarm_stop(&db->alarm);
+    if (db->io) {
+        qv__space_close(db);
+    }
     qv__commit_close(db->commit);
     qv__pool_close(db->pool);
+    qv__checkpoint_forget(db);
     qv__catalog_clear(db);
     struct qv_err ignored;
     (void)!qv__log_close(db->log, &ignored);
@@ -40,6 +44,8 @@ static void db_free(struct qv__db *db)
     if (db->owns_io) {
         qv__io_close(db->io);
     }
+    qv__cond_destroy(&db->space.changed);
+    qv__mutex_destroy(&db->space.lock);
     qv__cond_destroy(&db->checkpointer.changed);
     qv__mutex_destroy(&db->checkpointer.lock);
     qv__jobs_free(&db->registry);
@@ -124,6 +130,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     db->next_collection_id = 1;
     qv__checkpointer_init(db);
     qv__alarm_init(&db->alarm);
+    qv__space_init(&db->space);
     qv__mutex_init(&db->snapshots, QV__RANK_SNAPSHOTS);
     qv__jobs_init(&db->registry);
     qv__mutex_init(&db->ddl, QV__RANK_DB);
@@ -138,6 +145,9 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     qv__log_line(db->logger, QV__LEVEL_INFO, "db",
                  "open in %.3f s, %" PRIu64 " log records replayed, kernels: %s", db->open_seconds,
                  db->replayed_records, db->simd->name);
+    if (!db->read_only) {
+        qv__space_open(db);
+    }
     look_at_all(db);
     qv__checkpoint_look(db);
     *out = db;
@@ -175,6 +185,7 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
     qv__jobs_cancel(db, 0);
     qv__checkpointer_stop(db);
     qv__alarm_stop(&db->alarm);
+    qv__space_close(db); /* the last checkpoint has the room of the reserve */
     wait_for_jobs(db);
     qv_status st = QV_OK;
     if (!db->read_only) {
@@ -286,6 +297,11 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
     out->checkpoint_lsn = atomic_load(&db->checkpoint_lsn_seen);
     out->checkpoint_failures = qv__counted(&db->checkpointer.failures);
     out->log_bytes_max = db->options.log_bytes_max;
+    out->disk_free_bytes = atomic_load(&db->space.free_bytes);
+    out->disk_reserve_bytes = atomic_load(&db->space.reserve);
+    out->disk_owed_bytes = atomic_load(&db->space.growing);
+    out->disk_refused = qv__counted(&db->space.refused);
+    out->disk_short = atomic_load(&db->space.is_short);
     out->replayed_records = db->replayed_records;
     out->replayed_bytes = db->replayed_bytes;
     out->open_seconds = db->open_seconds;
@@ -296,5 +312,8 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
 qv_status qv__db_ready(struct qv__db *db, struct qv_err *err)
 {
     QV_TRY(qv__commit_check(db->commit, err));
+    if (!db->read_only) {
+        QV_TRY(qv__space_admit(db, err));
+    }
     return qv__checkpoint_admit(db, err);
 }

@@ -36,8 +36,10 @@ struct qv__db_options {
     uint64_t
         checkpoint_log_bytes; /* a checkpoint starts when the log holds this much; 0 = 256 MiB */
     uint64_t
-        log_bytes_max;   /* writes are refused while the log's files are larger, because checkpoints
-                            fail or do not keep up; 0 = four times checkpoint_log_bytes */
+        log_bytes_max; /* writes are refused while the log's files are larger, because checkpoints
+                          fail or do not keep up; 0 = four times checkpoint_log_bytes */
+    uint64_t disk_reserve_bytes; /* room on the disk held for deletes and compaction, at most a 16th
+                                    of the disk; 0 = none */
     unsigned merges_max; /* merges at once in the whole database; 0 = a quarter of the workers */
     bool read_only;      /* refuse writes; start no jobs */
 };
@@ -313,8 +315,13 @@ struct qv__db_info {
     uint64_t searches;
     uint64_t paced; /* write requests whose acknowledgement waited for the graph */
     uint64_t checkpoint_lsn;
-    uint64_t checkpoint_failures;              /* since open */
-    uint64_t log_bytes_max;                    /* of log_file_bytes */
+    uint64_t checkpoint_failures; /* since open */
+    uint64_t log_bytes_max;       /* of log_file_bytes */
+    uint64_t disk_free_bytes;     /* UINT64_MAX = not known */
+    uint64_t disk_reserve_bytes;  /* held now */
+    uint64_t disk_owed_bytes;     /* what flushing the growing segments will take, about */
+    uint64_t disk_refused;        /* write requests refused for lack of room since open */
+    bool disk_short;              /* writes that add data are refused: no room */
     uint64_t replayed_records, replayed_bytes; /* at open */
     double open_seconds;
     bool read_only;  /* poisoned or opened so */
@@ -323,8 +330,8 @@ struct qv__db_info {
 void qv__db_info(struct qv__db *db, struct qv__db_info *out);
 
 /* QV_OK when reads and writes are served. QV_EREADONLY when a sync of the log failed: reads go on,
- * writes are refused until the next open. QV_EBUSY while the log may not grow. The message says
- * what failed. */
+ * writes are refused until the next open. QV_EBUSY while the log may not grow, QV_ENOSPC while the
+ * disk is full. The message says what failed. */
 qv_status qv__db_ready(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 
 /* Offline check of a data directory: every file through every layer's validation. Calls back per

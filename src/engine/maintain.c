@@ -44,6 +44,9 @@ static void complain(struct qv__shard *s, const char *what, qv_status st, const 
 {
     if (st != QV_ECANCELLED) {
         atomic_store(&s->retry_ns, qv__mono_ns(s->collection->db->clock) + RETRY_NS);
+        if (st == QV_ENOSPC && !qv__space_ran_out(s->collection->db)) {
+            return; /* told when it began */
+        }
         qv__log_line(s->collection->db->logger, QV__LEVEL_ERROR, "maintain",
                      "%s of `%s` shard %" PRIu32 " failed: %s", what, s->collection->name,
                      s->number, err->message);

@@ -13,6 +13,9 @@
 
 #include "engine/quarantine.h"
 
+/* Of 100 rows, dead ones that are worth a rewrite while the disk is short of room. */
+#define SHORT_PERCENT 5u
+
 /* Size class: one per factor of the fan-in, from a seal's rows divided by it twice: the little that
  * a checkpoint seals is not merged into what is full every time. */
 static unsigned size_class(const struct qv__segment_policy *p, uint64_t rows)
@@ -32,13 +35,32 @@ static bool over_vacuum(const struct qv__segment_policy *p, uint32_t rows, uint3
            (rows >= p->vacuum_rows && (uint64_t)dead * 100 > (uint64_t)rows * p->vacuum_percent);
 }
 
+/* What a rewrite without what can be dropped will take on the disk, about. */
+static uint64_t bytes_left(const struct qv__segment *seg, uint64_t drop)
+{
+    uint32_t rows = qv__segment_rows(seg), dead = qv__segment_dead_at(seg, drop);
+    return rows ? (uint64_t)((double)qv__segment_bytes(seg) * (rows - QV_MIN(dead, rows)) / rows)
+                : 0;
+}
+
+/* True if the rewrite is for the sake of room: a twentieth of it comes back at least. */
+static bool frees(struct qv__segment *const *sources, size_t n, uint64_t drop)
+{
+    uint64_t rows = 0, dead = 0;
+    for (size_t i = 0; i < n; i++) {
+        rows += qv__segment_rows(sources[i]);
+        dead += qv__segment_dead_at(sources[i], drop);
+    }
+    return dead * 20 >= rows;
+}
+
 /* A sealed segment that is not what the schema asks for, or has too many rows that can be dropped.
  */
-static bool wants_rebuild(const struct qv__schema *schema, const struct qv__segment *seg,
-                          uint64_t drop)
+static bool wants_rebuild(const struct qv__schema *schema, const struct qv__segment_policy *p,
+                          const struct qv__segment *seg, uint64_t drop)
 {
     return qv__segment_outdated(seg, schema, NULL) ||
-           over_vacuum(&schema->policy, qv__segment_rows(seg), qv__segment_dead_at(seg, drop));
+           over_vacuum(p, qv__segment_rows(seg), qv__segment_dead_at(seg, drop));
 }
 
 /* A rewrite leaves out dropped columns: not before the last reader that may want them has gone. */
@@ -48,18 +70,28 @@ static bool columns_wanted(struct qv__shard *s)
     return qv__read_horizon(c->db->commit) < atomic_load(&c->columns_lsn);
 }
 
-/* Choose segments to merge: with `max` > 0 all sealed ones if they are more than max (or one of
- * them wants a rebuild); else the largest group of one size class that reaches the fan-in, or one
- * segment that wants a rebuild. */
-static size_t choose(const struct qv__view *v, const struct qv__schema *schema, uint32_t max,
-                     uint64_t drop, struct qv__segment **out)
+/* On a short disk fewer dead rows are worth a rewrite. */
+static struct qv__segment_policy policy_of(const struct qv__schema *schema, bool is_short)
 {
-    const struct qv__segment_policy *p = &schema->policy;
+    struct qv__segment_policy p = schema->policy;
+    if (is_short) {
+        p.vacuum_percent = QV_MIN(p.vacuum_percent, SHORT_PERCENT);
+    }
+    return p;
+}
+
+/* Choose segments to merge; on a short disk only those that give room back: with `max` > 0 all
+ * sealed ones if they are more than max (or one of them wants a rebuild); else the largest group of
+ * one size class that reaches the fan-in, or one segment that wants a rebuild. */
+static size_t choose(const struct qv__view *v, const struct qv__schema *schema, uint32_t max,
+                     uint64_t drop, bool is_short, struct qv__segment **out)
+{
+    const struct qv__segment_policy short_policy = policy_of(schema, is_short), *p = &short_policy;
     size_t n = 0, rebuild = 0;
     for (uint32_t i = 0; i < v->n; i++) {
         if (qv__segment_sealed(v->segments[i])) {
             out[n++] = v->segments[i];
-            rebuild += wants_rebuild(schema, v->segments[i], drop);
+            rebuild += wants_rebuild(schema, p, v->segments[i], drop);
         }
     }
     if (max > 0) {
@@ -76,7 +108,7 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
             return n;
         }
     }
-    for (unsigned k = 0; max == 0 && k <= 41; k++) {
+    for (unsigned k = 0; max == 0 && !is_short && k <= 41; k++) {
         size_t m = 0;
         for (size_t i = 0; i < n; i++) {
             m += size_class(p, qv__segment_rows(out[i])) == k;
@@ -91,13 +123,15 @@ static size_t choose(const struct qv__view *v, const struct qv__schema *schema, 
             return at;
         }
     }
+    struct qv__segment *least = NULL;
     for (size_t i = 0; rebuild && i < n; i++) {
-        if (wants_rebuild(schema, out[i], drop)) {
-            out[0] = out[i];
-            return 1;
+        if (wants_rebuild(schema, p, out[i], drop) &&
+            (!least || bytes_left(out[i], drop) < bytes_left(least, drop))) {
+            least = out[i]; /* what takes the least room makes room for the others */
         }
     }
-    return 0;
+    out[0] = least;
+    return least ? 1 : 0;
 }
 
 /* Bring the merged segment, which nobody sees yet, up to the shard's flushed LSN. Under
@@ -182,10 +216,10 @@ static void job_open(struct qv__job *job, struct qv__shard *s, const struct qv__
 
 /* A segment that is rewritten for other indexes keeps the graphs that still fit, if it keeps its
  * rows. */
-static bool keeps_rows(const struct qv__schema *schema, struct qv__segment *const *sources,
+static bool keeps_rows(struct qv__segment_policy policy, struct qv__segment *const *sources,
                        size_t n, uint64_t drop)
 {
-    return n == 1 && !over_vacuum(&schema->policy, qv__segment_rows(sources[0]),
+    return n == 1 && !over_vacuum(&policy, qv__segment_rows(sources[0]),
                                   qv__segment_dead_at(sources[0], drop));
 }
 
@@ -204,15 +238,21 @@ qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, const struct qv_
     *did = false;
     QV_GOTO(st);
     uint64_t drop = drop_lsn(s);
-    n = columns_wanted(s) ? 0 : choose(v, schema, max, drop, sources);
+    bool is_short = atomic_load(&c->db->space.is_short);
+    n = columns_wanted(s) ? 0 : choose(v, schema, max, drop, is_short, sources);
     if (n == 0) {
         goto out;
     }
     uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
     drop = QV_PLANT(ignore_flushed_at_merge) ? drop : QV_MIN(drop, flushed);
+    uint64_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        left += bytes_left(sources[i], drop);
+    }
+    QV_GOTO(qv__space_for(c->db, left, frees(sources, n, drop), err));
     job_open(&job, s, schema, sources, n, drop, asked);
-    drop = keeps_rows(schema, sources, n, drop) ? QV__DROP_NOTHING : drop;
+    drop = keeps_rows(policy_of(schema, is_short), sources, n, drop) ? QV__DROP_NOTHING : drop;
     qv__job_segments(&job, sources, n);
     st = qv__segment_merge(&c->env, schema, sources, n, id, drop, flushed, &job.work, remaps,
                            &merged, err);
@@ -235,10 +275,9 @@ qv_status qv__maintain_merge(struct qv__shard *s, uint32_t max, const struct qv_
         goto out;
     }
     *did = true;
-    QV_GOTO(qv__checkpoint_commit(c->db, err));
-    for (size_t i = 0; i < n; i++) {
-        qv__segment_doom(sources[i]);
-    }
+    st = qv__checkpoint_commit(c->db, err);
+    qv__checkpoint_outgoing(c, st, sources, n);
+    QV_GOTO(st);
     qv__log_line(c->db->logger, QV__LEVEL_INFO, "maintain",
                  "merged %zu segments of `%s` shard %" PRIu32 " into %" PRIu32 " rows", n, c->name,
                  s->number, merged ? qv__segment_rows(merged) : 0u);
@@ -268,7 +307,9 @@ static bool growing_is_worn(const struct qv__segment_policy *p, uint32_t rows, u
 bool qv__maintain_reclaim_due(struct qv__shard *s, const struct qv__view *v)
 {
     struct qv__schema *schema = qv__collection_schema(s->collection);
-    const struct qv__segment_policy *p = &schema->policy;
+    const struct qv__segment_policy policy = policy_of(
+                                        schema, atomic_load(&s->collection->db->space.is_short)),
+                                    *p = &policy;
     uint64_t drop = drop_lsn(s), horizon = qv__read_horizon(s->collection->db->commit);
     bool due = false;
     for (uint32_t i = 0; i < v->n && !due; i++) {
@@ -306,7 +347,7 @@ bool qv__maintain_merge_due(struct qv__shard *s, const struct qv__view *v)
         return true;
     }
     struct qv__schema *schema = qv__collection_schema(c);
-    bool due = choose(v, schema, 0, drop_lsn(s), list) > 0;
+    bool due = choose(v, schema, 0, drop_lsn(s), atomic_load(&c->db->space.is_short), list) > 0;
     qv__schema_release(schema);
     return due;
 }

@@ -73,6 +73,16 @@ static uint64_t frozen_rows(const struct flush *f)
     return n;
 }
 
+/* What the files will take, about; that of a row as segment_growing.c has it. */
+static uint64_t flush_bytes(const struct flush *f)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        n += qv__segment_need(f->frozen[i]);
+    }
+    return n;
+}
+
 /* Write the files: sealed forms of what is frozen, tombstones of what was sealed before. */
 static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build,
                              const struct qv__work *work, struct qv_err *err)
@@ -152,6 +162,7 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct q
         goto out;
     }
     QV_GOTO(qv__commit_sync(db->commit, f.flushed, err));
+    QV_GOTO(qv__space_for(db, flush_bytes(&f), true, err));
     qv__job_open(&job, db, s, QV__JOB_SEAL, frozen_rows(&f), NULL,
                  all ? "flush of what grows" : "full growing segments");
     qv__job_segments(&job, f.frozen, f.n);

@@ -254,7 +254,9 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
                                        .file_bytes_max = db->options.log_file_bytes,
                                        .next_lsn = m.checkpoint_lsn + 1,
                                        .must_exist = !fresh,
-                                       .logger = db->logger};
+                                       .logger = db->logger,
+                                       .room = qv__space_log_room,
+                                       .room_ctx = db};
     QV_GOTO(qv__log_local_open(db->io, QV__DIR_LOG, db->mem_log, &lo, &db->log, err));
     if (!fresh) {
         db->catalog_bytes = m.catalog.n;

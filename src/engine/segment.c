@@ -128,6 +128,11 @@ uint64_t qv__segment_bytes(const struct qv__segment *s)
     return s->sealed ? s->file_bytes : atomic_load_explicit(&s->bytes, memory_order_relaxed);
 }
 
+uint64_t qv__segment_need(const struct qv__segment *s)
+{
+    return s->file_need;
+}
+
 uint64_t qv__segment_min_lsn(const struct qv__segment *s)
 {
     return s->min_lsn;

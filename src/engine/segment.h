@@ -53,6 +53,8 @@ struct qv__segment_env {
     struct qv__blobs *blobs;
     struct qv__pool *pool;
     const struct qv__logger *logger;
+    /* What files of all growing segments will take on the disk, about; NULL = nobody counts. */
+    _Atomic uint64_t *growing;
 };
 
 /* --- life --- */
@@ -81,6 +83,8 @@ uint32_t qv__segment_rows(const struct qv__segment *s);             /* appended,
 uint32_t qv__segment_capacity(const struct qv__segment *s);
 uint64_t qv__segment_bytes(
     const struct qv__segment *s); /* growing: vector and payload bytes; sealed: file */
+/* Growing: what its file will take on the disk, about. */
+uint64_t qv__segment_need(const struct qv__segment *s);
 uint64_t qv__segment_min_lsn(const struct qv__segment *s); /* of rows; 0 when empty */
 uint64_t qv__segment_max_lsn(const struct qv__segment *s);
 uint32_t

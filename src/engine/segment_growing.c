@@ -6,6 +6,10 @@
  * lookup. Memory is taken by reserve(), before the record is logged; append() only uses it. */
 #include "engine/segment_impl.h"
 
+/* In a file, per row and per vector: rounded up, see docs/internals/ENGINE.md. */
+#define SYSTEM_BYTES  64u
+#define ORDINAL_BYTES 24u
+
 static uint32_t vector_chunk_shift(uint32_t stride)
 {
     uint32_t shift = 0;
@@ -61,6 +65,9 @@ qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schem
 
 void qv__growing_free(struct qv__segment *s)
 {
+    if (s->env.growing) {
+        atomic_fetch_sub_explicit(s->env.growing, s->file_need, memory_order_relaxed);
+    }
     for (uint32_t i = 0; i < s->n_row_chunks; i++) {
         qv__free(s->rows[i]);
     }
@@ -215,6 +222,20 @@ static uint32_t append_vector(struct qv__column *c, const void *v, uint32_t row)
     return ord;
 }
 
+/* What the row's part of a file will take, about: system columns, the vectors and their place in a
+ * graph. */
+static void count_need(struct qv__segment *s, const struct qv__row *r, uint64_t bytes)
+{
+    uint64_t need = bytes + SYSTEM_BYTES + (r->id.kind == QV__ID_STR ? r->id.len : 0);
+    for (uint32_t i = 0; i < s->n_columns; i++) {
+        need += r->vectors[i] ? ORDINAL_BYTES + 9 * (uint64_t)s->columns[i].def->index.m : 0;
+    }
+    s->file_need += need;
+    if (s->env.growing) {
+        atomic_fetch_add_explicit(s->env.growing, need, memory_order_relaxed);
+    }
+}
+
 uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint64_t lsn)
 {
     uint32_t row = atomic_load_explicit(&s->n_rows, memory_order_relaxed), at = qv__row_at(row);
@@ -237,6 +258,7 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint
     }
     atomic_store_explicit(&s->max_lsn, lsn, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->bytes, bytes, memory_order_relaxed);
+    count_need(s, r, bytes);
     uint64_t hash = qv__id_hash(&r->id);
     qv__mutex_lock(&s->lock);
     uint64_t *newest = qv__map_find(&s->by_id, hash, id_eq, &c->id[at], s);

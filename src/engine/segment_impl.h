@@ -127,6 +127,7 @@ struct qv__segment {
     struct qv__map by_id;          /* id -> newest row; guarded by: lock */
     struct qv__byte_block *blocks; /* newest first */
     _Atomic uint64_t bytes;
+    uint64_t file_need;        /* what its file will take, about; guarded by the write order */
     struct qv__mutex indexing; /* one at a time */
 
     /* sealed */

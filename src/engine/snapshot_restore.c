@@ -223,7 +223,7 @@ void qv__restore_free(struct qv__restore *r)
 qv_status qv__restore_space(const struct qv__restore *r, struct qv__io *io, struct qv_err *err)
 {
     uint64_t room = 0, need = r->from->snap.table_at; /* what is no larger than all its files */
-    QV_TRY(qv__io_free_space(io, &room, err));
+    QV_TRY(qv__io_free_space(io, &room, NULL, err));
     return need <= room ? QV_OK
                         : qv__fail(err, QV_ENOSPC,
                                    "the snapshot needs %" PRIu64 " bytes, the disk has %" PRIu64,

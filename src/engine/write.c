@@ -11,6 +11,9 @@
 #include "engine/quarantine.h"
 #include "engine/stage.h"
 
+/* Of the reserve on the disk, for the records of deletions. */
+#define DELETE_BYTES (UINT64_C(1) << 20)
+
 /* A write between the log and its acknowledgement. */
 struct waiting {
     struct qv__ack ack;
@@ -179,6 +182,17 @@ out:
     return st;
 }
 
+/* Deletions give room back in the end: they may have what is reserved. */
+static bool adds_data(const struct qv__mutation *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (m[i].kind != QV__MUT_DELETE && m[i].kind != QV__MUT_EXPIRE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static qv_status check_all(struct qv__collection *c, const struct qv__schema *schema,
                            const struct qv__mutation *m, size_t n, int64_t now_ms,
                            struct qv__arena *arena, struct qv__mutation **out, struct qv_err *err)
@@ -213,6 +227,30 @@ static qv_status check_and_lock(struct qv__collection *c, struct qv__schema **sc
         }
         unlock_shards(c, set);
     }
+}
+
+/* Check it, commit it in the write order of its shards, and look what became due. */
+static qv_status in_order(struct qv__collection *c, struct qv__schema **schema,
+                          const struct qv__mutation *m, size_t n, struct qv__arena *arena,
+                          struct waiting *w, bool *logged, struct qv_err *err)
+{
+    struct lock_set set;
+    struct qv__mutation *checked = NULL;
+    QV_TRY(check_and_lock(c, schema, m, n, w->now_ms, arena, &checked, &set, err));
+    for (uint32_t s = 0; s < c->n_shards; s++) {
+        w->ack.lsn = set.locked[s] ? QV_MAX(w->ack.lsn, c->shards[s].last_lsn) : w->ack.lsn;
+    }
+    qv_status st =
+        commit_locked(c, *schema, checked, n, arena, w, logged, &w->write->result.n_affected, err);
+    if (*logged) {
+        for (uint32_t s = 0; s < c->n_shards; s++) {
+            if (set.locked[s]) {
+                qv__maintain_look(&c->shards[s]);
+            }
+        }
+    }
+    unlock_shards(c, &set);
+    return st;
 }
 
 static void finish(struct qv__write *write, qv_status st)
@@ -256,6 +294,10 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
         return;
     }
     qv_status room = qv__checkpoint_admit(c->db, err);
+    bool adds = adds_data(m, n);
+    if (room == QV_OK && adds) {
+        room = qv__space_admit(c->db, err);
+    }
     if (room != QV_OK) {
         finish(write, room);
         return;
@@ -263,30 +305,21 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     qv__commit_admit(c->db->commit);
     struct qv__schema *schema = qv__collection_write_schema(c);
     struct qv__arena arena;
-    struct lock_set set;
-    struct qv__mutation *checked = NULL;
     bool logged = false;
     qv__arena_init(&arena, c->mem);
     struct waiting *w = qv__zalloc(c->mem, sizeof *w);
     int64_t now_ms = (int64_t)qv__wall_ms(c->db->clock);
-    qv_status st = w ? check_and_lock(c, &schema, m, n, now_ms, &arena, &checked, &set, err)
-                     : qv__fail(err, QV_ENOMEM, "no memory for a write");
+    qv_status st = w ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory for a write");
     if (st == QV_OK) {
         w->write = write;
         w->now_ms = now_ms;
-        for (uint32_t s = 0; s < c->n_shards; s++) {
-            w->ack.lsn = set.locked[s] ? QV_MAX(w->ack.lsn, c->shards[s].last_lsn) : w->ack.lsn;
-        }
-        st = commit_locked(c, schema, checked, n, &arena, w, &logged, &write->result.n_affected,
-                           err);
-        if (logged) {
-            for (uint32_t s = 0; s < c->n_shards; s++) {
-                if (set.locked[s]) {
-                    qv__maintain_look(&c->shards[s]);
-                }
+        st = in_order(c, &schema, m, n, &arena, w, &logged, err);
+        if (st == QV_ENOSPC) {
+            (void)qv__space_ran_out(c->db);
+            if (!adds && qv__space_give(c->db, DELETE_BYTES)) {
+                st = in_order(c, &schema, m, n, &arena, w, &logged, err);
             }
         }
-        unlock_shards(c, &set);
     }
     qv__schema_release(schema);
     qv__arena_free(&arena);

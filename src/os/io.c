@@ -124,6 +124,13 @@ qv_status qv__io_allocate(struct qv__file *f, uint64_t size, struct qv_err *err)
     return f->io->ops->allocate(f, size, err);
 }
 
+qv_status qv__io_reserve(struct qv__file *f, uint64_t size, struct qv_err *err)
+{
+    QV_TRY(check_writable(f, err));
+    QV_TRY(check_range(f, size, 0, err));
+    return f->io->ops->reserve(f, size, err);
+}
+
 qv_status qv__io_sync(struct qv__file *f, bool data_only, struct qv_err *err)
 {
     return f->io->ops->sync(f, data_only, err);
@@ -218,9 +225,10 @@ qv_status qv__io_lock(struct qv__file *f, struct qv_err *err)
     return f->io->ops->lock(f, err);
 }
 
-qv_status qv__io_free_space(struct qv__io *io, uint64_t *bytes, struct qv_err *err)
+qv_status qv__io_free_space(struct qv__io *io, uint64_t *bytes, uint64_t *total, struct qv_err *err)
 {
-    return io->ops->free_space(io, bytes, err);
+    uint64_t ignored;
+    return io->ops->free_space(io, bytes, total ? total : &ignored, err);
 }
 
 qv_status qv__io_read_file(struct qv__io *io, const char *name, size_t limit, struct qv__mem *mem,

@@ -73,6 +73,9 @@ struct qv__io_ops {
      * is not past the end. On error the size is as it was. Not while another thread writes past the
      * end. */
     qv_status (*allocate)(struct qv__file *, uint64_t size, struct qv_err *);
+    /* As allocate, for room that is held and never used: nothing is written where the file system
+     * can do without. */
+    qv_status (*reserve)(struct qv__file *, uint64_t size, struct qv_err *);
     /* data_only: fdatasync. A failure means the data's fate is unknown: never retried by callers.
      */
     qv_status (*sync)(struct qv__file *, bool data_only, struct qv_err *);
@@ -95,7 +98,8 @@ struct qv__io_ops {
     qv_status (*sync_dir)(struct qv__io *, const char *dir, struct qv_err *);
     /* Exclusive lock of a file, held until the file is closed: QV_ELOCKED if another holds it. */
     qv_status (*lock)(struct qv__file *, struct qv_err *);
-    qv_status (*free_space)(struct qv__io *, uint64_t *bytes, struct qv_err *);
+    /* Bytes that may still be taken, and bytes in all; UINT64_MAX = no limit. */
+    qv_status (*free_space)(struct qv__io *, uint64_t *bytes, uint64_t *total, struct qv_err *);
     void (*close_io)(struct qv__io *);
 };
 
@@ -136,6 +140,7 @@ qv_status qv__io_pwrite(struct qv__file *f, const void *buf, size_t n, uint64_t 
 qv_status qv__io_size(struct qv__file *f, uint64_t *out, struct qv_err *err) QV_MUST_USE;
 qv_status qv__io_truncate(struct qv__file *f, uint64_t size, struct qv_err *err) QV_MUST_USE;
 qv_status qv__io_allocate(struct qv__file *f, uint64_t size, struct qv_err *err) QV_MUST_USE;
+qv_status qv__io_reserve(struct qv__file *f, uint64_t size, struct qv_err *err) QV_MUST_USE;
 qv_status qv__io_sync(struct qv__file *f, bool data_only, struct qv_err *err) QV_MUST_USE;
 qv_status qv__io_map(struct qv__file *f, uint64_t off, size_t n, struct qv__map_view *out,
                      struct qv_err *err) QV_MUST_USE;
@@ -157,7 +162,9 @@ qv_status qv__io_list(struct qv__io *io, const char *dir,
                       struct qv_err *err) QV_MUST_USE;
 qv_status qv__io_sync_dir(struct qv__io *io, const char *dir, struct qv_err *err) QV_MUST_USE;
 qv_status qv__io_lock(struct qv__file *f, struct qv_err *err) QV_MUST_USE;
-qv_status qv__io_free_space(struct qv__io *io, uint64_t *bytes, struct qv_err *err) QV_MUST_USE;
+/* total: NULL = not asked for */
+qv_status qv__io_free_space(struct qv__io *io, uint64_t *bytes, uint64_t *total,
+                            struct qv_err *err) QV_MUST_USE;
 
 /* Read a whole file of at most `limit` bytes into a block of `mem` (owned by the caller, freed with
  * qv__free). One NUL, not counted in *n, follows the bytes. Errors: also QV_ETOOBIG over the limit.

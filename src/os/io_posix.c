@@ -258,14 +258,15 @@ static int write_zeros(int fd, uint64_t from, uint64_t to)
     return 0;
 }
 
-static int reserve(int fd, uint64_t from, uint64_t to)
+/* *missing: the file system does not know how. */
+static int reserve(int fd, int mode, uint64_t from, uint64_t to, bool *missing)
 {
     int rc;
     do {
-        rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
+        rc = fallocate(fd, mode, (off_t)from, (off_t)(to - from));
     } while (rc < 0 && errno == EINTR);
-    bool is_missing = rc < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL);
-    return is_missing ? 0 : rc;
+    *missing = rc < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL);
+    return *missing ? 0 : rc;
 }
 
 static qv_status posix_allocate(struct qv__file *base, uint64_t size, struct qv_err *err)
@@ -276,7 +277,9 @@ static qv_status posix_allocate(struct qv__file *base, uint64_t size, struct qv_
     if (size <= old) {
         return QV_OK;
     }
-    if (reserve(fd, old, size) < 0 || write_zeros(fd, old, size) < 0) {
+    bool missing;
+    if (reserve(fd, FALLOC_FL_KEEP_SIZE, old, size, &missing) < 0 ||
+        write_zeros(fd, old, size) < 0) {
         qv_status st = fail(base->io, err, "allocate", base->name);
         /* Also gives back what was reserved past the end. It frees space, so it does not fail for
          * lack of it; should it fail all the same, the zeros stay and the first error is told. */
@@ -284,6 +287,23 @@ static qv_status posix_allocate(struct qv__file *base, uint64_t size, struct qv_
         return st;
     }
     return QV_OK;
+}
+
+static qv_status posix_reserve(struct qv__file *base, uint64_t size, struct qv_err *err)
+{
+    int fd = file_of(base)->fd;
+    uint64_t old;
+    bool missing;
+    QV_TRY(posix_size(base, &old, err));
+    if (size <= old) {
+        return QV_OK;
+    }
+    if (reserve(fd, 0, old, size, &missing) < 0) {
+        qv_status st = fail(base->io, err, "reserve", base->name);
+        (void)!set_size(fd, old);
+        return st;
+    }
+    return missing ? posix_allocate(base, size, err) : QV_OK;
 }
 
 static qv_status posix_sync(struct qv__file *base, bool data_only, struct qv_err *err)
@@ -505,7 +525,8 @@ static qv_status posix_sync_dir(struct qv__io *base, const char *name, struct qv
     return st;
 }
 
-static qv_status posix_free_space(struct qv__io *base, uint64_t *bytes, struct qv_err *err)
+static qv_status posix_free_space(struct qv__io *base, uint64_t *bytes, uint64_t *total,
+                                  struct qv_err *err)
 {
     struct statvfs sb;
     int rc;
@@ -517,6 +538,9 @@ static qv_status posix_free_space(struct qv__io *base, uint64_t *bytes, struct q
     }
     if (__builtin_mul_overflow((uint64_t)sb.f_bavail, (uint64_t)sb.f_frsize, bytes)) {
         *bytes = UINT64_MAX;
+    }
+    if (__builtin_mul_overflow((uint64_t)sb.f_blocks, (uint64_t)sb.f_frsize, total)) {
+        *total = UINT64_MAX;
     }
     return QV_OK;
 }
@@ -537,6 +561,7 @@ static const struct qv__io_ops posix_ops = {
     .size = posix_size,
     .truncate = posix_truncate,
     .allocate = posix_allocate,
+    .reserve = posix_reserve,
     .sync = posix_sync,
     .map = posix_map,
     .unmap = posix_unmap,

@@ -521,13 +521,15 @@ static qv_status sim_sync_dir(struct qv__io *io, const char *name, struct qv_err
     return leave(sim, st);
 }
 
-static qv_status sim_free_space(struct qv__io *io, uint64_t *bytes, struct qv_err *err)
+static qv_status sim_free_space(struct qv__io *io, uint64_t *bytes, uint64_t *total,
+                                struct qv_err *err)
 {
     struct qv__sim *sim = enter(io);
     if (fault_strikes(sim, QV__SIM_READ)) {
         return leave(sim, injected(sim, "free space", "", err));
     }
     *bytes = room(sim);
+    *total = sim->limit_bytes ? sim->limit_bytes : UINT64_MAX;
     return leave(sim, QV_OK);
 }
 
@@ -550,6 +552,7 @@ static const struct qv__io_ops sim_ops = {
     .size = sim_size,
     .truncate = sim_truncate,
     .allocate = sim_allocate,
+    .reserve = sim_allocate,
     .sync = sim_sync,
     .map = sim_map,
     .unmap = sim_unmap,

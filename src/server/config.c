@@ -44,6 +44,8 @@ static const struct row rows[] = {
     {"read_only", KIND_BOOL, FIELD(read_only), "false", 0, 0, false, NULL, "refuse every write"},
     {"memory", KIND_SIZE, FIELD(memory_bytes), "0", 64 * MIB, 1024 * TIB, true, "SIZE",
      "memory budget of the process; 0 = none"},
+    {"disk_reserve", KIND_SIZE, FIELD(disk_reserve_bytes), "64MiB", MIB, TIB, true, "SIZE",
+     "room on the disk held for deletes and compaction, at most a 16th of the disk; 0 = none"},
     {"threads", KIND_INT, FIELD(threads), "0", 1, 1024, true, "N",
      "worker threads; 0 = one per CPU"},
     {"http_threads", KIND_INT, FIELD(http_threads), "0", 1, 64, true, "N",

@@ -37,9 +37,10 @@ struct qv__server_config {
     char api_key[256];     /* "" = none; zero-padded to the end */
     char read_only_api_key[256];
     bool read_only;
-    uint64_t memory_bytes; /* 0 = no budget */
-    uint32_t threads;      /* of the database; 0 = one per CPU */
-    uint32_t http_threads; /* 0 = min(4, CPUs) */
+    uint64_t memory_bytes;       /* 0 = no budget */
+    uint64_t disk_reserve_bytes; /* 0 = none */
+    uint32_t threads;            /* of the database; 0 = one per CPU */
+    uint32_t http_threads;       /* 0 = min(4, CPUs) */
     uint64_t body_bytes_max;
     uint64_t upload_bytes_max; /* of a body that goes to a file */
     uint32_t max_connections;

@@ -10,6 +10,7 @@
 #include "server/server_impl.h"
 
 #define SOURCE_BLOCK_BYTES ((size_t)64 << 10)
+#define HEADER_SMALL       256u
 #define ALLOWED_METHODS    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 /* ---- headers ---- */
@@ -235,22 +236,38 @@ static struct MHD_Response *source_response(struct qv__conn *c, struct qv__sourc
     return m;
 }
 
-/* False: the handler broke a rule. */
-static bool add_extra(struct MHD_Response *m, struct qv__conn *c)
+/* NUL-terminated for the library, which copies it: in `small` when it fits, so that a response
+ * without long headers needs no memory of ours. */
+static const char *header_z(struct qv__arena *arena, char small[HEADER_SMALL], struct qv__str s)
+{
+    if (s.n >= HEADER_SMALL) {
+        return qv__arena_strndup(arena, s.p, s.n);
+    }
+    memcpy(small, s.p, s.n);
+    small[s.n] = 0;
+    return small;
+}
+
+/* QV_EINVAL: the handler broke a rule. */
+static qv_status add_extra(struct MHD_Response *m, struct qv__conn *c)
 {
     struct qv__response *from = &c->request.response;
     struct qv__arena *arena = &c->request.arena;
     if (from->n_extra > QV_ARRAY_LEN(from->extra)) {
-        return false;
+        return QV_EINVAL;
     }
     for (unsigned i = 0; i < from->n_extra; i++) {
-        char *name = qv__arena_strndup(arena, from->extra[i].name.p, from->extra[i].name.n);
-        char *value = qv__arena_strndup(arena, from->extra[i].value.p, from->extra[i].value.n);
-        if (!name || !value || MHD_add_response_header(m, name, value) != MHD_YES) {
-            return false;
+        char small[2][HEADER_SMALL];
+        const char *name = header_z(arena, small[0], from->extra[i].name);
+        const char *value = header_z(arena, small[1], from->extra[i].value);
+        if (!name || !value) {
+            return QV_ENOMEM;
+        }
+        if (MHD_add_response_header(m, name, value) != MHD_YES) {
+            return QV_EINVAL;
         }
     }
-    return true;
+    return QV_OK;
 }
 
 enum MHD_Result qv__respond(struct qv__conn *c)
@@ -271,9 +288,10 @@ enum MHD_Result qv__respond(struct qv__conn *c)
     if (!m) {
         return qv__refuse(c, QV__REFUSE_MEMORY);
     }
-    if (!add_extra(m, c)) {
+    qv_status st = add_extra(m, c);
+    if (st != QV_OK) {
         MHD_destroy_response(m);
-        return qv__refuse(c, QV__REFUSE_RESPONSE);
+        return qv__refuse(c, st == QV_ENOMEM ? QV__REFUSE_MEMORY : QV__REFUSE_RESPONSE);
     }
     if (from->content_type) {
         (void)MHD_add_response_header(m, "content-type", from->content_type);

@@ -25,7 +25,7 @@ enum qv__refusal qv__spool_begin(struct qv__conn *c)
     struct qv__spool *p = &c->spool;
     struct qv_err err = {.code = QV_OK};
     uint64_t room = 0;
-    qv_status st = qv__io_free_space(s->o.io, &room, &err);
+    qv_status st = qv__io_free_space(s->o.io, &room, NULL, &err);
     if (st == QV_OK && c->gate.content_length > room) {
         return QV__REFUSE_SPACE;
     }

@@ -109,6 +109,10 @@ struct qv__log_local_options {
     uint64_t next_lsn;         /* for an empty log: the first LSN to give (checkpoint LSN + 1); 0 = 1 */
     bool must_exist;           /* no file at all is damage (QV_ECORRUPT): there was a log here */
     const struct qv__logger *logger;
+    /* Bytes of the disk that the log may take ahead of need; called under the log's lock. NULL = all
+     * there is. What a record needs is taken from whatever the disk has. */
+    uint64_t (*room)(void *ctx);
+    void *room_ctx;
 };
 /* Open (or create) the log kept in directory `dir` of `io`. Format: docs/internals/LOG.md. */
 qv_status qv__log_local_open(struct qv__io *io, const char *dir, struct qv__mem *mem,

@@ -13,12 +13,20 @@
  * before its first LSN is durable too: recovery need not tell a torn creation from damage. A file
  * under its first name is never needed and is removed at open, whatever it holds.
  *
- * The next size is twice the current one, up to the largest. When the disk has no room for it, a
- * smaller file is tried, down to what the record needs: a nearly full disk still takes deletes. */
+ * The next size is twice the current one, up to the largest, and at most a quarter of the room that
+ * the log may take. When the disk has no room for it, a smaller file is tried, down to what the
+ * record needs: a nearly full disk still takes deletes. */
 #include "base/plant.h"
 #include "store/log_local.h"
 
-#define PAGE_BYTES ((uint64_t)4096)
+#define PAGE_BYTES      ((uint64_t)4096)
+/* On a full disk a file is at least this, or what its first record needs. */
+#define FILE_BYTES_FULL ((uint64_t)64 << 10)
+
+uint64_t qv__log_room(const struct qv__log_local *log)
+{
+    return log->room ? log->room(log->room_ctx) : UINT64_MAX;
+}
 
 uint64_t qv__log_wanted_bytes(const struct qv__log_local *log)
 {
@@ -90,8 +98,9 @@ qv_status qv__log_take_file(struct qv__log_local *log, uint64_t bytes, struct qv
                             struct qv_err *err)
 {
     uint64_t fits = (QV__LOGFILE_HEAD_BYTES + bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
-    uint64_t least = QV_MAX(fits, log->first_file_bytes);
-    uint64_t wanted = QV_MAX(fits, qv__log_wanted_bytes(log));
+    uint64_t least = QV_MAX(fits, QV_MIN(log->first_file_bytes, FILE_BYTES_FULL));
+    uint64_t ahead = qv__log_room(log) / 4 & ~(PAGE_BYTES - 1);
+    uint64_t wanted = QV_MAX(least, QV_MIN(qv__log_wanted_bytes(log), ahead));
     struct qv__log_file *f = log->spare;
     if (!f) {
         QV_TRY(make_file(log, log->next_serial, &f, err));
@@ -169,9 +178,13 @@ void qv__log_prepare(struct qv__log_local *log, uint64_t step_bytes)
     qv__mutex_lock(&log->lock);
     uint64_t wanted = qv__log_wanted_bytes(log);
     struct qv__log_file *f = log->spare;
-    if (log->is_preparing || log->is_poisoned ||
-        log->current->used_bytes <= log->current->head.file_bytes / 2 ||
-        (f && f->head.file_bytes >= wanted)) {
+    bool due = !log->is_preparing && !log->is_poisoned &&
+               log->current->used_bytes > log->current->head.file_bytes / 2 &&
+               (!f || f->head.file_bytes < wanted);
+    if (due) { /* on a nearly full disk a smaller one, or none */
+        wanted = QV_MIN(wanted, qv__log_room(log) / 4 & ~(PAGE_BYTES - 1));
+    }
+    if (!due || wanted < log->first_file_bytes || (f && f->head.file_bytes >= wanted)) {
         qv__mutex_unlock(&log->lock);
         return;
     }

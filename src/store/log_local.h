@@ -52,6 +52,8 @@ struct qv__log_local {
     char dir[QV__LOG_DIR_MAX + 1];
     uint8_t uuid[16];
     uint64_t first_file_bytes, file_bytes_max;
+    uint64_t (*room)(void *ctx); /* see struct qv__log_local_options */
+    void *room_ctx;
 
     struct qv__mutex lock;
     struct qv__condvar changed;
@@ -96,6 +98,8 @@ void qv__log_write_mark(struct qv__log_local *log, const struct qv__log_file *f,
 
 /* The size a file should have that follows the current one. Needs the lock. */
 uint64_t qv__log_wanted_bytes(const struct qv__log_local *log);
+/* Bytes that may be taken ahead of need. Needs the lock. */
+uint64_t qv__log_room(const struct qv__log_local *log);
 /* Take the next file for a record of `bytes`, made now when none is ready. Needs the lock; the file
  * is the caller's. Errors: QV_ENOSPC, QV_ENOMEM, QV_EIO …; nothing changed but that a file may be
  * better prepared. */

@@ -60,7 +60,7 @@ static qv_status remove_oldest(struct qv__log_local *log, struct qv__log_file *f
 {
     bool gone = false, kept = false;
     bool reuse = !log->spare && !log->is_preparing && !log->is_poisoned &&
-                 f->head.file_bytes >= qv__log_wanted_bytes(log) &&
+                 f->head.file_bytes >= qv__log_wanted_bytes(log) && qv__log_room(log) > 0 &&
                  f->head.file_bytes <= log->file_bytes_max;
     uint64_t serial = reuse ? log->next_serial++ : 0;
     qv__mutex_unlock(&log->lock);

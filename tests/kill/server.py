@@ -45,8 +45,10 @@ class Client:
 
 
 class Server:
-    def __init__(self, quiver, data, log):
+    def __init__(self, quiver, data, log, more=(), wrap=()):
+        """more: further options of `quiver serve`; wrap: a command that runs it"""
         self.quiver, self.data, self.log = quiver, data, log
+        self.more, self.wrap = list(more), list(wrap)
         self.process = self.port = None
         self.start_s = 0.02   # how long the last start took
         self.errors = ""
@@ -55,8 +57,8 @@ class Server:
         """Begin a start; does not wait."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [self.quiver, "serve", "--data", self.data, "--listen", "127.0.0.1:0",
-                 "--log-level", "warn"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+                [*self.wrap, self.quiver, "serve", "--data", self.data, "--listen", "127.0.0.1:0",
+                 "--log-level", "warn", *self.more], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
 
     def start(self):
         """Start, until the port is open."""

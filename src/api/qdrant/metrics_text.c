@@ -193,6 +193,16 @@ static void database(struct qv__buf *b, const struct qv__db_info *db)
            db->log_bytes_max);
     number(b, "quiver_checkpoint_failures_total", "checkpoints that failed", "counter",
            db->checkpoint_failures);
+    number(b, "quiver_disk_free_bytes", "free space of the disk when last looked at", "gauge",
+           db->disk_free_bytes);
+    number(b, "quiver_disk_owed_bytes", "what flushing the rows in memory will take, about",
+           "gauge", db->disk_owed_bytes);
+    number(b, "quiver_disk_reserve_bytes", "room held for deletes and compaction", "gauge",
+           db->disk_reserve_bytes);
+    number(b, "quiver_disk_short", "1 when writes that add data are refused for lack of room",
+           "gauge", db->disk_short);
+    number(b, "quiver_disk_refused_total", "writes refused for lack of room", "counter",
+           db->disk_refused);
     number(b, "quiver_replayed_records", "log records replayed at the start", "gauge",
            db->replayed_records);
     number(b, "quiver_quarantined_collections", "collections not served because of damage", "gauge",

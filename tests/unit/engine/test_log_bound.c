@@ -70,10 +70,10 @@ static qv_status disk_list(struct qv__io *io, const char *dir,
     (void)io;
     return disk.real->ops->list(disk.real, dir, cb, arg, err);
 }
-static qv_status disk_space(struct qv__io *io, uint64_t *bytes, struct qv_err *err)
+static qv_status disk_space(struct qv__io *io, uint64_t *bytes, uint64_t *total, struct qv_err *err)
 {
     (void)io;
-    return disk.real->ops->free_space(disk.real, bytes, err);
+    return disk.real->ops->free_space(disk.real, bytes, total, err);
 }
 
 #define ONE_NAME(call)                                                                             \

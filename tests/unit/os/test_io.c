@@ -558,9 +558,30 @@ static void test_lock(void **state)
 
 static void test_free_space(void **state)
 {
-    uint64_t bytes = 0;
-    assert_ok(qv__io_free_space(io_of_state(state), &bytes, ERR));
+    uint64_t bytes = 0, total = 0;
+    assert_ok(qv__io_free_space(io_of_state(state), &bytes, NULL, ERR));
     assert_true(bytes > 0);
+    assert_ok(qv__io_free_space(io_of_state(state), &bytes, &total, ERR));
+    assert_true(total >= bytes);
+}
+
+/* Room that is held counts as taken, and comes back. */
+static void test_reserve(void **state)
+{
+    struct qv__io *io = io_of_state(state);
+    struct qv__file *f = open_file(io, "f", QV__OPEN_CREATE);
+    uint64_t size = 0;
+    assert_ok(qv__io_reserve(f, 100000, ERR));
+    assert_ok(qv__io_size(f, &size, ERR));
+    assert_int_equal(size, 100000);
+    assert_ok(qv__io_reserve(f, 4096, ERR)); /* never shorter */
+    assert_ok(qv__io_size(f, &size, ERR));
+    assert_int_equal(size, 100000);
+    assert_status(qv__io_reserve(f, UINT64_C(1) << 55, ERR), QV_ENOSPC);
+    assert_ok(qv__io_size(f, &size, ERR));
+    assert_int_equal(size, 100000);
+    assert_ok(qv__io_truncate(f, 0, ERR));
+    close_file(f);
 }
 
 /* --- whole files --- */
@@ -850,6 +871,7 @@ int main(void)
         ON_ALL(test_list_many),
         ON_ALL(test_lock),
         ON_ALL(test_free_space),
+        ON_ALL(test_reserve),
         ON_ALL(test_read_file),
         ON_ALL(test_write_file),
         ON_ALL(test_write_file_spares_a_second_name),

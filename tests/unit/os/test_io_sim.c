@@ -73,7 +73,7 @@ static qv_status one_call(struct qv__io *io, struct qv__file *f, int which)
     case 5:
         return qv__io_list(io, "", ignore_entry, NULL, ERR);
     case 6:
-        return qv__io_free_space(io, &n, ERR);
+        return qv__io_free_space(io, &n, NULL, ERR);
     case 7:
         return qv__io_pwrite(f, "xxxx", 4, 0, ERR);
     case 8:
@@ -274,14 +274,14 @@ static void test_space(void **state)
     struct qv__io *io = io_of_state(state);
     uint64_t bytes = 0;
     qv__io_sim_space(io, 100);
-    assert_ok(qv__io_free_space(io, &bytes, ERR));
+    assert_ok(qv__io_free_space(io, &bytes, NULL, ERR));
     assert_int_equal(bytes, 100);
     struct qv__file *f = open_file(io, "f", QV__OPEN_CREATE);
     char buf[200];
     memset(buf, 'x', sizeof buf);
     assert_ok(qv__io_pwrite(f, buf, 60, 0, ERR));
     assert_ok(qv__io_link(io, "f", "g", ERR)); /* one file, counted once */
-    assert_ok(qv__io_free_space(io, &bytes, ERR));
+    assert_ok(qv__io_free_space(io, &bytes, NULL, ERR));
     assert_int_equal(bytes, 40);
     assert_status(qv__io_pwrite(f, buf, 80, 50, ERR), QV_ENOSPC);
     assert_ok(qv__io_size(f, &bytes, ERR));
@@ -299,25 +299,25 @@ static void test_space(void **state)
 
     assert_ok(qv__io_unlink(io, "f", ERR));
     assert_ok(qv__io_unlink(io, "g", ERR));
-    assert_ok(qv__io_free_space(io, &bytes, ERR));
+    assert_ok(qv__io_free_space(io, &bytes, NULL, ERR));
     assert_int_equal(bytes, 0); /* still open */
     close_file(f);
-    assert_ok(qv__io_free_space(io, &bytes, ERR));
+    assert_ok(qv__io_free_space(io, &bytes, NULL, ERR));
     assert_int_equal(bytes, 90);
     qv__io_sim_space(io, 5); /* less than is used */
-    assert_ok(qv__io_free_space(io, &bytes, ERR));
+    assert_ok(qv__io_free_space(io, &bytes, NULL, ERR));
     assert_int_equal(bytes, 0);
     assert_ok(qv__io_pwrite(h, "x", 1, 9, ERR));
     assert_status(qv__io_pwrite(h, "x", 1, 10, ERR), QV_ENOSPC);
     put(io, "i", "");
     assert_ok(qv__io_rename(io, "i", "h", ERR)); /* replaced, but open */
-    assert_ok(qv__io_free_space(io, &bytes, ERR));
+    assert_ok(qv__io_free_space(io, &bytes, NULL, ERR));
     assert_int_equal(bytes, 0);
     close_file(h);
-    assert_ok(qv__io_free_space(io, &bytes, ERR));
+    assert_ok(qv__io_free_space(io, &bytes, NULL, ERR));
     assert_int_equal(bytes, 5);
     struct qv__io *after = crash(io, QV__CRASH_KEEP_ALL); /* the disk stays as small */
-    assert_ok(qv__io_free_space(after, &bytes, ERR));
+    assert_ok(qv__io_free_space(after, &bytes, NULL, ERR));
     assert_int_equal(bytes, 5);
     qv__io_close(after);
     qv__io_sim_space(io, 0);
@@ -335,7 +335,7 @@ static void test_space_after_crash(void **state)
     put(io, "lost", "01234567890123456789");
     qv__io_sim_space(io, 100);
     struct qv__io *after = crash(io, QV__CRASH_DROP_ALL);
-    assert_ok(qv__io_free_space(after, &bytes, ERR));
+    assert_ok(qv__io_free_space(after, &bytes, NULL, ERR));
     assert_int_equal(bytes, 90);
     qv__io_close(after);
 }

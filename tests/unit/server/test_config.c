@@ -132,7 +132,7 @@ static void test_each(void **state)
     struct qv__server_config c = fresh();
     struct seen seen = {0};
     qv__server_config_each(&c, look, &seen);
-    assert_int_equal(seen.n, 22);
+    assert_int_equal(seen.n, 23);
     assert_int_equal(seen.switches, 3);
 
     unsigned n = 0;
