@@ -50,7 +50,7 @@ struct qv__field_block {
     enum qv__field_type type;
     uint32_t n_rows;
     struct qv__bytes part[QV__FIELD_PARTS]; /* borrowed */
-    uint32_t n_terms;                       /* KEYWORD, UUID */
+    uint32_t n_terms;                       /* KEYWORD, UUID, BOOL */
     uint32_t n_single, n_multi;             /* the others: values of rows with one, with several */
     uint32_t width, n_marks;                /* of a stored value, in bytes; see field_numbers.c */
     int64_t base;

@@ -129,7 +129,7 @@ static void count_bounds(const struct qv__field_block *b, const struct qv__cond 
 /* True if elements that are not of the index's type may meet the condition too. */
 static bool others_may_match(const struct qv__field_block *b, const struct qv__cond *c)
 {
-    bool strings = qv__field_is_terms(b->type);
+    bool strings = qv__field_is_strings(b->type);
     switch (c->kind) {
     case QV__COND_MATCH_ANY: {
         int kind = strings                         ? QV__MATCH_STR

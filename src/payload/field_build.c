@@ -71,7 +71,8 @@ static bool entry_of(enum qv__field_type type, const struct qv__value *v, struct
         e->key = v->i;
         return v->tag == QV__TAG_I64;
     case QV__FIELD_BOOL:
-        e->key = v->tag == QV__TAG_TRUE;
+        e->p = v->tag == QV__TAG_TRUE ? "\1" : "";
+        e->n = 1;
         return v->tag == QV__TAG_TRUE || v->tag == QV__TAG_FALSE;
     case QV__FIELD_FLOAT:
         if (v->tag != QV__TAG_I64 && v->tag != QV__TAG_U64 && v->tag != QV__TAG_F64) {

@@ -50,7 +50,12 @@ struct qv__field_entry {
     bool several; /* the row has more of them */
 };
 
+/* Kept as a dictionary: strings, and truth values, which are terms of one byte, 0 or 1. */
 static inline bool qv__field_is_terms(enum qv__field_type t)
+{
+    return t == QV__FIELD_KEYWORD || t == QV__FIELD_UUID || t == QV__FIELD_BOOL;
+}
+static inline bool qv__field_is_strings(enum qv__field_type t)
 {
     return t == QV__FIELD_KEYWORD || t == QV__FIELD_UUID;
 }

@@ -1,5 +1,4 @@
-/* field_numbers.c: numbers, dates and truth values of a field index: sorted values beside their
- * rows.
+/* field_numbers.c: numbers and dates of a field index: sorted values beside their rows.
  *
  * A range is a slice of the sorted values, and its rows are set one by one; where a slice is long,
  * marks shorten it: mark k is the dense set of the rows of the first k sixteenths, so the rows
@@ -309,17 +308,11 @@ static void match_key(const struct qv__field_block *b, int64_t key, uint64_t *wo
 /* The key of a value to match, if values of the index can equal it. */
 static bool key_of(const struct qv__field_block *b, const struct qv__match_value *v, int64_t *key)
 {
-    switch (b->type) {
-    case QV__FIELD_INTEGER:
-        *key = v->i;
-        return v->kind == QV__MATCH_INT;
-    case QV__FIELD_FLOAT:
-        *key = v->kind == QV__MATCH_INT ? qv__field_key_of((double)v->i) : 0;
-        return v->kind == QV__MATCH_INT;
-    default:
-        *key = v->kind == QV__MATCH_BOOL && v->b;
-        return v->kind == QV__MATCH_BOOL;
+    if (v->kind != QV__MATCH_INT) {
+        return false;
     }
+    *key = b->type == QV__FIELD_FLOAT ? qv__field_key_of((double)v->i) : v->i;
+    return true;
 }
 
 static void match_each(const struct list *l, const struct qv__cond *c, uint64_t *words)

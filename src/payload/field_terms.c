@@ -1,4 +1,5 @@
-/* field_terms.c: strings of a field index: a sorted dictionary, and per term the rows that hold it.
+/* field_terms.c: strings and truth values of a field index: a sorted dictionary, and per term the
+ * rows that hold it.
  *
  * A term is the string as it is, so whatever is asked of a string (equality, prefix, substring) is
  * asked of each distinct one once. */
@@ -165,11 +166,24 @@ static uint32_t lower_bound(const struct qv__field_block *b, struct qv__str s)
     return lo;
 }
 
+/* A value to match as a term; false if no term of this index can equal it. */
+static bool term_of(const struct qv__field_block *b, const struct qv__match_value *v,
+                    struct qv__str *out)
+{
+    if (b->type == QV__FIELD_BOOL) {
+        *out =
+            v->kind == QV__MATCH_BOOL && v->b ? (struct qv__str){"\1", 1} : (struct qv__str){"", 1};
+        return v->kind == QV__MATCH_BOOL;
+    }
+    *out = v->kind == QV__MATCH_STR ? v->s : (struct qv__str){"", 0};
+    return v->kind == QV__MATCH_STR;
+}
+
 static void match_set(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
 {
     size_t n = c->match.n;
-    if (n > b->n_terms) { /* fewer terms than values: ask each term */
-        for (uint32_t i = 0; i < b->n_terms; i++) {
+    if (n > b->n_terms && qv__field_is_strings(b->type)) {
+        for (uint32_t i = 0; i < b->n_terms; i++) { /* fewer terms than values: ask each term */
             struct qv__match_value key = {.kind = QV__MATCH_STR, .s = term(b, i)};
             if (bsearch(&key, c->match.values, n, sizeof key, qv__match_value_cmp)) {
                 qv__rowset_or(posting(b, i), words);
@@ -178,10 +192,10 @@ static void match_set(const struct qv__field_block *b, const struct qv__cond *c,
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        const struct qv__match_value *v = &c->match.values[i];
-        if (v->kind == QV__MATCH_STR) {
-            uint32_t at = lower_bound(b, v->s);
-            if (at < b->n_terms && qv__str_eq(term(b, at), v->s)) {
+        struct qv__str s;
+        if (term_of(b, &c->match.values[i], &s)) {
+            uint32_t at = lower_bound(b, s);
+            if (at < b->n_terms && qv__str_eq(term(b, at), s)) {
                 qv__rowset_or(posting(b, at), words);
             }
         }
@@ -191,11 +205,14 @@ static void match_set(const struct qv__field_block *b, const struct qv__cond *c,
 bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
 {
     uint32_t i = 0;
-    switch (c->kind) {
-    case QV__COND_MATCH_ANY:
-    case QV__COND_MATCH_EXCEPT:
+    if (c->kind == QV__COND_MATCH_ANY || c->kind == QV__COND_MATCH_EXCEPT) {
         match_set(b, c, words);
         return true;
+    }
+    if (!qv__field_is_strings(b->type)) {
+        return false;
+    }
+    switch (c->kind) {
     case QV__COND_MATCH_PREFIX:
         for (i = lower_bound(b, c->text); i < b->n_terms && qv__match_text(c, term(b, i)); i++) {
             qv__rowset_or(posting(b, i), words);
