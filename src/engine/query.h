@@ -1,9 +1,10 @@
 /* query.h: typed reads: the query tree every dialect translates into, and its results.
  *
- * What it is: a tree of stages. A stage takes candidates from its prefetch stages (or from the
- * whole collection when it has none), scores them by its kind, filters, cuts. Kinds that are not
- * executed yet are refused with QV_EUNSUPPORTED by the planner. What it is not: parsed from
- * anything; all pointers are borrowed for the call. */
+ * What it is: a tree of stages. A stage takes candidates from its prefetch stages, or from the
+ * whole collection when it has none, scores them by its kind, orders them and cuts. Filters apply
+ * where points are taken from the collection: a stage's filter is merged, clause by clause, with
+ * those of the stages around it. No stage returns a point that is an example somewhere in the tree.
+ * What it is not: parsed from anything; all pointers are borrowed for the call. */
 #ifndef QV_ENGINE_QUERY_H
 #define QV_ENGINE_QUERY_H
 
@@ -11,15 +12,21 @@
 #include "base/qctx.h"
 #include "payload/filter.h"
 
+/* "Similarity" below is larger for the nearer: the inner product, or minus the (squared) distance.
+ * Scores of all kinds but NEAREST and RECOMMEND are better when larger, whatever the metric. */
 enum qv__query_kind {
-    QV__QUERY_IDS = 0,   /* no scoring: points in id order */
-    QV__QUERY_NEAREST,   /* to `target` */
-    QV__QUERY_RECOMMEND, /* average of positives and negatives */
-    QV__QUERY_DISCOVER,
-    QV__QUERY_CONTEXT,
+    QV__QUERY_IDS = 0,        /* no scoring: points in id order, each scored 1; a leaf only */
+    QV__QUERY_NEAREST,        /* to `target` */
+    QV__QUERY_RECOMMEND,      /* nearest to avg(positive) + avg(positive) - avg(negative) */
+    QV__QUERY_RECOMMEND_BEST, /* similarity to the best positive, or minus that to a better negative
+                               */
+    QV__QUERY_RECOMMEND_SUM,  /* similarities to positives less those to negatives */
+    QV__QUERY_DISCOVER,       /* context pairs won less pairs lost, then similarity to `target` */
+    QV__QUERY_CONTEXT,        /* 0 where every pair is won, less the further a pair is lost */
     QV__QUERY_ORDER_BY,
-    QV__QUERY_SAMPLE,
-    QV__QUERY_FUSION,
+    QV__QUERY_SAMPLE, /* at random, each scored 1 */
+    QV__QUERY_RRF,    /* fuses prefetch stages by rank: sum of 1 / ((rank + 1) / weight + k - 1) */
+    QV__QUERY_DBSF, /* ... by score: each list's mean - 3 sigma becomes 0, mean + 3 sigma 1; sum */
     QV__QUERY_FORMULA,
     QV__QUERY_TEXT
 };
@@ -42,27 +49,37 @@ struct qv__search_params {
     bool no_codes;    /* walk over the vectors although there are codes */
 };
 
+struct qv__rrf {
+    uint32_t k;           /* >= 1 */
+    const float *weights; /* one for each prefetch stage; NULL = 1 each */
+    size_t n_weights;
+};
+#define QV__RRF_K 2u /* when nothing else is said */
+
 struct qv__query {
     enum qv__query_kind kind;
     struct qv__str using_vector;             /* "" = the default vector */
-    struct qv__vector_input target;          /* NEAREST */
-    const struct qv__vector_input *positive; /* RECOMMEND */
-    size_t n_positive;
+    struct qv__vector_input target;          /* NEAREST, DISCOVER */
+    const struct qv__vector_input *positive; /* RECOMMEND*; of DISCOVER and CONTEXT pair i is */
+    size_t n_positive;                       /* (positive[i], negative[i]) */
     const struct qv__vector_input *negative;
     size_t n_negative;
+    struct qv__rrf rrf;
     const struct qv__filter *filter;
     struct qv__search_params params;
     bool has_threshold;
     float score_threshold;
-    uint64_t limit; /* 1..QV__LIMIT_MAX */
-    uint64_t offset;
-    const struct qv__query *prefetch; /* nested stages */
+    uint64_t limit;                   /* 1..QV__LIMIT_MAX */
+    uint64_t offset;                  /* of the root; 0 elsewhere */
+    const struct qv__query *prefetch; /* stages that feed this one */
     size_t n_prefetch;
     struct qv__str lookup_collection; /* where by_id inputs are looked up; "" = here */
-    struct qv__str lookup_vector;     /* "" = using_vector */
+    struct qv__str lookup_vector;     /* .p NULL = using_vector */
 };
 
-#define QV__LIMIT_MAX 1000000u /* limit + offset of one request */
+#define QV__LIMIT_MAX       1000000u /* limit + offset of one stage */
+#define QV__STAGE_DEPTH_MAX 64u      /* of prefetch in prefetch */
+#define QV__STAGES_MAX      1024u    /* in one tree */
 
 enum qv__vector_selector { QV__VECTORS_NONE = 0, QV__VECTORS_ALL, QV__VECTORS_NAMED };
 

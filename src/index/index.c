@@ -86,6 +86,16 @@ float qv__distance(const struct qv__simd *simd, const struct qv__vectors *v, con
     return qv__kernels_dist(k.is_similarity, k.one(query, qv__vectors_at(v, ord), v->dim));
 }
 
+void qv__distances(const struct qv__simd *simd, const struct qv__vectors *v, const void *query,
+                   const void *const *rows, size_t n, float *out)
+{
+    struct qv__kernels k = qv__kernels_of(simd, v->datatype, v->metric);
+    k.gather(query, rows, n, v->dim, out);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = qv__kernels_dist(k.is_similarity, out[i]);
+    }
+}
+
 /* One scan under way. */
 struct scan {
     struct qv__kernels kernels;

@@ -163,5 +163,9 @@ qv_status qv__scan(const struct qv__simd *simd, const struct qv__vectors *v, uin
 /* One exact distance. */
 float qv__distance(const struct qv__simd *simd, const struct qv__vectors *v, const void *query,
                    uint32_t ord);
+/* Exact distances to vectors by address, wherever they lie: of `v` only the datatype, the metric
+ * and the dimension are read. */
+void qv__distances(const struct qv__simd *simd, const struct qv__vectors *v, const void *query,
+                   const void *const *rows, size_t n, float *out);
 
 #endif

@@ -234,8 +234,12 @@ static void test_named_vectors(void **state)
     has(t, "PUT", "/collections/other/points" WAIT, "{\"points\":[{\"id\":8,\"vector\":[2,2,2]}]}",
         200, "completed");
     has(t, "POST", "/collections/c/points/query",
-        "{\"query\":8,\"using\":\"image\",\"limit\":1,\"lookup_from\":{\"collection\":\"other\"}}",
+        "{\"query\":8,\"using\":\"image\",\"limit\":1,\"lookup_from\":{\"collection\":\"other\",\"vector\":"
+        "\"\"}}",
         200, "[{\"id\":5,");
+    bad(t, "POST", "/collections/c/points/query",
+        "{\"query\":8,\"using\":\"image\",\"limit\":1,\"lookup_from\":{\"collection\":\"other\"}}", 400,
+        "Wrong input: Not existing vector name error: image");
     /* vectors alone */
     has(t, "PUT", "/collections/c/points/vectors" WAIT,
         "{\"points\":[{\"id\":3,\"vector\":{\"image\":[9,9,9]}}]}", 200, "completed");

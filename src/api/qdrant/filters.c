@@ -30,14 +30,28 @@ qv_status qv__qd_filter(struct qv__call *c, qv__json v, const struct qv__filter 
         c->kind = QV__QD_FORMAT;
     }
     QV_TRY(st);
-    if (!own || !forced) {
-        *out = own ? own : forced;
+    if (!forced) {
+        *out = own;
         return QV_OK;
     }
-    struct qv__cond both[2] = {{.kind = QV__COND_FILTER}, {.kind = QV__COND_FILTER}};
-    both[0].filter = own;
-    both[1].filter = forced;
-    return conjunction(c, both, 2, out);
+    /* One more condition of `must`: filters of a query's stages are merged clause by clause, and
+     * there a `should` of the forced one would become one choice among others. */
+    size_t n = own ? own->must.n : 0;
+    struct qv__filter *f = qv__arena_zalloc(c->arena, sizeof *f);
+    struct qv__cond *must = qv__arena_calloc(c->arena, n + 1, sizeof *must);
+    if (!f || !must) {
+        return qv__qd_no_memory(c);
+    }
+    if (own) {
+        *f = *own;
+    }
+    if (n) {
+        memcpy(must + 1, own->must.conds, n * sizeof *must);
+    }
+    must[0] = (struct qv__cond){.kind = QV__COND_FILTER, .filter = forced};
+    f->must = (struct qv__clause){must, n + 1};
+    *out = f;
+    return QV_OK;
 }
 
 qv_status qv__qd_ids_filter(struct qv__call *c, struct qv__id *ids, size_t n,

@@ -80,7 +80,8 @@ struct qv__call {
     bool raw;       /* the handler wrote the whole body, not a result */
     char place[96]; /* prefix of field names in messages: "searches[3].internal." */
     struct qv__buf scratch;
-    uint32_t n_paths; /* payload paths parsed so far */
+    uint32_t n_paths;  /* payload paths parsed so far */
+    uint32_t n_stages; /* of the query that is being parsed */
     /* of a route with MUTATES */
     struct qv__mutation *mutations;
     size_t n_mutations, cap_mutations;
@@ -230,6 +231,15 @@ qv_status qv__qd_search(struct qv__call *c, qv__json obj,
                         struct qv__qd_query *out) QV_MUST_USE; /* legacy */
 qv_status qv__qd_recommend(struct qv__call *c, qv__json obj,
                            struct qv__qd_query *out) QV_MUST_USE; /* legacy */
+
+/* --- query_kinds.c
+ * ---------------------------------------------------------------------------------------- */
+
+/* The member "query" of a stage, into the stage whose other members are parsed. */
+qv_status qv__qd_kind(struct qv__call *c, qv__json query, struct qv__query *q) QV_MUST_USE;
+/* {positive, negative, strategy}; `place` names where they stand. */
+qv_status qv__qd_examples(struct qv__call *c, qv__json v, const char *place,
+                          struct qv__query *q) QV_MUST_USE;
 
 /* --- config.c, config_kept.c: settings of collections
  * ------------------------------------------------------ */

@@ -1,8 +1,8 @@
-/* query_in.c: bodies of queries to the typed query: the universal form and the two legacy ones.
+/* query_in.c: bodies of queries to the typed query tree: the universal form, a tree of stages, and
+ * the legacy ones.
  *
- * A query is a vector, a point's id, or an object that names its kind; kinds that the engine does
- * not execute are refused by name. Members that only tune what this version does not have
- * (acorn, idf) are checked and otherwise without effect, since results do not depend
+ * What a stage asks for is parsed by query_kinds.c. Members that only tune what this version does
+ * not have (acorn, idf) are checked and otherwise without effect, since results do not depend
  * on them. All that is parsed lives in the request's arena. */
 #include "api/qdrant/qdrant.h"
 
@@ -123,26 +123,35 @@ static qv_status parse_limit(struct qv__call *c, qv__json obj, bool legacy, uint
     return qv__qd_range(c, "limit", *out, 1, *out ? QV__LIMIT_MAX : 0);
 }
 
-static qv_status parse_common(struct qv__call *c, qv__json obj, bool legacy,
-                              struct qv__qd_query *out)
+/* What every stage may have but its query: filter, params, threshold, limit. */
+static qv_status parse_stage(struct qv__call *c, qv__json obj, bool legacy, struct qv__query *q)
+{
+    QV_TRY(parse_threshold(c, obj, q));
+    QV_TRY(parse_group(c, obj, "params", parse_params, &q->params));
+    QV_TRY(parse_limit(c, obj, legacy, &q->limit));
+    return qv__qd_filter(c, qv__json_get(obj, "filter"), &q->filter);
+}
+
+/* What a request has beside its stage. */
+static qv_status parse_request(struct qv__call *c, qv__json obj, bool legacy,
+                               struct qv__qd_query *out)
 {
     struct qv__query *q = &out->query;
     bool given;
     QV_TRY(qv__qd_no_shard_key(c, obj));
     QV_TRY(qv__qd_fetch(c, obj, false, &out->fetch));
-    QV_TRY(parse_threshold(c, obj, q));
     QV_TRY(qv__qd_u64(c, obj, "offset", &given, &q->offset));
-    QV_TRY(parse_group(c, obj, "params", parse_params, &q->params));
-    QV_TRY(parse_limit(c, obj, legacy, &q->limit));
-    QV_TRY(qv__qd_range(c, "offset", q->offset, 0,
-                        QV__LIMIT_MAX - q->limit ? QV__LIMIT_MAX - q->limit : 1));
-    return qv__qd_filter(c, qv__json_get(obj, "filter"), &q->filter);
+    QV_TRY(parse_stage(c, obj, legacy, q));
+    return qv__qd_range(c, "offset", q->offset, 0,
+                        QV__LIMIT_MAX - q->limit ? QV__LIMIT_MAX - q->limit : 1);
 }
 
-static qv_status parse_lookup(struct qv__call *c, qv__json obj, struct qv__query *q)
+/* using, lookup_from. */
+static qv_status parse_names(struct qv__call *c, qv__json obj, struct qv__query *q)
 {
     qv__json v = qv__json_get(obj, "lookup_from");
     bool given;
+    QV_TRY(qv__qd_str(c, obj, "using", &given, &q->using_vector));
     if (!qv__qd_given(v)) {
         return QV_OK;
     }
@@ -157,147 +166,95 @@ static qv_status parse_lookup(struct qv__call *c, qv__json obj, struct qv__query
     return qv__qd_str(c, v, "vector", &given, &q->lookup_vector);
 }
 
-/* A vector or a point's id. */
-static qv_status parse_input(struct qv__call *c, qv__json v, const char *field,
-                             struct qv__vector_input *out)
-{
-    if (qv__json_is_number(v) || qv__json_is(v, QV__JSON_STR)) {
-        out->by_id = true;
-        return qv__qd_id(c, v, field, &out->id);
-    }
-    return qv__qd_dense(c, v, field, &out->values, &out->dim);
-}
-
-static qv_status parse_inputs(struct qv__call *c, qv__json v, const char *field,
-                              const struct qv__vector_input **out, size_t *n)
-{
-    *n = 0;
-    if (!qv__qd_given(v)) {
-        return QV_OK;
-    }
-    if (!qv__json_is(v, QV__JSON_ARR)) {
-        return qv__qd_expected(c, field, "an array of vectors or point IDs", v);
-    }
-    struct qv__vector_input *list = qv__arena_calloc(c->arena, (size_t)v->len + 1, sizeof *list);
-    if (!list) {
-        return qv__qd_no_memory(c);
-    }
-    qv__json e = qv__json_first(v);
-    for (uint32_t i = 0; i < v->len; i++, e = qv__json_next(e)) {
-        QV_TRY(parse_input(c, e, field, &list[i]));
-    }
-    *out = list;
-    *n = v->len;
-    return QV_OK;
-}
-
-/* {positive, negative, strategy} of both forms. */
-static qv_status parse_examples(struct qv__call *c, qv__json v, const char *place,
-                                struct qv__query *q)
-{
-    struct qv__str strategy;
-    bool given;
-    q->kind = QV__QUERY_RECOMMEND;
-    QV_TRY(parse_inputs(c, qv__json_get(v, "positive"), "positive", &q->positive, &q->n_positive));
-    QV_TRY(parse_inputs(c, qv__json_get(v, "negative"), "negative", &q->negative, &q->n_negative));
-    QV_TRY(qv__qd_str(c, v, "strategy", &given, &strategy));
-    bool is_average = !given || qv__str_eq(strategy, QV__STR("average_vector"));
-    if (!is_average && !qv__str_eq(strategy, QV__STR("best_score")) &&
-        !qv__str_eq(strategy, QV__STR("sum_scores"))) {
-        return qv__qd_fail(c, QV__QD_FORMAT,
-                           "%sstrategy: unknown variant `%.*s`, expected one of `average_vector`, "
-                           "`best_score`, `sum_scores`",
-                           c->place, (int)QV_MIN(strategy.n, (size_t)64), strategy.p);
-    }
-    if (q->n_positive + q->n_negative == 0) {
-        return qv__qd_fail(c, QV__QD_INVALID,
-                           "%s%spositives, negatives: Validation error: At least one positive or "
-                           "negative vector/id must "
-                           "be provided [{}]",
-                           c->place, place);
-    }
-    if (!is_average) {
-        return qv__qd_unsupported(c, "recommend strategies other than average_vector");
-    }
-    return QV_OK;
-}
-
 /* --- the universal form
  * ------------------------------------------------------------------------------------ */
 
-static qv_status parse_kind(struct qv__call *c, qv__json v, struct qv__query *q)
+static qv_status parse_tree(struct qv__call *c, qv__json obj, struct qv__query *q);
+
+/* One prefetch stage; messages name what is in it by its whole path. */
+static qv_status parse_prefetch_stage(struct qv__call *c, qv__json v, uint32_t at, bool listed,
+                                      struct qv__query *q)
 {
-    static const char *const later[] = {"discover", "context", "order_by", "fusion",
-                                        "rrf",      "formula", "sample",   "relevance_feedback"};
-    if (qv__json_get(v, "nearest")) {
-        if (qv__qd_given(qv__json_get(v, "mmr"))) {
-            return qv__qd_unsupported(c, "query.mmr");
-        }
-        q->kind = QV__QUERY_NEAREST;
-        return parse_input(c, qv__json_get(v, "nearest"), "query.nearest", &q->target);
+    size_t n = strlen(c->place);
+    char index[16] = "";
+    if (++c->n_stages > QV__STAGES_MAX) {
+        return qv__qd_fail(c, QV__QD_INVALID, "%sprefetch: more than %u stages in one query",
+                           c->place, QV__STAGES_MAX);
     }
-    qv__json recommend = qv__json_get(v, "recommend");
-    if (recommend) {
-        if (!qv__json_is(recommend, QV__JSON_OBJ)) {
-            return qv__qd_expected(c, "query.recommend", "an object", recommend);
-        }
-        return parse_examples(c, recommend, "query.recommend.", q);
+    if (listed) {
+        (void)snprintf(index, sizeof index, "[%" PRIu32 "]", at);
     }
-    for (size_t i = 0; i < QV_ARRAY_LEN(later); i++) {
-        if (qv__json_get(v, later[i])) {
-            char what[40];
-            if (strcmp(later[i], "order_by") == 0 && q->has_threshold) {
-                return qv__qd_fail(c, QV__QD_BAD_REQUEST,
-                                   "Can't use score_threshold with an order_by query.");
-            }
-            (void)snprintf(what, sizeof what, "query.%s", later[i]);
-            return qv__qd_unsupported(c, what);
-        }
+    if (!qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "%sprefetch%s: expected an object, not %s", c->place,
+                           index, qv__qd_kind_name(v));
     }
-    if (qv__json_get(v, "indices") || qv__json_get(v, "model")) {
-        return parse_input(c, v, "query", &q->target); /* refused there by name */
+    (void)snprintf(c->place + n, sizeof c->place - n, "prefetch%s.", index);
+    qv_status st = parse_stage(c, v, false, q);
+    if (st == QV_OK) {
+        st = parse_tree(c, v, q);
     }
-    return qv__qd_fail(c, QV__QD_FORMAT,
-                       "%squery: Expected some form of vector, id, or a type of query", c->place);
+    c->place[n] = 0;
+    return st;
 }
 
-qv_status qv__qd_query(struct qv__call *c, qv__json obj, struct qv__qd_query *out)
+/* An object, or an array of them. The JSON's depth bounds the recursion. */
+static qv_status parse_prefetch(struct qv__call *c, qv__json v, struct qv__query *q)
 {
-    struct qv__query *q = &out->query;
-    qv__json query = qv__json_get(obj, "query"), prefetch = qv__json_get(obj, "prefetch");
-    bool given;
-    memset(out, 0, sizeof *out);
-    QV_TRY(parse_common(c, obj, false, out));
-    QV_TRY(qv__qd_str(c, obj, "using", &given, &q->using_vector));
-    QV_TRY(parse_lookup(c, obj, q));
-    bool has_prefetch =
-        qv__qd_given(prefetch) && !(qv__json_is(prefetch, QV__JSON_ARR) && prefetch->len == 0);
-    if (has_prefetch && !qv__json_is(prefetch, QV__JSON_ARR) &&
-        !qv__json_is(prefetch, QV__JSON_OBJ)) {
-        return qv__qd_expected(c, "prefetch", "an object or an array of objects", prefetch);
+    bool listed = qv__json_is(v, QV__JSON_ARR);
+    if (!qv__qd_given(v)) {
+        return QV_OK;
     }
-    if (has_prefetch && !qv__qd_given(query)) {
+    if (!listed && !qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "prefetch", "an object or an array of objects", v);
+    }
+    uint32_t n = listed ? v->len : 1;
+    if (n > QV__STAGES_MAX) {
+        return qv__qd_fail(c, QV__QD_INVALID, "%sprefetch: more than %u stages in one query",
+                           c->place, QV__STAGES_MAX);
+    }
+    struct qv__query *stages = qv__arena_calloc(c->arena, (size_t)n + 1, sizeof *stages);
+    if (!stages) {
+        return qv__qd_no_memory(c);
+    }
+    qv__json e = listed ? qv__json_first(v) : v;
+    for (uint32_t i = 0; i < n; i++) {
+        QV_TRY(parse_prefetch_stage(c, e, i, listed, &stages[i]));
+        e = listed ? qv__json_next(e) : e;
+    }
+    q->prefetch = stages;
+    q->n_prefetch = n;
+    return QV_OK;
+}
+
+/* using, lookup_from, prefetch, query. */
+static qv_status parse_tree(struct qv__call *c, qv__json obj, struct qv__query *q)
+{
+    qv__json query = qv__json_get(obj, "query");
+    QV_TRY(parse_names(c, obj, q));
+    QV_TRY(parse_prefetch(c, qv__json_get(obj, "prefetch"), q));
+    if (q->n_prefetch && !qv__qd_given(query)) {
         return qv__qd_fail(c, QV__QD_BAD_REQUEST,
                            "A query is needed to merge the prefetches. Can't have prefetches "
                            "without defining a query.");
     }
-    if (has_prefetch) {
-        return qv__qd_unsupported(c, "prefetch");
+    if (qv__qd_given(query)) {
+        return qv__qd_kind(c, query, q);
     }
-    if (!qv__qd_given(query)) {
-        if (q->has_threshold) {
-            return qv__qd_fail(c, QV__QD_BAD_REQUEST,
-                               "A query is needed to use the score_threshold. Can't have "
-                               "score_threshold without defining a query.");
-        }
-        q->kind = QV__QUERY_IDS;
-        return QV_OK;
+    if (q->has_threshold) {
+        return qv__qd_fail(c, QV__QD_BAD_REQUEST,
+                           "A query is needed to use the score_threshold. Can't have "
+                           "score_threshold without defining a query.");
     }
-    if (qv__json_is(query, QV__JSON_OBJ)) {
-        return parse_kind(c, query, q);
-    }
-    q->kind = QV__QUERY_NEAREST;
-    return parse_input(c, query, "query", &q->target);
+    q->kind = QV__QUERY_IDS;
+    return QV_OK;
+}
+
+qv_status qv__qd_query(struct qv__call *c, qv__json obj, struct qv__qd_query *out)
+{
+    memset(out, 0, sizeof *out);
+    c->n_stages = 1;
+    QV_TRY(parse_request(c, obj, false, out));
+    return parse_tree(c, obj, &out->query);
 }
 
 /* --- the legacy forms
@@ -308,7 +265,7 @@ qv_status qv__qd_search(struct qv__call *c, qv__json obj, struct qv__qd_query *o
     struct qv__query *q = &out->query;
     qv__json v = qv__json_get(obj, "vector");
     memset(out, 0, sizeof *out);
-    QV_TRY(parse_common(c, obj, true, out));
+    QV_TRY(parse_request(c, obj, true, out));
     q->kind = QV__QUERY_NEAREST;
     if (qv__json_is(v, QV__JSON_OBJ)) {
         bool given;
@@ -323,10 +280,8 @@ qv_status qv__qd_search(struct qv__call *c, qv__json obj, struct qv__qd_query *o
 
 qv_status qv__qd_recommend(struct qv__call *c, qv__json obj, struct qv__qd_query *out)
 {
-    bool given;
     memset(out, 0, sizeof *out);
-    QV_TRY(parse_common(c, obj, true, out));
-    QV_TRY(qv__qd_str(c, obj, "using", &given, &out->query.using_vector));
-    QV_TRY(parse_lookup(c, obj, &out->query));
-    return parse_examples(c, obj, "", &out->query);
+    QV_TRY(parse_request(c, obj, true, out));
+    QV_TRY(parse_names(c, obj, &out->query));
+    return qv__qd_examples(c, obj, "", &out->query);
 }

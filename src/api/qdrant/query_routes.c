@@ -42,6 +42,7 @@ static qv_status inputs_visible(struct qv__call *c, struct qv__collection *from,
     return QV_OK;
 }
 
+/* Depth is bounded by the JSON's. */
 static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
 {
     struct qv__collection *lookup = NULL;
@@ -51,7 +52,7 @@ static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
     }
     if (lookup || c->request->principal.forced_filter) {
         struct qv__collection *from = lookup ? lookup : c->collection;
-        st = q->kind == QV__QUERY_NEAREST ? inputs_visible(c, from, &q->target, 1) : QV_OK;
+        st = inputs_visible(c, from, &q->target, 1);
         if (st == QV_OK) {
             st = inputs_visible(c, from, q->positive, q->n_positive);
         }
@@ -60,6 +61,9 @@ static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
         }
     }
     qv__collection_release(lookup);
+    for (size_t i = 0; st == QV_OK && i < q->n_prefetch; i++) {
+        st = check_examples(c, &q->prefetch[i]);
+    }
     return st;
 }
 
@@ -72,11 +76,6 @@ static qv_status execute(struct qv__call *c, const struct qv__qd_query *q, bool 
     struct qv__result_set rs = {0};
     QV_TRY(check_examples(c, &q->query));
     QV_TRY(qv__collection_query(c->collection, &q->query, &q->fetch, &c->ctx, &rs, &c->err));
-    if (q->query.kind == QV__QUERY_IDS) {
-        for (size_t i = 0; i < rs.n; i++) {
-            rs.points[i].score = 1.0f; /* as the peer scores what it did not score */
-        }
-    }
     if (!legacy) {
         qv__jw_obj(&c->w);
         qv__jw_key(&c->w, "points");

@@ -164,11 +164,30 @@ static void test_forced_filter(void **state)
     ANSWER(QV__POST, "/collections/c/points/query",
            "{\"query\":{\"recommend\":{\"positive\":[1],\"negative\":[3]}}}", 404,
            "No point with id 3 found");
+    ANSWER(QV__POST, "/collections/c/points/query",
+           "{\"query\":[1,1],\"prefetch\":[{\"query\":{\"discover\":{\"target\":1,\"context\":{"
+           "\"positive\":2,\"negative\":3}}}}]}",
+           404, "No point with id 3 found");
+    ANSWER(QV__POST, "/collections/c/points/query",
+           "{\"query\":[1,1],\"prefetch\":[{\"query\":[1,1],\"filter\":{\"should\":[{\"has_id\":[1,"
+           "3]}]}},"
+           "{}],\"filter\":{\"should\":[{\"has_id\":[3]}]}}",
+           200, "\"id\":1");
+    assert_null(strstr(f->text, "\"id\":3"));
     ANSWER(QV__POST, "/collections/c/points/recommend", "{\"positive\":[3],\"limit\":1}", 404,
            "No point with id 3 found");
     ANSWER(QV__POST, "/collections/c/points/search/batch",
            "{\"searches\":[{\"vector\":[1,1],\"limit\":9}]}", 200, "\"id\":1");
     assert_null(strstr(f->text, "\"id\":3"));
+    /* ... nor does a forced filter of another form become one choice among others */
+    static const char choice[] = "{\"should\":[{\"key\":\"group\",\"match\":{\"value\":\"a\"}}]}";
+    OK(qv__json_parse(&arena, choice, sizeof choice - 1, NULL, &v, &f->err));
+    OK(qv__filter_parse(&arena, v, &f->principal.forced_filter, &f->err));
+    ANSWER(QV__POST, "/collections/c/points/query",
+           "{\"query\":[1,1],\"prefetch\":{\"filter\":{\"should\":[{\"has_id\":[1,3]}]}}}", 200,
+           "\"id\":1");
+    assert_null(strstr(f->text, "\"id\":3"));
+    f->principal.forced_filter = filter;
     /* writes */
     ANSWER(QV__POST, "/collections/c/points/payload?wait=true",
            "{" ALL_IDS ",\"payload\":{\"seen\":true}}", 200, "completed");

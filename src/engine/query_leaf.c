@@ -1,0 +1,171 @@
+/* query_leaf.c: stages over the whole collection that need not compare every row: nearest, which
+ * asks each segment's index, and points in id order. */
+#include "base/topk.h"
+#include "engine/query_exec.h"
+
+enum { DROP_MAX = 64 }; /* excluded examples that are dropped from a longer list of hits */
+
+qv_status qv__run_matching(struct qv__run *r, size_t segment, const struct qv__filter *filter,
+                           struct qv__matching *out, struct qv_err *err)
+{
+    const struct qv__read_view *v = r->rs->view;
+    const struct qv__segment *seg = r->segments[segment];
+    memset(out, 0, sizeof *out);
+    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, r->ctx->mem, &out->visible, err));
+    out->words = out->visible.words;
+    out->n_rows = out->visible.n_rows;
+    out->count = out->visible.count;
+    if (filter) {
+        qv_status st = qv__segment_match(seg, r->rs->schema, &out->visible, filter, r->ctx,
+                                         &out->match, &out->count, err);
+        if (st != QV_OK) {
+            qv__matching_free(out);
+            return st;
+        }
+        out->words = out->match.words;
+    }
+    return QV_OK;
+}
+
+void qv__matching_free(struct qv__matching *m)
+{
+    qv__bitset_free(&m->match);
+    qv__visible_free(&m->visible);
+}
+
+/* --- nearest
+ * ------------------------------------------------------------------------------------------- */
+
+static int id_order(const void *a, const void *b)
+{
+    return qv__id_cmp(a, b);
+}
+
+static bool excluded(const struct qv__run *r, uint64_t key)
+{
+    struct qv__id id = qv__run_id(r, key);
+    return bsearch(&id, r->exclude, r->n_exclude, sizeof id, id_order) != NULL;
+}
+
+/* A few excluded examples are cheaper to drop from a longer list than to filter every row for. */
+static bool drops_examples(const struct qv__run *r, const struct qv__stage *s)
+{
+    return s->filter && !s->own_filter && r->n_exclude <= DROP_MAX;
+}
+
+static qv_status search_segment(struct qv__run *r, const struct qv__stage *s, size_t at,
+                                uint64_t want, struct qv__topk *top, struct qv__row_hit *hits,
+                                struct qv_err *err)
+{
+    const struct qv__query *q = s->q;
+    bool drops = drops_examples(r, s);
+    struct qv__matching m;
+    QV_TRY(qv__run_matching(r, at, drops ? NULL : s->filter, &m, err));
+    struct qv__segment_search search = {.schema = r->rs->schema,
+                                        .column = s->column,
+                                        .vector = s->target,
+                                        .ef = q->params.ef,
+                                        .oversample = q->params.oversample,
+                                        .no_codes = q->params.no_codes,
+                                        .exact = q->params.exact,
+                                        .allow = m.words,
+                                        .allow_count = m.count,
+                                        .n_rows = m.n_rows};
+    qv_status st = QV_OK;
+    uint32_t n = 0;
+    search.k = (uint32_t)QV_MIN(want + (drops ? r->n_exclude : 0), m.count);
+    if (search.k == 0) {
+        goto out;
+    }
+    r->ctx->stats.segments++;
+    QV_GOTO(qv__segment_search(r->segments[at], &search, r->ctx, hits, &n, err));
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t key = QV__KEY(at, hits[i].row);
+        if (!drops || !excluded(r, key)) {
+            qv__topk_push(top, hits[i].dist, key);
+        }
+    }
+out:
+    qv__matching_free(&m);
+    return st;
+}
+
+/* Equal distances in id order. qsort_r: the ids live in the segments. */
+static int hit_order(const void *a, const void *b, void *arg)
+{
+    const struct qv__hit *x = a, *y = b;
+    if (x->dist != y->dist) {
+        return x->dist < y->dist ? -1 : 1;
+    }
+    struct qv__id ix = qv__run_id(arg, x->key), iy = qv__run_id(arg, y->key);
+    return qv__id_cmp(&ix, &iy);
+}
+
+qv_status qv__leaf_nearest(struct qv__run *r, const struct qv__stage *s, uint64_t want,
+                           struct qv__ranking *out, struct qv_err *err)
+{
+    /* Never more memory than there are rows, whatever limit was asked. */
+    want = QV_MIN(want, r->rows);
+    size_t slack = QV_MIN(r->n_exclude, (size_t)DROP_MAX);
+    struct qv__hit *heap = qv__arena_calloc(&r->rs->arena, (size_t)want + 1, sizeof *heap);
+    struct qv__row_hit *hits =
+        qv__arena_calloc(&r->rs->arena, (size_t)want + slack + 1, sizeof *hits);
+    if (!heap || !hits) {
+        return qv__fail(err, QV_ENOMEM, "no memory for %" PRIu64 " results", want);
+    }
+    r->ctx->recall_target = s->q->params.recall;
+    struct qv__topk top;
+    qv__topk_init(&top, heap, (size_t)want);
+    for (size_t i = 0; want && i < r->n_segments; i++) {
+        QV_TRY(search_segment(r, s, i, want, &top, hits, err));
+    }
+    size_t n = qv__topk_sort(&top);
+    qsort_r(heap, n, sizeof *heap, hit_order, r);
+    QV_TRY(qv__ranking_alloc(r, n, out, err));
+    for (size_t i = 0; i < n; i++) {
+        out->items[out->n++] = (struct qv__ranked){
+            .key = heap[i].key,
+            .score = qv__metric_score((enum qv__metric)s->def->metric, heap[i].dist)};
+    }
+    return QV_OK;
+}
+
+/* --- in id order
+ * --------------------------------------------------------------------------------------- */
+
+static qv_status segment_ids(struct qv__run *r, const struct qv__stage *s, size_t at,
+                             struct qv__ranking *out, struct qv_err *err)
+{
+    struct qv__matching m;
+    struct qv__id_cursor cursor;
+    uint32_t row;
+    QV_TRY(qv__run_matching(r, at, s->filter, &m, err));
+    qv_status st = qv__id_cursor_open(r->segments[at], NULL, s->take, m.words, m.n_rows,
+                                      r->ctx->mem, &cursor, err);
+    if (st == QV_OK) {
+        uint64_t left = s->take;
+        while (left && qv__id_cursor_next(&cursor, &row)) {
+            out->items[out->n++] = (struct qv__ranked){.key = QV__KEY(at, row), .score = 1.0f};
+            left--;
+        }
+        qv__id_cursor_close(&cursor);
+    }
+    qv__matching_free(&m);
+    return st;
+}
+
+qv_status qv__leaf_ids(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *out,
+                       struct qv_err *err)
+{
+    uint64_t room = 0;
+    for (size_t i = 0; i < r->n_segments; i++) {
+        room += QV_MIN(s->take, (uint64_t)qv__segment_rows(r->segments[i]));
+    }
+    QV_TRY(qv__ranking_alloc(r, room, out, err));
+    for (size_t i = 0; i < r->n_segments; i++) {
+        QV_TRY(segment_ids(r, s, i, out, err));
+    }
+    qv__ranking_sort(r, out, true);
+    out->n = (size_t)QV_MIN((uint64_t)out->n, s->take);
+    return QV_OK;
+}

@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""diff_py.py: random queries against the official Python client's local mode and a running server.
+
+    python diff_py.py [--rounds N] [--seed S] http://127.0.0.1:6333
+
+The client answers the same calls in memory, exactly and in plain numpy; that is the oracle. Each round
+makes a collection in both, and asks both the same random queries of every kind. Scores must agree, and
+so must ids but among equal scores (a list may end in the middle of some). The last line is
+"N passed, N failed"; a failure prints the query and the seed that repeats it.
+"""
+
+import argparse
+import random
+import sys
+import time
+import warnings
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+NAME, OTHER = "diff_main", "diff_other"
+COLORS = ["red", "green", "blue", "black"]
+METRICS = [models.Distance.COSINE, models.Distance.DOT, models.Distance.EUCLID, models.Distance.MANHATTAN]
+
+
+def by_rank(query):
+    return isinstance(query, models.RrfQuery) or getattr(query, "fusion", None) == models.Fusion.RRF
+
+
+class World:
+    """One collection in both places, and random pieces of queries over it."""
+
+    def __init__(self, rng, local, remote):
+        self.rng, self.clients = rng, (local, remote)
+        self.n = rng.randint(30, 250)
+        self.dims = {"a": rng.randint(2, 9), "b": rng.randint(2, 9)}
+        self.metrics = {"a": rng.choice(METRICS), "b": rng.choice(METRICS)}
+        self.owners = {"a": [], "b": []}
+        points = [self.point(i) for i in range(1, self.n + 1)]
+        others = [models.PointStruct(id=i, vector={v: self.vector(v) for v in "ab"}, payload={"name": f"g{i}"})
+                  for i in range(1, 21)]
+        for client in self.clients:
+            for name, batch in ((NAME, points), (OTHER, others)):
+                client.delete_collection(name)
+                client.create_collection(name, vectors_config={
+                    v: models.VectorParams(size=self.dims[v], distance=self.metrics[v]) for v in "ab"})
+                client.upsert(name, points=batch, wait=True)
+
+    def vector(self, name):
+        return [self.rng.gauss(0, 1) for _ in range(self.dims[name])]
+
+    def point(self, i):
+        rng = self.rng
+        names = [v for v in "ab" if rng.random() < 0.9] or ["a"]
+        for v in names:
+            self.owners[v].append(i)
+        payload = {"color": rng.choice(COLORS), "n": rng.randint(0, 20), "x": rng.uniform(-5, 5)}
+        if rng.random() < 0.5:
+            payload["tags"] = rng.sample(COLORS, rng.randint(0, 3))
+        if rng.random() < 0.8:
+            payload["group"] = rng.choice([rng.randint(1, 12), f"g{rng.randint(1, 5)}"])
+        return models.PointStruct(id=i, vector={v: self.vector(v) for v in names}, payload=payload)
+
+    def condition(self):
+        rng = self.rng
+        return rng.choice([
+            lambda: models.FieldCondition(key="color", match=models.MatchValue(value=rng.choice(COLORS))),
+            lambda: models.FieldCondition(key="tags", match=models.MatchAny(any=rng.sample(COLORS, 2))),
+            lambda: models.FieldCondition(key="n", range=models.Range(gte=rng.randint(0, 10))),
+            lambda: models.FieldCondition(key="x", range=models.Range(lt=rng.uniform(-2, 5))),
+            lambda: models.HasIdCondition(has_id=rng.sample(range(1, self.n + 1), self.n // 2)),
+        ])()
+
+    def filter(self, chance=0.4):
+        if self.rng.random() > chance:
+            return None
+        clause = self.rng.choice(["must", "should", "must_not"])
+        if clause == "should":
+            # Clauses of the stages of a tree are merged; the local mode filters again at every stage.
+            clause, self.should_used = "must" if self.should_used else "should", True
+        return models.Filter(**{clause: [self.condition() for _ in range(self.rng.randint(1, 2))]})
+
+    def example(self, name, ids, lookup):
+        """A vector, or a point's id where they may be used."""
+        if ids and self.rng.random() < 0.5:
+            return self.rng.randint(1, 20) if lookup else self.rng.choice(self.owners[name])
+        return self.vector(name)
+
+    def examples(self, name, least, most, ids, lookup):
+        return [self.example(name, ids, lookup) for _ in range(self.rng.randint(least, most))]
+
+    def pairs(self, name, least, ids, lookup):
+        return [models.ContextPair(positive=self.example(name, ids, lookup), negative=self.example(name, ids, lookup))
+                for _ in range(self.rng.randint(least, 4))]
+
+    def vector_query(self, name, ids, lookup, ties=True):
+        """A query that compares vectors. Context scores many points the same."""
+        rng = self.rng
+        kind = rng.choice(["nearest", "nearest", "recommend", "discover"] + ["context"] * ties)
+        if kind == "nearest":
+            return self.example(name, ids, lookup)
+        if kind == "recommend":
+            strategy = rng.choice([None] + list(models.RecommendStrategy))
+            average = strategy in (None, models.RecommendStrategy.AVERAGE_VECTOR)
+            positive = self.examples(name, 1 if average else 0, 3, ids, lookup)
+            negative = self.examples(name, 0 if positive else 1, 3, ids, lookup)
+            return models.RecommendQuery(
+                recommend=models.RecommendInput(positive=positive, negative=negative, strategy=strategy))
+        if kind == "discover":
+            return models.DiscoverQuery(discover=models.DiscoverInput(
+                target=self.example(name, ids, lookup), context=self.pairs(name, 0, ids, lookup)))
+        return models.ContextQuery(context=self.pairs(name, 1, ids, lookup))
+
+    def merging_query(self, n_sources):
+        """A query over what prefetch stages found."""
+        rng = self.rng
+        kind = rng.choice(["rrf", "dbsf", "weights"])
+        if kind == "rrf":
+            return models.FusionQuery(fusion=models.Fusion.RRF)
+        if kind == "dbsf":
+            return models.FusionQuery(fusion=models.Fusion.DBSF)
+        return models.RrfQuery(rrf=models.Rrf(
+            k=rng.choice([None, 1, 2, 60]),
+            weights=rng.choice([None, [round(rng.uniform(0, 3), 2) for _ in range(n_sources)]])))
+
+    def stage(self, depth, ids, ties):
+        """One prefetch stage. Where scores are often equal it hands on all it has, and not to a fusion by rank, so
+        that it does not matter which of them come first. Examples by id only along a single line: the server
+        excludes those of the whole tree, the local mode those of the stages above."""
+        rng = self.rng
+        name = rng.choice("ab")
+        lookup = ids and rng.random() < 0.2
+        if depth and rng.random() < 0.4:
+            n = rng.randint(1, 3)
+            merging = self.merging_query(n) if ties and rng.random() < 0.5 else None
+            inner = [self.stage(depth - 1, ids and n == 1, not by_rank(merging)) for _ in range(n)]
+            if merging:
+                return models.Prefetch(prefetch=inner, query=merging, limit=1000, filter=self.filter())
+        else:
+            inner = None
+        if not inner and rng.random() < 0.1:
+            return models.Prefetch(limit=rng.randint(1, 40), filter=self.filter())
+        return models.Prefetch(
+            prefetch=inner, query=self.vector_query(name, ids, lookup, ties=False), using=name,
+            limit=rng.choice([None, rng.randint(1, 60)]), filter=self.filter(),
+            score_threshold=self.threshold(0.1), lookup_from=models.LookupLocation(collection=OTHER) if lookup else None)
+
+    def threshold(self, chance):
+        return self.rng.uniform(-1, 3) if self.rng.random() < chance else None
+
+    def request(self):
+        rng = self.rng
+        self.should_used = False
+        name = rng.choice("ab")
+        n = rng.choice([0, 0, 1, 2, 3])
+        merges = n > 0 and rng.random() < 0.6
+        merging = self.merging_query(n) if merges else None
+        prefetch = [self.stage(2, n == 1, not by_rank(merging)) for _ in range(n)]
+        lookup = not merges and rng.random() < 0.2
+        request = {"prefetch": prefetch or None, "query_filter": self.filter(), "limit": rng.randint(1, 30),
+                   "offset": rng.choice([None, rng.randint(0, 10)]), "score_threshold": self.threshold(0.15),
+                   "with_payload": rng.choice([True, False, ["color"]]), "with_vectors": rng.random() < 0.2}
+        if merges:
+            request["query"] = merging
+        else:
+            request.update(query=self.vector_query(name, True, lookup), using=name,
+                           lookup_from=models.LookupLocation(collection=OTHER) if lookup else None)
+        return request
+
+
+# --- comparing ----------------------------------------------------------------------------------------
+
+
+def close(a, b):
+    return abs(a - b) <= 2e-4 * max(1.0, abs(a), abs(b))
+
+
+def tie_groups(points):
+    groups = []
+    for p in points:
+        if groups and close(groups[-1][-1].score, p.score):
+            groups[-1].append(p)
+        else:
+            groups.append([p])
+    return groups
+
+
+def same_points(expected, got):
+    """None, or what differs."""
+    if len(expected) != len(got):
+        return f"{len(expected)} results expected, {len(got)} came"
+    for i, (e, g) in enumerate(zip(expected, got)):
+        if not close(e.score, g.score):
+            return f"score {i}: {e.score} expected, {g.score} came"
+    groups = list(zip(tie_groups(expected), tie_groups(got)))
+    for i, (e, g) in enumerate(groups):
+        # Equal scores may begin before an offset and go on behind a limit.
+        if {p.id for p in e} != {p.id for p in g} and 0 < i < len(groups) - 1:
+            return f"ids {sorted(p.id for p in e)} expected, {sorted(p.id for p in g)} came, scored {e[0].score}"
+    by_id = {p.id: p for p in expected}
+    for p in got:
+        e = by_id.get(p.id)
+        if e and (e.payload or {}) != (p.payload or {}):
+            return f"payload of {p.id}: {e.payload} expected, {p.payload} came"
+        if e and not same_vectors(e.vector, p.vector):
+            return f"vectors of {p.id}: {e.vector} expected, {p.vector} came"
+    return None
+
+
+def same_vectors(e, g):
+    if not e or not g:
+        return not e and not g
+    return e.keys() == g.keys() and all(close(x, y) for k in e for x, y in zip(e[k], g[k]))
+
+
+def ask(call):
+    """The answer, or the refusal of either kind."""
+    try:
+        return call(), None
+    except (ValueError, UnexpectedResponse) as e:
+        if isinstance(e, UnexpectedResponse) and not 400 <= e.status_code < 500:
+            raise
+        return None, e
+
+
+def compare(world, method, request, same):
+    local, remote = world.clients
+    expected, refused_local = ask(lambda: getattr(local, method)(NAME, **request))
+    got, refused = ask(lambda: getattr(remote, method)(NAME, **request))
+    if refused_local or refused:
+        return None if refused_local and refused else f"local: {refused_local}, server: {refused}"
+    return same(expected, got)
+
+
+def points_of(expected, got):
+    return same_points(expected.points, got.points)
+
+
+def tests(world):
+    """(what, how often) of one round."""
+    yield "query", 40, lambda: compare(world, "query_points", world.last, points_of), world.request
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("url")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    local, remote = QdrantClient(":memory:"), QdrantClient(url=args.url, timeout=30)
+    passed = failed = 0
+    for r in range(args.rounds):
+        seed = args.seed + r
+        world = World(random.Random(seed), local, remote)
+        for what, times, check, make in tests(world):
+            for _ in range(times):
+                world.last = make()
+                problem = check()
+                passed += problem is None
+                failed += problem is not None
+                if problem and failed <= 10:
+                    print(f"not ok  {what}, --rounds 1 --seed {seed}, metrics {world.metrics}: {problem}\n  {str(world.last)[:1000]}")
+    for name in (NAME, OTHER):
+        remote.delete_collection(name)
+    print(f"ok  {args.rounds} rounds of random queries agree with the client's local mode, --seed {args.seed}"
+          if not failed else f"not ok  {failed} random queries disagree with the client's local mode")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

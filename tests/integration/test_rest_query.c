@@ -1,0 +1,188 @@
+/* test_rest_query.c: the universal query from end to end: trees of stages, the kinds that compare
+ * with several vectors, fusion. Random queries are compared with another implementation in
+ * tests/clients/diff_py.py; here are answers that can be read off. */
+#include "test_rest.h"
+
+#define WAIT  "?wait=true"
+#define QUERY "/collections/c/points/query"
+
+/* Points 1..6 at (i, 0), 7 at (0, 1) without the payload of the others. */
+static void line(struct rest *t, const char *distance)
+{
+    char body[256];
+    snprintf(body, sizeof body, "{\"vectors\":{\"size\":2,\"distance\":\"%s\"}}", distance);
+    good(t, "PUT", "/collections/c", body, "true");
+    for (int i = 1; i <= 6; i++) {
+        snprintf(body, sizeof body,
+                 "{\"points\":[{\"id\":%d,\"vector\":[%d,0],\"payload\":{\"n\":%d,\"odd\":%s}}]}",
+                 i, i, i, i % 2 ? "true" : "false");
+        has(t, "PUT", "/collections/c/points" WAIT, body, 200, "completed");
+    }
+    has(t, "PUT", "/collections/c/points" WAIT, "{\"points\":[{\"id\":7,\"vector\":[0,1]}]}", 200,
+        "completed");
+}
+
+/* The ids of an answer and their scores, in order: "3 0.5, 1 0.25". */
+static void ids_at(struct rest *t, const char *path, const char *body, const char *want, int line)
+{
+    char got[512] = "";
+    if (ask(t, "POST", path, body) != 200) {
+        fail_msg("line %d: %s\n%s", line, body, t->r.body);
+    }
+    size_t n = 0;
+    for (const char *p = t->r.body; (p = strstr(p, "{\"id\":")) != NULL;) {
+        long id = strtol(p += 6, NULL, 10);
+        p = strstr(p, "\"score\":");
+        assert_non_null(p);
+        n += (size_t)snprintf(got + n, sizeof got - n, "%s%ld %g", n ? ", " : "", id,
+                              strtod(p + 8, NULL));
+    }
+    if (strcmp(got, want) != 0) {
+        fail_msg("line %d: %s\n%s\nwanted %s\n%s", line, body, got, want, t->r.body);
+    }
+}
+#define ids(t, body, want) ids_at(t, QUERY, body, want, __LINE__)
+
+static void test_fusion(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Dot");
+    /* 1/2 for the first of a list, 1/3 for the second, 1/4 for the third */
+    ids(t,
+        "{\"prefetch\":[{\"query\":[1,0],\"limit\":3},{\"query\":[-1,0],\"limit\":2,\"filter\":{"
+        "\"must"
+        "\":[{\"key\":\"n\",\"range\":{\"gte\":5}}]}}],\"query\":{\"fusion\":\"rrf\"}}",
+        "6 0.833333, 5 0.833333, 4 0.25");
+    ids(t,
+        "{\"prefetch\":[{\"query\":[1,0],\"limit\":2},{\"query\":[0,1],\"limit\":1}],\"query\":{"
+        "\"rrf\":{\"k\":1,\"weights\":[1,3]}}}",
+        "7 3, 6 1, 5 0.5");
+    ids(t,
+        "{\"prefetch\":[{\"query\":[1,0],\"limit\":2},{\"query\":[0,1],\"limit\":1}],\"query\":{"
+        "\"rrf\":{\"weights\":[1,0]}},\"limit\":1,\"offset\":1,\"score_threshold\":0.3}",
+        "5 0.333333");
+    /* scores 6 and 4: mean 5, sigma sqrt(2); a lone one: 0.5 */
+    ids(t,
+        "{\"prefetch\":[{\"query\":[1,0],\"limit\":9,\"filter\":{\"must\":[{\"has_id\":[4,6]}]}},{"
+        "\"query\":[0,1],\"limit\":1}],\"query\":{\"fusion\":\"dbsf\"}}",
+        "6 0.617851, 7 0.5, 4 0.382149");
+    ids(t, "{\"prefetch\":{\"limit\":2},\"query\":{\"fusion\":\"rrf\"}}", "1 0.5, 2 0.333333");
+}
+
+static void test_stages(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Dot");
+    /* the second stage sees what the first found, and nothing else */
+    ids(t, "{\"prefetch\":{\"query\":[1,0],\"limit\":3},\"query\":[-1,0]}", "4 -4, 5 -5, 6 -6");
+    ids(t,
+        "{\"prefetch\":{\"prefetch\":{\"query\":[1,0],\"limit\":4},\"query\":[-1,0],\"limit\":2},"
+        "\"query\":[1,0],\"offset\":1,\"limit\":5}",
+        "3 3");
+    /* filters of the stages around reach the one that takes from the collection */
+    ids(t,
+        "{\"prefetch\":{\"query\":[1,0],\"limit\":2},\"query\":[-1,0],\"filter\":{\"must\":[{"
+        "\"key\":"
+        "\"odd\",\"match\":{\"value\":true}}]}}",
+        "3 -3, 5 -5");
+    /* ... and their should becomes one choice more */
+    ids(t,
+        "{\"prefetch\":{\"query\":[1,0],\"filter\":{\"should\":[{\"has_id\":[2]}]}},\"query\":[1,0]"
+        ","
+        "\"filter\":{\"should\":[{\"has_id\":[5]}]}}",
+        "5 5, 2 2");
+    /* thresholds of stages: better than, not equal */
+    ids(t, "{\"prefetch\":{\"query\":[1,0],\"score_threshold\":4},\"query\":[-1,0]}", "5 -5, 6 -6");
+    ids(t, "{\"query\":[1,0],\"score_threshold\":5}", "6 6");
+    /* an example of any stage is no result */
+    ids(t, "{\"prefetch\":{\"query\":6,\"limit\":2},\"query\":1}", "5 5, 4 4");
+    /* equal scores in the order of ids */
+    ids(t, "{\"prefetch\":[{\"limit\":1},{\"query\":[0,1],\"limit\":1}],\"query\":[1,1]}",
+        "1 1, 7 1");
+}
+
+static void test_examples(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Dot");
+    /* x / (1 + |x|), half of that and a half; the sign is that of the better example */
+    ids(t,
+        "{\"query\":{\"recommend\":{\"positive\":[[1,0]],\"negative\":[[0,2]],\"strategy\":\"best_"
+        "score\"}},\"filter\":{\"must\":[{\"has_id\":[1,3,7]}]}}",
+        "3 0.875, 1 0.75, 7 -0.833333");
+    ids(t,
+        "{\"query\":{\"recommend\":{\"positive\":[[1,0],[1,1]],\"negative\":[[0,3]],\"strategy\":"
+        "\"sum_scores\"}},\"filter\":{\"must\":[{\"has_id\":[1,3,7]}]}}",
+        "3 6, 1 2, 7 -2");
+    /* pairs won less pairs lost, and the target below 1 */
+    ids(t,
+        "{\"query\":{\"discover\":{\"target\":[1,0],\"context\":[{\"positive\":[1,0],\"negative\":["
+        "0,"
+        "1]},{\"positive\":[1,0],\"negative\":[2,0]}]}},\"filter\":{\"must\":[{\"has_id\":[1,3,7]}]"
+        "}}",
+        "3 0.875, 1 0.75, 7 -0.5");
+    ids(t,
+        "{\"query\":{\"context\":{\"positive\":[0,1],\"negative\":[1,0]}},\"filter\":{\"must\":[{"
+        "\"has_"
+        "id\":[1,3,7]}]}}",
+        "7 0, 1 -0.5, 3 -0.75");
+    /* over what another stage found, and by id */
+    ids(t,
+        "{\"prefetch\":{\"query\":[1,0],\"limit\":3},\"query\":{\"recommend\":{\"positive\":[6],"
+        "\"negative\":[1],\"strategy\":\"sum_scores\"}}}",
+        "5 25, 4 20, 3 15");
+}
+
+static void test_distances(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Euclid");
+    /* similarities are minus squared distances; nearest tells distances */
+    ids(t,
+        "{\"query\":{\"recommend\":{\"positive\":[[2,0]],\"strategy\":\"sum_scores\"}},\"limit\":"
+        "3}",
+        "2 0, 1 -1, 3 -1");
+    ids(t, "{\"prefetch\":{\"query\":[6,0],\"limit\":3},\"query\":[3,0],\"score_threshold\":3}",
+        "4 1, 5 2");
+}
+
+static void nest(char *body, int depth)
+{
+    for (int i = 0; i < depth; i++) {
+        body += sprintf(body, "{\"query\":[1,0],\"prefetch\":");
+    }
+    body += sprintf(body, "{\"query\":[1,0]}");
+    memset(body, '}', (size_t)depth);
+    body[depth] = 0;
+}
+
+static void test_limits(void **state)
+{
+    struct rest *t = *state;
+    char body[4096];
+    line(t, "Dot");
+    nest(body, 64);
+    ids(t, body, "6 6, 5 5, 4 4, 3 3, 2 2, 1 1, 7 0");
+    nest(body, 65);
+    bad(t, "POST", QUERY, body, 400, "Wrong input: prefetches depth 65 exceeds max depth 64");
+    char *many = malloc(8192);
+    size_t n = (size_t)sprintf(many, "{\"query\":[1,0],\"prefetch\":[{}");
+    for (int i = 1; i < 1024; i++) {
+        n += (size_t)sprintf(many + n, ",{}");
+    }
+    strcpy(many + n, "]}");
+    has(t, "POST", QUERY, many, 422, "prefetch: more than 1024 stages in one query");
+    free(many);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_fusion, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_stages, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_examples, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_distances, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_limits, rest_setup, rest_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
