@@ -16,7 +16,9 @@
  *
  * Codes. Walks may compare short codes (quant/quant.h) instead of the vectors, which are then read
  * for the few nodes that become hits. A code has its own plane of rows, by ordinal, whatever the
- * layer. The quantizer is there before the first ordinal is published and never changes.
+ * layer. The quantizer is there before the first ordinal is published and never changes. A complete
+ * graph of long vectors has a second, narrow plane of half as many bits, which searches walk over;
+ * its links were chosen by the first, which later merges use.
  *
  * Chunks. A growing graph keeps its rows in chunks behind a table that never moves; a built or an
  * opened one is a single chunk. Memory that readers can reach is never moved or freed before
@@ -90,6 +92,9 @@ struct qv__graph {
     double walk_cost;  /* what a distance of a walk costs in distances of a scan */
     struct qv__quant *quant; /* NULL = walks compare the vectors */
     struct qv__rows codes;   /* with quant */
+    /* Of a complete graph: what searches compare in place of `codes`; NULL = nothing. */
+    struct qv__quant *narrow;
+    struct qv__rows narrow_codes; /* with narrow */
     struct qv__rows base;
     struct qv__rows tree; /* no chunks once a build is complete, and in a view */
     struct qv__graph_layer upper[QV__GRAPH_LAYERS_MAX - 1]; /* [l - 1] is layer l */
@@ -101,6 +106,7 @@ struct qv__graph {
     uint32_t n_tuned;    /* single writer: ordinals there were then */
     uint8_t *base_block; /* the saved form of the base in one block, header and records; or NULL */
     uint8_t *code_block; /* likewise of the codes */
+    uint8_t *narrow_block;             /* likewise of the narrow codes */
     uint64_t mapped_bytes;             /* views: size of the saved parts */
     struct qv__mutex lock;             /* QV__RANK_LEAF: the list below */
     struct qv__graph_scratch *scratch; /* guarded by: lock; idle ones */
@@ -218,6 +224,13 @@ qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block,
                                struct qv_err *err) QV_MUST_USE;
 /* Take over a quantizer; walks are over codes from here on. */
 void qv__graph_codes_set(struct qv__graph *g, struct qv__quant *z);
+/* What follows from a narrow quantizer, which is taken over. */
+void qv__graph_narrow_set(struct qv__graph *g, struct qv__quant *z);
+/* Give a complete graph of long vectors its narrow codes, unless codes of a byte were asked for. No
+ * search runs. Never fails: without memory, or cancelled, the graph is searched by the codes it
+ * has.
+ */
+void qv__graph_narrow(struct qv__graph *g, const struct qv__index_env *env);
 /* Encode ordinals [from, to). Errors: QV_ENOMEM. */
 qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env, uint32_t from,
                            uint32_t to, struct qv_err *err) QV_MUST_USE;
@@ -261,7 +274,9 @@ enum {
     QV__GRAPH_PART_UPPER = 2,
     QV__GRAPH_PART_CODES = 3,
     QV__GRAPH_PART_QUANT = 4,
-    QV__GRAPH_PART_TUNED = 5
+    QV__GRAPH_PART_TUNED = 5,
+    QV__GRAPH_PART_NARROW = 6,
+    QV__GRAPH_PART_NARROW_QUANT = 7
 };
 enum { QV__GRAPH_PART_HEADER_BYTES = 64 };
 qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,

@@ -8,13 +8,20 @@
  *
  * Each code has the scale of its own vector (quant/quant.h), so one quantizer serves vectors that
  * come long after it was trained; the mean it takes off only makes the numbers smaller. Codes start
- * on a cache line where they are longer than one, else at a power of two that divides it. */
+ * on a cache line where they are longer than one, else at a power of two that divides it.
+ *
+ * Narrow codes. From some length on a walk takes as long as the lines of its codes take to arrive.
+ * A complete graph whose codes are that long gets a second plane of 4 bits an element for its
+ * searches: half the lines, and half the memory that has to be fast. The links stay those that were
+ * chosen by 8 bits, and the codes of 8 bits stay with them for a later merge, read by nobody else.
+ */
 #include "index/graph_walk.h"
 
 enum {
     ENCODE_GRAIN = 256,
     SAVED_AT_LEAST = 2, /* a code must be so many times shorter than its vector */
     CHUNK_BYTES = 256 << 10,
+    NARROW_DIM = 256, /* narrow codes from here on: below, they save less than three lines */
 };
 
 static struct qv__quant_params quant_params(const struct qv__index_params *params)
@@ -84,6 +91,8 @@ qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block, s
 
 struct encoding {
     struct qv__graph *g;
+    const struct qv__quant *z;
+    const struct qv__rows *codes; /* of that quantizer */
     const struct qv__index_env *env;
     uint32_t from;
     struct qv__quant_encoder **encoders; /* one per worker, made by the one that calls */
@@ -100,11 +109,39 @@ static void encode_task(void *ctx, size_t begin, size_t end, unsigned worker)
     }
     for (size_t i = begin; i < end; i++) {
         uint32_t ord = e->from + (uint32_t)i;
-        uint8_t *code = qv__graph_code(g, ord);
-        size_t n = qv__quant_code_bytes(g->quant);
+        uint8_t *code = qv__rows_at(e->codes, ord);
+        size_t n = qv__quant_code_bytes(e->z);
         qv__quant_encode(e->encoders[worker], qv__graph_vector(g, ord), code, NULL);
-        memset(code + n, 0, g->codes.stride_bytes - n); /* saved as they are */
+        memset(code + n, 0, e->codes->stride_bytes - n); /* saved as they are */
     }
+}
+
+static qv_status encode(struct encoding *e, uint32_t to, struct qv_err *err)
+{
+    struct qv__graph *g = e->g;
+    const struct qv__index_env *env = e->env;
+    uint32_t n = to - e->from;
+    unsigned threads = env->threads;
+    if (threads == 0 && env->pool) {
+        threads = qv__pool_threads(env->pool) + 1;
+    }
+    threads = env->pool && n > ENCODE_GRAIN ? QV_MAX(threads, 1u) : 1;
+    e->encoders = qv__calloc(g->index.mem, threads, sizeof *e->encoders);
+    qv_status st = e->encoders ? QV_OK : qv__fail(err, QV_ENOMEM, "graph: no memory to encode");
+    for (unsigned i = 0; st == QV_OK && i < threads; i++) {
+        st = qv__quant_encoder_new(e->z, g->index.mem, &e->encoders[i], err);
+    }
+    if (st == QV_OK) {
+        qv__parallel_for(env->pool, threads, n, ENCODE_GRAIN, encode_task, e);
+        if (atomic_load_explicit(&e->is_cancelled, memory_order_relaxed)) {
+            st = qv__fail(err, QV_ECANCELLED, "graph: encoding cancelled");
+        }
+    }
+    for (unsigned i = 0; e->encoders && i < threads; i++) {
+        qv__quant_encoder_free(e->encoders[i]);
+    }
+    qv__free(e->encoders);
+    return st;
 }
 
 qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env, uint32_t from,
@@ -116,26 +153,41 @@ qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env,
     if (!qv__rows_reach(g, &g->codes, to - 1)) {
         return qv__fail(err, QV_ENOMEM, "graph: no memory for %" PRIu32 " codes", to - from);
     }
-    unsigned threads = env->threads;
-    if (threads == 0 && env->pool) {
-        threads = qv__pool_threads(env->pool) + 1;
+    struct encoding e = {.g = g, .z = g->quant, .codes = &g->codes, .env = env, .from = from};
+    return encode(&e, to, err);
+}
+
+void qv__graph_narrow_set(struct qv__graph *g, struct qv__quant *z)
+{
+    double bytes = (double)qv__quant_code_bytes(z) / (double)g->index.vectors.stride_bytes;
+    g->walk_cost = QV__WALK_COST * QV_MIN(bytes + 0.25, 1.0);
+    g->narrow = z;
+}
+
+void qv__graph_narrow(struct qv__graph *g, const struct qv__index_env *env)
+{
+    if (!g->quant || g->index.params.codes != QV__INDEX_CODES_AUTO ||
+        g->index.vectors.dim < NARROW_DIM) {
+        return;
     }
-    threads = env->pool && to - from > ENCODE_GRAIN ? QV_MAX(threads, 1u) : 1;
-    struct encoding e = {.g = g, .env = env, .from = from};
-    e.encoders = qv__calloc(g->index.mem, threads, sizeof *e.encoders);
-    qv_status st = e.encoders ? QV_OK : qv__fail(err, QV_ENOMEM, "graph: no memory to encode");
-    for (unsigned i = 0; st == QV_OK && i < threads; i++) {
-        st = qv__quant_encoder_new(g->quant, g->index.mem, &e.encoders[i], err);
+    struct qv__quant_params p = quant_params(&g->index.params);
+    p.bits = 4;
+    struct qv__quant *z;
+    struct qv_err err; /* memory is all that can lack */
+    if (qv__quant_train(&p, &g->index.vectors, g->n_max, g->index.mem, g->index.simd, &z, &err) !=
+        QV_OK) {
+        return;
     }
-    if (st == QV_OK) {
-        qv__parallel_for(env->pool, threads, to - from, ENCODE_GRAIN, encode_task, &e);
-        if (atomic_load_explicit(&e.is_cancelled, memory_order_relaxed)) {
-            st = qv__fail(err, QV_ECANCELLED, "graph: encoding cancelled");
-        }
+    uint32_t stride = qv__graph_code_stride(z);
+    g->narrow_block = qv__rows_block(g, &g->narrow_codes, g->n_max, stride);
+    struct encoding e = {.g = g, .z = z, .codes = &g->narrow_codes, .env = env};
+    if (!g->narrow_block || encode(&e, g->n_max, &err) != QV_OK) {
+        qv__graph_mem_free(g, g->narrow_block,
+                           QV__GRAPH_PART_HEADER_BYTES + (size_t)g->n_max * stride);
+        g->narrow_block = NULL;
+        qv__quant_free(z);
+        return;
     }
-    for (unsigned i = 0; e.encoders && i < threads; i++) {
-        qv__quant_encoder_free(e.encoders[i]);
-    }
-    qv__free(e.encoders);
-    return st;
+    qv__scratch_drop(g); /* they have queries of the other codes */
+    qv__graph_narrow_set(g, z);
 }

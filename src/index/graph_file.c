@@ -3,9 +3,9 @@
  * Parts, laid out in docs/internals/GRAPH.md: META (parameters and counts), BASE (64-byte header,
  * then the base records exactly as in memory), UPPER (header, then the records of layer 1, 2, ...)
  * and, where walks are over codes, CODES (header, then the codes as in memory) and QUANT (the
- * quantizer), and TUNED (recall as measured). All integers are little endian. A built graph's base
- * and codes are handed to the sink as they are; a growing one's chunks and all upper layers are
- * copied together first.
+ * quantizer), NARROW and NARROW_QUANT (the same of narrow codes), and TUNED (recall as measured).
+ * All integers are little endian. A built graph's base and codes are handed to the sink as they
+ * are; a growing one's chunks and all upper layers are copied together first.
  *
  * Opening believes nothing: sizes are computed from the counts in 64 bits and compared with the
  * parts, then graph_check.c reads every link. A code may hold anything: it gives a wrong distance,
@@ -18,19 +18,24 @@
  * exclude each other. */
 #include "index/graph.h"
 
-#define META_MAGIC  UINT32_C(0x4d475651) /* "QVGM" */
-#define BASE_MAGIC  UINT32_C(0x42475651) /* "QVGB" */
-#define UPPER_MAGIC UINT32_C(0x55475651) /* "QVGU" */
-#define CODES_MAGIC UINT32_C(0x43475651) /* "QVGC" */
-#define TUNED_MAGIC UINT32_C(0x54475651) /* "QVGT" */
+#define META_MAGIC   UINT32_C(0x4d475651) /* "QVGM" */
+#define BASE_MAGIC   UINT32_C(0x42475651) /* "QVGB" */
+#define UPPER_MAGIC  UINT32_C(0x55475651) /* "QVGU" */
+#define CODES_MAGIC  UINT32_C(0x43475651) /* "QVGC" */
+#define TUNED_MAGIC  UINT32_C(0x54475651) /* "QVGT" */
+#define NARROW_MAGIC UINT32_C(0x4e475651) /* "QVGN" */
 
 enum {
     VERSION = 1,          /* of every part but META, and of META without features */
     VERSION_FEATURES = 2, /* of META with features */
     META_BYTES = 64,
     HEADER_BYTES = QV__GRAPH_PART_HEADER_BYTES,
-    FEATURE_CODES = 1, /* there are parts CODES and QUANT */
-    FEATURE_TUNED = 2, /* there is a part TUNED */
+    FEATURE_CODES = 1,  /* there are parts CODES and QUANT */
+    FEATURE_TUNED = 2,  /* there is a part TUNED */
+    FEATURE_NARROW = 4, /* with codes: there are parts NARROW and NARROW_QUANT */
+    FEATURES = FEATURE_CODES | FEATURE_TUNED | FEATURE_NARROW,
+    CODE_BITS = 8,
+    NARROW_BITS = 4,
     TUNED_HEADER = 16,
     TUNED_POINT = 8,
     COPY_AT_LEAST = 4 << 20,
@@ -62,6 +67,7 @@ static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__ind
     qv__store_u32(meta, META_MAGIC);
     uint32_t features = n && g->quant ? FEATURE_CODES : 0;
     features |= g->n_tuned ? FEATURE_TUNED : 0;
+    features |= n && g->narrow ? FEATURE_NARROW : 0;
     qv__store_u32(meta + 4, features ? VERSION_FEATURES : VERSION);
     qv__store_u32(meta + 8, n);
     qv__store_u32(meta + 12, x->vectors.dim);
@@ -114,14 +120,14 @@ static qv_status save_plane(const struct qv__graph *g, uint32_t part, uint32_t m
     return st;
 }
 
-static qv_status save_quant(const struct qv__graph *g, struct qv__index_sink *sink,
-                            struct qv_err *err)
+static qv_status save_quant(const struct qv__graph *g, const struct qv__quant *z, uint32_t part,
+                            struct qv__index_sink *sink, struct qv_err *err)
 {
     struct qv__buf b;
     qv__buf_init(&b, g->index.mem);
-    qv_status st = qv__quant_save(g->quant, &b, err);
+    qv_status st = qv__quant_save(z, &b, err);
     if (st == QV_OK) {
-        st = sink->part(sink, QV__GRAPH_PART_QUANT, b.p, b.n, err);
+        st = sink->part(sink, part, b.p, b.n, err);
     }
     qv__buf_free(&b);
     return st;
@@ -183,7 +189,13 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
     }
     QV_TRY(
         save_plane(g, QV__GRAPH_PART_CODES, CODES_MAGIC, g->code_block, &g->codes, n, sink, err));
-    return save_quant(g, sink, err);
+    QV_TRY(save_quant(g, g->quant, QV__GRAPH_PART_QUANT, sink, err));
+    if (!g->narrow) {
+        return QV_OK;
+    }
+    QV_TRY(save_plane(g, QV__GRAPH_PART_NARROW, NARROW_MAGIC, g->narrow_block, &g->narrow_codes, n,
+                      sink, err));
+    return save_quant(g, g->narrow, QV__GRAPH_PART_NARROW_QUANT, sink, err);
 }
 
 /* ---- open ---- */
@@ -191,7 +203,7 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
 struct meta {
     uint32_t n, dim, m, ef_construct, root, n_upper;
     uint8_t datatype, metric;
-    bool has_codes, is_tuned;
+    bool has_codes, has_narrow, is_tuned;
     uint64_t seed, n_links;
     uint32_t n_slots[QV__GRAPH_LAYERS_MAX - 1];
 };
@@ -211,11 +223,15 @@ static qv_status meta_read(struct qv__bytes part, struct meta *m, struct qv_err 
         return qv__fail(err, QV_EVERSION, "saved graph: format %" PRIu32 ", known are %d and %d",
                         version, VERSION, VERSION_FEATURES);
     }
-    if (version == VERSION_FEATURES && features & ~(uint32_t)(FEATURE_CODES | FEATURE_TUNED)) {
+    if (version == VERSION_FEATURES && features & ~(uint32_t)FEATURES) {
         return qv__fail(err, QV_EVERSION, "saved graph: unknown features 0x%" PRIx32, features);
     }
     m->has_codes = version == VERSION_FEATURES && features & FEATURE_CODES;
     m->is_tuned = version == VERSION_FEATURES && features & FEATURE_TUNED;
+    m->has_narrow = version == VERSION_FEATURES && features & FEATURE_NARROW;
+    if (m->has_narrow && !m->has_codes) {
+        return damaged(err, "narrow codes without codes");
+    }
     m->n = qv__load_u32(part.p + 8);
     m->dim = qv__load_u32(part.p + 12);
     m->datatype = part.p[16];
@@ -311,21 +327,54 @@ static qv_status tuned_open(struct qv__graph *g, struct qv__bytes part, struct q
     return QV_OK;
 }
 
+/* A quantizer of the one kind, with so many bits, and the plane of its codes, borrowed. */
+static qv_status plane_open(struct qv__graph *g, const struct meta *m, struct qv__bytes codes,
+                            struct qv__bytes quant, uint32_t magic, uint32_t bits,
+                            struct qv__rows *rows, struct qv__quant **out, struct qv_err *err)
+{
+    struct qv__quant *z;
+    struct qv__quant_info info;
+    QV_TRY(qv__quant_open(quant, m->dim, m->metric, g->index.mem, g->index.simd, &z, err));
+    qv__quant_describe(z, &info);
+    uint32_t stride = qv__graph_code_stride(z);
+    qv_status st = QV_OK;
+    if (strcmp(info.kind, "scalar") != 0 || info.bits != bits || info.rest_bits != 0) {
+        st = qv__fail(err, QV_ECORRUPT,
+                      "saved graph: a quantizer of kind %s with %" PRIu32 " bits where scalar with "
+                      "%" PRIu32 " is expected",
+                      info.kind, info.bits, bits);
+    } else {
+        st = part_check(codes, magic, m->n, stride, err);
+    }
+    if (st == QV_OK && !rows_borrow(g, rows, codes.p + HEADER_BYTES, m->n, stride)) {
+        st = qv__fail(err, QV_ENOMEM, "saved graph: out of memory");
+    }
+    if (st != QV_OK) {
+        qv__quant_free(z);
+        return st;
+    }
+    g->mapped_bytes += codes.n + quant.n;
+    *out = z;
+    return QV_OK;
+}
+
 static qv_status codes_open(struct qv__graph *g, const struct meta *m,
                             const struct qv__index_parts *parts, struct qv_err *err)
 {
-    struct qv__bytes quant = parts->part[QV__GRAPH_PART_QUANT];
     struct qv__bytes codes = parts->part[QV__GRAPH_PART_CODES];
     struct qv__quant *z;
-    QV_TRY(qv__quant_open(quant, m->dim, m->metric, g->index.mem, g->index.simd, &z, err));
+    QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_QUANT], CODES_MAGIC, CODE_BITS,
+                      &g->codes, &z, err));
     qv__graph_codes_set(g, z);
-    uint32_t stride = qv__graph_code_stride(z);
-    QV_TRY(part_check(codes, CODES_MAGIC, m->n, stride, err));
-    if (!rows_borrow(g, &g->codes, codes.p + HEADER_BYTES, m->n, stride)) {
-        return qv__fail(err, QV_ENOMEM, "saved graph: out of memory");
+    if (!m->has_narrow) {
+        g->code_block = plane_copy(g, &g->codes, codes, m->n);
+        return QV_OK;
     }
-    g->mapped_bytes += codes.n + quant.n;
-    g->code_block = plane_copy(g, &g->codes, codes, m->n);
+    codes = parts->part[QV__GRAPH_PART_NARROW];
+    QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_NARROW_QUANT], NARROW_MAGIC,
+                      NARROW_BITS, &g->narrow_codes, &z, err));
+    qv__graph_narrow_set(g, z);
+    g->narrow_block = plane_copy(g, &g->narrow_codes, codes, m->n);
     return QV_OK;
 }
 

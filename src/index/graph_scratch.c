@@ -4,9 +4,9 @@
  * there is no thread-local or global state and an idle index keeps only as many as ever ran at
  * once. They only grow: a walk at full speed allocates nothing.
  *
- * Visited nodes are stamped with an 8-bit epoch: starting a walk costs an increment, and every 255th
- * walk clears the array. A byte a node, because stamps are read all over the array and should stay
- * in the cache. */
+ * Visited nodes are stamped with an 8-bit epoch: starting a walk costs an increment, and every
+ * 255th walk clears the array. A byte a node, because stamps are read all over the array and should
+ * stay in the cache. */
 #include "index/graph_walk.h"
 
 struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
@@ -21,9 +21,14 @@ struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
         *s = (struct qv__graph_scratch){0};
     }
     struct qv_err err; /* memory is all that can lack */
-    if (s && g->quant && !s->pair &&
-        ((!s->to && qv__quant_query_new(g->quant, g->index.mem, &s->to, &err) != QV_OK) ||
-         qv__quant_query_new(g->quant, g->index.mem, &s->pair, &err) != QV_OK)) {
+    bool is_ok = true;
+    if (s && g->narrow && !s->narrow) {
+        is_ok = qv__quant_query_new(g->narrow, g->index.mem, &s->narrow, &err) == QV_OK;
+    } else if (s && g->quant && !g->narrow && !s->pair) {
+        is_ok = (s->to || qv__quant_query_new(g->quant, g->index.mem, &s->to, &err) == QV_OK) &&
+                qv__quant_query_new(g->quant, g->index.mem, &s->pair, &err) == QV_OK;
+    }
+    if (!is_ok) {
         qv__scratch_give(g, s);
         return NULL;
     }
@@ -51,6 +56,7 @@ void qv__scratch_drop(struct qv__graph *g)
         qv__graph_mem_free(g, s->cand, s->cap_cand * sizeof *s->cand);
         qv__quant_query_free(s->to);
         qv__quant_query_free(s->pair);
+        qv__quant_query_free(s->narrow);
         qv__graph_mem_free(g, s, sizeof *s);
     }
 }

@@ -86,23 +86,30 @@ INLINE void measure_vectors(const struct qv__graph *g, const void *query, uint32
     }
 }
 
-INLINE void measure_codes(const struct qv__graph *g, const struct qv__quant_query *query,
+INLINE const uint8_t *code_at(const struct qv__graph *g, const struct qv__graph_target *to,
+                              uint32_t layer, uint32_t node)
+{
+    const struct qv__rows *rows = to->is_narrow ? &g->narrow_codes : &g->codes;
+    return qv__rows_at(rows, qv__graph_ord(g, layer, node));
+}
+
+INLINE void measure_codes(const struct qv__graph *g, const struct qv__graph_target *to,
                           uint32_t layer, const uint32_t *nodes, uint32_t n, bool is_fetched,
                           float *dists)
 {
     const uint8_t *codes[QV__GRAPH_BLOCK];
     for (uint32_t i = 0; i < n; i++) {
-        codes[i] = qv__graph_code(g, qv__graph_ord(g, layer, nodes[i]));
+        codes[i] = code_at(g, to, layer, nodes[i]);
         if (is_fetched) {
             continue;
         }
         if (i < FETCH_ROWS) {
-            qv__prefetch_span(codes[i], query->code_bytes);
+            qv__prefetch_span(codes[i], to->codes->code_bytes);
         } else { /* the rest of it is asked for when its turn is next */
             qv__prefetch(codes[i]);
         }
     }
-    query->gather(query, codes, n, dists, NULL);
+    to->codes->gather(to->codes, codes, n, dists, NULL);
 }
 
 /* is_fetched: the codes have been asked for. */
@@ -113,7 +120,7 @@ INLINE void measure(const struct qv__graph *g, const struct qv__graph_target *to
         return;
     }
     if (to->codes) {
-        measure_codes(g, to->codes, layer, nodes, n, is_fetched, dists);
+        measure_codes(g, to, layer, nodes, n, is_fetched, dists);
     } else {
         measure_vectors(g, to->vector, layer, nodes, n, dists);
     }
@@ -204,8 +211,7 @@ INLINE bool block_next(const struct qv__graph *g, struct qv__graph_scratch *s,
         r->at = b->is_last ? cap : r->at + n;
     } while (b->n == 0);
     for (uint32_t i = 0; w->to.codes && i < b->n; i++) {
-        const uint8_t *code = qv__graph_code(g, qv__graph_ord(g, layer, b->nodes[i]));
-        qv__prefetch_span(code, w->to.codes->code_bytes);
+        qv__prefetch_span(code_at(g, &w->to, layer, b->nodes[i]), w->to.codes->code_bytes);
     }
     return true;
 }

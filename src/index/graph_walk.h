@@ -38,12 +38,14 @@ struct qv__graph_scratch {
     uint32_t n_cand, cap_cand;
     /* With codes: what the walk goes to, and a second one for pairs of others. */
     struct qv__quant_query *to, *pair;
+    struct qv__quant_query *narrow; /* with narrow codes: what a search goes to */
 };
 
 /* What distances are measured to: a vector, or its likeness among codes. */
 struct qv__graph_target {
     const void *vector;
     const struct qv__quant_query *codes; /* NULL = compare vectors */
+    bool is_narrow;                      /* the narrow codes */
 };
 
 struct qv__graph_walk {
@@ -166,8 +168,10 @@ static inline struct qv__graph_target qv__target_set(const struct qv__graph *g,
 {
     struct qv__graph_target to = {.vector = vector};
     if (codes && g->quant) {
-        qv__quant_query_set(s->to, vector);
-        to.codes = s->to;
+        to.is_narrow = g->narrow != NULL;
+        struct qv__quant_query *query = to.is_narrow ? s->narrow : s->to;
+        qv__quant_query_set(query, vector);
+        to.codes = query;
     }
     return to;
 }
