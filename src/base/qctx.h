@@ -21,7 +21,8 @@ struct qv__qstats {
     uint64_t segments;
 };
 
-/* Receives what the planner chose and what it cost; see engine/plan.h. */
+/* Receives what the planner chose, step by step: what was expected and what came of it, in the
+ * stage's own unit. `stage` is a literal, `detail` is the caller's for the call. */
 struct qv__plan_sink {
     void (*event)(struct qv__plan_sink *s, const char *stage, const char *detail, double estimate,
                   double actual);
@@ -38,6 +39,14 @@ struct qv__qctx {
     float recall_target;           /* 0 = use ef as given */
     uint64_t seed;
 };
+
+static inline void qv__qctx_tell(const struct qv__qctx *q, const char *stage, const char *detail,
+                                 double estimate, double actual)
+{
+    if (q->plan) {
+        q->plan->event(q->plan, stage, detail, estimate, actual);
+    }
+}
 
 /* QV_OK, QV_ETIMEOUT or QV_ECANCELLED. Loops call it at least every 256 distances or 1,024 rows. */
 static inline qv_status qv__qctx_check(const struct qv__qctx *q)

@@ -237,6 +237,7 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema
     qv_status st = QV_OK;
     const struct qv__cond *set = qv__filter_id_set(f);
     bool few_ids = set && set->has_id.n < v->count;
+    uint64_t looked = ctx->stats.rows_filtered, expected = few_ids ? set->has_id.n : v->count;
     *count = 0;
     *out = (struct qv__bitset){0};
     if (!few_ids) {
@@ -248,6 +249,7 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema
     if (few_ids) {
         match_ids(s, schema, v, set, f, ctx, out, count);
     } else {
+        expected = served && ctx->plan ? qv__bitset_count(&up) : expected;
         st = match_rows(s, schema, v, served ? &up : NULL, f, ctx, out, err);
         *count = qv__bitset_count(out);
     }
@@ -256,6 +258,13 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema
         qv__bitset_free(out);
         return st;
     }
+    looked = ctx->stats.rows_filtered - looked;
     ctx->stats.rows_matched += *count;
+    qv__qctx_tell(ctx, "filter",
+                  few_ids   ? "rows of ids"
+                  : !served ? "row by row"
+                  : looked  ? "indexes, then row by row"
+                            : "indexes",
+                  (double)expected, (double)*count);
     return QV_OK;
 }

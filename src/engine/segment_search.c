@@ -93,7 +93,10 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
         }
     }
     if (indexed < n_ords) {
+        uint64_t before = ctx->stats.distances;
         QV_GOTO(qv__scan(s->env.simd, &c->vectors, indexed, &iq, ctx, tmp + iq.k, &n_tail, err));
+        qv__qctx_tell(ctx, "scan", q->exact ? "asked for" : "vectors without a graph",
+                      (double)(n_ords - indexed), (double)(ctx->stats.distances - before));
     }
     *n_hits = merge_hits(s, column, tmp, n_graph, tmp + iq.k, n_tail, iq.k, hits);
 out:

@@ -202,10 +202,36 @@ static void test_background_work(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
 
+static void test_profile(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[1,0],\"payload\":{\"a\":1}},"
+        "{\"id\":2,\"vector\":[0,1]}]}",
+        200, "completed");
+    static const char ask[] = "{\"vector\":[1,0],\"limit\":2,\"profile\":true,\"filter\":{\"must\":"
+                              "{\"key\":\"a\",\"match\":{\"value\":1}}}}";
+    has(t, "POST", "/collections/c/points/search", ask, 200, "\"profile\":{\"segments\":");
+    has(t, "POST", "/collections/c/points/search", ask, 200,
+        "\"rows_looked_at\":2,\"rows_matched\":1");
+    has(t, "POST", "/collections/c/points/search", ask, 200,
+        "{\"stage\":\"segment\",\"detail\":\"growing ");
+    has(t, "POST", "/collections/c/points/search", ask, 200,
+        "{\"stage\":\"filter\",\"detail\":\"row by row\",\"estimated\":");
+    has(t, "POST", "/collections/c/points/search", ask, 200, "\"stage\":\"scan\"");
+    has(t, "POST", "/collections/c/points/count",
+        "{\"profile\":true,\"filter\":{\"must\":{\"has_id\":[2]}}}", 200, "{\"count\":1}");
+    has(t, "POST", "/collections/c/points/count", "{\"profile\":true}", 200, "\"steps\":[]");
+    bad(t, "POST", "/collections/c/points/count", "{\"profile\":1}", 400,
+        "Format error in JSON body: profile: expected a boolean, not an integer");
+    good(t, "POST", "/collections/c/points/count", "{\"profile\":false}", "{\"count\":2}");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {T(test_expiry), T(test_conditions),
-                                       T(test_payload_operations), T(test_typed),
-                                       T(test_background_work)};
+    const struct CMUnitTest tests[] = {
+        T(test_expiry), T(test_conditions),      T(test_payload_operations),
+        T(test_typed),  T(test_background_work), T(test_profile)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,6 +96,9 @@ static qv_status prepare(struct qv__call *c)
     if (flags & (QV__QD_BODY | QV__QD_BODY_OPTIONAL)) {
         QV_TRY(parse_body(c));
     }
+    if ((flags & QV__QD_READ) && (flags & QV__QD_BODY)) {
+        QV_TRY(qv__qd_profile_begin(c));
+    }
     QV_TRY(qv__qd_params(c));
     set_deadline(c);
     if (flags & QV__QD_PIN) {

@@ -35,6 +35,7 @@ void qv__qd_ok_end(struct qv__call *c)
     qv__jw_key(&c->w, "status");
     qv__jw_str(&c->w, "ok");
     write_time(c);
+    qv__qd_profile_write(c);
     qv__jw_obj_end(&c->w);
 }
 

@@ -74,6 +74,7 @@ struct qv__call {
     qv__json body; /* NULL when none came */
     struct qv__collection *collection;
     struct qv__qctx ctx;
+    struct qv__qd_profile *profile; /* NULL = not asked for */
     struct qv__jw w;
     struct qv_err err;
     enum qv__qd_kind kind;
@@ -97,6 +98,14 @@ struct qv__call {
 void qv__qd_run(struct qv__request *r, const struct qv__route *route, const struct qv__str *params);
 /* End the call: the envelope after the result, or the error's. The call is gone afterwards. */
 void qv__qd_respond(struct qv__call *c, qv_status st);
+
+/* --- profile.c
+ * ------------------------------------------------------------------------------------------ */
+
+/* Have the engine tell its steps, when the body asks for it. */
+qv_status qv__qd_profile_begin(struct qv__call *c) QV_MUST_USE;
+/* The member "profile" of the answer; nothing when it was not asked for. */
+void qv__qd_profile_write(struct qv__call *c);
 
 /* --- envelope.c
  * ----------------------------------------------------------------------------------------- */
