@@ -206,15 +206,12 @@ void qv__graph_free(struct qv__index *x)
     if (g->is_view || g->code_block) {
         g->codes.n_chunks = 0;
     }
-    g->narrow_codes.n_chunks = 0;
     qv__free(g->base_block);
     qv__free(g->code_block);
-    qv__free(g->narrow_block);
     qv__rows_free(g, &g->base);
     qv__rows_free(g, &g->codes);
-    qv__rows_free(g, &g->narrow_codes);
     qv__quant_free(g->quant);
-    qv__quant_free(g->narrow);
+    qv__graph_narrow_free(g, &g->narrow);
     qv__rows_free(g, &g->tree);
     for (uint32_t i = 0; i < QV_ARRAY_LEN(g->upper); i++) {
         if (g->is_view) {
@@ -238,12 +235,12 @@ static void graph_describe(const struct qv__index *x, struct qv__index_info *inf
         .mapped_bytes = g->mapped_bytes,
         .levels = n ? qv__graph_layers(g) : 0,
         .degree_avg = n ? (double)n_links / n : 0.0,
-        .codes = !n || !g->quant ? "vectors"
-                 : g->narrow     ? "int4"
-                                 : "int8",
-        .code_bytes = n && g->quant
-                          ? (uint32_t)qv__quant_code_bytes(g->narrow ? g->narrow : g->quant)
-                          : x->vectors.dim * qv__datatype_bytes(x->vectors.datatype),
+        .codes = !n || !g->quant   ? "vectors"
+                 : g->narrow.quant ? "int4"
+                                   : "int8",
+        .code_bytes = n && g->quant ? (uint32_t)qv__quant_code_bytes(
+                                          g->narrow.quant ? g->narrow.quant : g->quant)
+                                    : x->vectors.dim * qv__datatype_bytes(x->vectors.datatype),
     };
 }
 

@@ -79,6 +79,13 @@ struct qv__graph_tree {
     uint32_t n_children; /* links of this node that are never pruned */
 };
 
+/* Narrow codes. */
+struct qv__graph_narrow {
+    struct qv__quant *quant; /* NULL = there are none */
+    struct qv__rows codes;
+    uint8_t *block; /* their saved form, header and rows; NULL = they are borrowed */
+};
+
 struct qv__graph_scratch;
 
 struct qv__graph {
@@ -92,9 +99,8 @@ struct qv__graph {
     double walk_cost;  /* what a distance of a walk costs in distances of a scan */
     struct qv__quant *quant; /* NULL = walks compare the vectors */
     struct qv__rows codes;   /* with quant */
-    /* Of a complete graph: what searches compare in place of `codes`; NULL = nothing. */
-    struct qv__quant *narrow;
-    struct qv__rows narrow_codes; /* with narrow */
+    struct qv__graph_narrow
+        narrow; /* of a complete graph: what searches compare in place of `codes` */
     struct qv__rows base;
     struct qv__rows tree; /* no chunks once a build is complete, and in a view */
     struct qv__graph_layer upper[QV__GRAPH_LAYERS_MAX - 1]; /* [l - 1] is layer l */
@@ -106,7 +112,6 @@ struct qv__graph {
     uint32_t n_tuned;    /* single writer: ordinals there were then */
     uint8_t *base_block; /* the saved form of the base in one block, header and records; or NULL */
     uint8_t *code_block; /* likewise of the codes */
-    uint8_t *narrow_block;             /* likewise of the narrow codes */
     uint64_t mapped_bytes;             /* views: size of the saved parts */
     struct qv__mutex lock;             /* QV__RANK_LEAF: the list below */
     struct qv__graph_scratch *scratch; /* guarded by: lock; idle ones */
@@ -224,13 +229,15 @@ qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block,
                                struct qv_err *err) QV_MUST_USE;
 /* Take over a quantizer; walks are over codes from here on. */
 void qv__graph_codes_set(struct qv__graph *g, struct qv__quant *z);
-/* What follows from a narrow quantizer, which is taken over. */
-void qv__graph_narrow_set(struct qv__graph *g, struct qv__quant *z);
-/* Give a complete graph of long vectors its narrow codes, unless codes of a byte were asked for. No
- * search runs. Never fails: without memory, or cancelled, the graph is searched by the codes it
- * has.
- */
-void qv__graph_narrow(struct qv__graph *g, const struct qv__index_env *env);
+/* Narrow codes of ordinals [0, n), if the graph is to have some once it is complete: long vectors,
+ * and codes of a byte were not asked for. False, with nothing to free, if not, or when memory is
+ * out or the work is cancelled: the graph is searched by the codes it has. Threads: searches may
+ * run. */
+bool qv__graph_narrow_make(struct qv__graph *g, const struct qv__index_env *env, uint32_t n,
+                           struct qv__graph_narrow *out);
+void qv__graph_narrow_free(struct qv__graph *g, struct qv__graph_narrow *w);
+/* Search by these from here on; they are taken over. No search runs. */
+void qv__graph_narrow_set(struct qv__graph *g, const struct qv__graph_narrow *w);
 /* Encode ordinals [from, to). Errors: QV_ENOMEM. */
 qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env, uint32_t from,
                            uint32_t to, struct qv_err *err) QV_MUST_USE;

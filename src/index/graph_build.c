@@ -109,7 +109,10 @@ qv_status qv__graph_build(const struct qv__index_params *params, const struct qv
         return st;
     }
     qv__rows_free(g, &g->tree);
-    qv__graph_narrow(g, env);
+    struct qv__graph_narrow narrow;
+    if (qv__graph_narrow_make(g, env, n, &narrow)) {
+        qv__graph_narrow_set(g, &narrow);
+    }
     qv__graph_tune(g, env, n);
     qv__scratch_drop(g);
     atomic_store_explicit(&g->index.n_indexed, n, memory_order_release);

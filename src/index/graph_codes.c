@@ -157,37 +157,44 @@ qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env,
     return encode(&e, to, err);
 }
 
-void qv__graph_narrow_set(struct qv__graph *g, struct qv__quant *z)
+void qv__graph_narrow_set(struct qv__graph *g, const struct qv__graph_narrow *w)
 {
-    double bytes = (double)qv__quant_code_bytes(z) / (double)g->index.vectors.stride_bytes;
+    double bytes = (double)qv__quant_code_bytes(w->quant) / (double)g->index.vectors.stride_bytes;
     g->walk_cost = QV__WALK_COST * QV_MIN(bytes + 0.25, 1.0);
-    g->narrow = z;
+    qv__scratch_drop(g); /* they have queries of the other codes */
+    g->narrow = *w;
 }
 
-void qv__graph_narrow(struct qv__graph *g, const struct qv__index_env *env)
+void qv__graph_narrow_free(struct qv__graph *g, struct qv__graph_narrow *w)
 {
-    if (!g->quant || g->index.params.codes != QV__INDEX_CODES_AUTO ||
+    size_t rows = w->codes.n_chunk_rows;
+    qv__graph_mem_free(g, w->block, QV__GRAPH_PART_HEADER_BYTES + rows * w->codes.stride_bytes);
+    w->codes.n_chunks = 0; /* the one chunk is the block's, or borrowed */
+    qv__rows_free(g, &w->codes);
+    qv__quant_free(w->quant);
+    *w = (struct qv__graph_narrow){0};
+}
+
+bool qv__graph_narrow_make(struct qv__graph *g, const struct qv__index_env *env, uint32_t n,
+                           struct qv__graph_narrow *out)
+{
+    *out = (struct qv__graph_narrow){0};
+    if (!g->quant || n == 0 || g->index.params.codes != QV__INDEX_CODES_AUTO ||
         g->index.vectors.dim < NARROW_DIM) {
-        return;
+        return false;
     }
     struct qv__quant_params p = quant_params(&g->index.params);
     p.bits = 4;
-    struct qv__quant *z;
     struct qv_err err; /* memory is all that can lack */
-    if (qv__quant_train(&p, &g->index.vectors, g->n_max, g->index.mem, g->index.simd, &z, &err) !=
+    if (qv__quant_train(&p, &g->index.vectors, n, g->index.mem, g->index.simd, &out->quant, &err) !=
         QV_OK) {
-        return;
+        return false;
     }
-    uint32_t stride = qv__graph_code_stride(z);
-    g->narrow_block = qv__rows_block(g, &g->narrow_codes, g->n_max, stride);
-    struct encoding e = {.g = g, .z = z, .codes = &g->narrow_codes, .env = env};
-    if (!g->narrow_block || encode(&e, g->n_max, &err) != QV_OK) {
-        qv__graph_mem_free(g, g->narrow_block,
-                           QV__GRAPH_PART_HEADER_BYTES + (size_t)g->n_max * stride);
-        g->narrow_block = NULL;
-        qv__quant_free(z);
-        return;
+    out->block = qv__rows_block(g, &out->codes, n, qv__graph_code_stride(out->quant));
+    struct encoding e = {.g = g, .z = out->quant, .codes = &out->codes, .env = env};
+    if (!out->block || encode(&e, n, &err) != QV_OK) {
+        qv__graph_narrow_free(g, out);
+        return false;
     }
-    qv__scratch_drop(g); /* they have queries of the other codes */
-    qv__graph_narrow_set(g, z);
+    return true;
 }

@@ -58,8 +58,8 @@ static uint32_t upper_layers(const struct qv__graph *g)
     return n_layers ? n_layers - 1 : 0;
 }
 
-static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__index_sink *sink,
-                           struct qv_err *err)
+static qv_status save_meta(const struct qv__graph *g, const struct qv__graph_narrow *narrow,
+                           uint32_t n, struct qv__index_sink *sink, struct qv_err *err)
 {
     uint8_t meta[META_BYTES + 4 * (QV__GRAPH_LAYERS_MAX - 1)] = {0};
     const struct qv__index *x = &g->index;
@@ -67,7 +67,7 @@ static qv_status save_meta(const struct qv__graph *g, uint32_t n, struct qv__ind
     qv__store_u32(meta, META_MAGIC);
     uint32_t features = n && g->quant ? FEATURE_CODES : 0;
     features |= g->n_tuned ? FEATURE_TUNED : 0;
-    features |= n && g->narrow ? FEATURE_NARROW : 0;
+    features |= n && narrow->quant ? FEATURE_NARROW : 0;
     qv__store_u32(meta + 4, features ? VERSION_FEATURES : VERSION);
     qv__store_u32(meta + 8, n);
     qv__store_u32(meta + 12, x->vectors.dim);
@@ -174,11 +174,10 @@ static qv_status save_tuned(const struct qv__graph *g, struct qv__index_sink *si
                       err);
 }
 
-qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink, struct qv_err *err)
+static qv_status save_parts(const struct qv__graph *g, const struct qv__graph_narrow *narrow,
+                            uint32_t n, struct qv__index_sink *sink, struct qv_err *err)
 {
-    const struct qv__graph *g = qv__graph_of_const(x);
-    uint32_t n = qv__index_count(x);
-    QV_TRY(save_meta(g, n, sink, err));
+    QV_TRY(save_meta(g, narrow, n, sink, err));
     QV_TRY(save_plane(g, QV__GRAPH_PART_BASE, BASE_MAGIC, g->base_block, &g->base, n, sink, err));
     QV_TRY(save_upper(g, sink, err));
     if (g->n_tuned) {
@@ -190,12 +189,26 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
     QV_TRY(
         save_plane(g, QV__GRAPH_PART_CODES, CODES_MAGIC, g->code_block, &g->codes, n, sink, err));
     QV_TRY(save_quant(g, g->quant, QV__GRAPH_PART_QUANT, sink, err));
-    if (!g->narrow) {
+    if (!narrow->quant) {
         return QV_OK;
     }
-    QV_TRY(save_plane(g, QV__GRAPH_PART_NARROW, NARROW_MAGIC, g->narrow_block, &g->narrow_codes, n,
+    QV_TRY(save_plane(g, QV__GRAPH_PART_NARROW, NARROW_MAGIC, narrow->block, &narrow->codes, n,
                       sink, err));
-    return save_quant(g, g->narrow, QV__GRAPH_PART_NARROW_QUANT, sink, err);
+    return save_quant(g, narrow->quant, QV__GRAPH_PART_NARROW_QUANT, sink, err);
+}
+
+/* What has grown is complete once it is saved, and gets its narrow codes in the file. */
+qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink, struct qv_err *err)
+{
+    /* Saving changes the count of memory only. */
+    struct qv__graph *g = (struct qv__graph *)(uintptr_t)x;
+    uint32_t n = qv__index_count(x);
+    struct qv__index_env env = {.mem = x->mem, .simd = x->simd};
+    struct qv__graph_narrow made = {0};
+    bool is_made = !g->is_view && !g->narrow.quant && qv__graph_narrow_make(g, &env, n, &made);
+    qv_status st = save_parts(g, is_made ? &made : &g->narrow, n, sink, err);
+    qv__graph_narrow_free(g, &made);
+    return st;
 }
 
 /* ---- open ---- */
@@ -370,11 +383,13 @@ static qv_status codes_open(struct qv__graph *g, const struct meta *m,
         g->code_block = plane_copy(g, &g->codes, codes, m->n);
         return QV_OK;
     }
+    struct qv__graph_narrow narrow = {0};
     codes = parts->part[QV__GRAPH_PART_NARROW];
     QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_NARROW_QUANT], NARROW_MAGIC,
-                      NARROW_BITS, &g->narrow_codes, &z, err));
-    qv__graph_narrow_set(g, z);
-    g->narrow_block = plane_copy(g, &g->narrow_codes, codes, m->n);
+                      NARROW_BITS, &narrow.codes, &z, err));
+    narrow.quant = z;
+    narrow.block = plane_copy(g, &narrow.codes, codes, m->n);
+    qv__graph_narrow_set(g, &narrow);
     return QV_OK;
 }
 

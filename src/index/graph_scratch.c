@@ -22,9 +22,9 @@ struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
     }
     struct qv_err err; /* memory is all that can lack */
     bool is_ok = true;
-    if (s && g->narrow && !s->narrow) {
-        is_ok = qv__quant_query_new(g->narrow, g->index.mem, &s->narrow, &err) == QV_OK;
-    } else if (s && g->quant && !g->narrow && !s->pair) {
+    if (s && g->narrow.quant && !s->narrow) {
+        is_ok = qv__quant_query_new(g->narrow.quant, g->index.mem, &s->narrow, &err) == QV_OK;
+    } else if (s && g->quant && !g->narrow.quant && !s->pair) {
         is_ok = (s->to || qv__quant_query_new(g->quant, g->index.mem, &s->to, &err) == QV_OK) &&
                 qv__quant_query_new(g->quant, g->index.mem, &s->pair, &err) == QV_OK;
     }

@@ -89,7 +89,7 @@ INLINE void measure_vectors(const struct qv__graph *g, const void *query, uint32
 INLINE const uint8_t *code_at(const struct qv__graph *g, const struct qv__graph_target *to,
                               uint32_t layer, uint32_t node)
 {
-    const struct qv__rows *rows = to->is_narrow ? &g->narrow_codes : &g->codes;
+    const struct qv__rows *rows = to->is_narrow ? &g->narrow.codes : &g->codes;
     return qv__rows_at(rows, qv__graph_ord(g, layer, node));
 }
 

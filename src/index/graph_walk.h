@@ -168,7 +168,7 @@ static inline struct qv__graph_target qv__target_set(const struct qv__graph *g,
 {
     struct qv__graph_target to = {.vector = vector};
     if (codes && g->quant) {
-        to.is_narrow = g->narrow != NULL;
+        to.is_narrow = g->narrow.quant != NULL;
         struct qv__quant_query *query = to.is_narrow ? s->narrow : s->to;
         qv__quant_query_set(query, vector);
         to.codes = query;

@@ -107,6 +107,40 @@ static void test_recall_and_round_trip(void **state)
     qv__mem_close(mem);
 }
 
+/* What grew point by point is searched over codes of a byte, and gets narrow ones where it is
+ * saved. */
+static void test_grown(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = clustered(SCALED(N), DIM, QV__L2, 5),
+                queries = clustered(QUERIES, DIM, QV__L2, 6);
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .m = 8, .ef_construct = 48, .seed = 3};
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    struct qv__index *x = NULL, *y = NULL;
+    check_ok(ops->create(&params, &env, &d.v, d.n, &x, &err));
+    check_ok(ops->insert(x, &env, d.n / 2, &err));
+    check_ok(ops->insert(x, &env, d.n, &err));
+    check_codes(x, "int8", DIM + 12);
+    struct saved s;
+    saved_take(&s, x);
+    check_codes(x, "int8", DIM + 12);
+    struct qv__index_parts parts = saved_parts(&s);
+    check_ok(open_parts(mem, &d, &parts, &y, &err));
+    check_codes(y, "int4", DIM / 2 + 12);
+    assert_true(recall_of(y, &d, &queries, K, EF, NULL, mem) >= 0.95);
+    saved_free(&s);
+    y->ops->free(y);
+    x->ops->free(x);
+    data_free(&queries);
+    data_free(&d);
+    check_no_leak(mem, 0);
+    qv__mem_close(mem);
+}
+
 static void test_threads_make_no_difference(void **state)
 {
     (void)state;
@@ -209,11 +243,9 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_when),
-        cmocka_unit_test(test_recall_and_round_trip),
-        cmocka_unit_test(test_threads_make_no_difference),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_when),  cmocka_unit_test(test_recall_and_round_trip),
+        cmocka_unit_test(test_grown), cmocka_unit_test(test_threads_make_no_difference),
+        cmocka_unit_test(test_files), cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
