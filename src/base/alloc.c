@@ -14,19 +14,23 @@
  * whole tree, of all requests: blocks, accounts and charges. */
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "base/poison.h"
 #include "base/thread.h"
 
-#define NAME_BYTES      48
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
-#define HUGE_BLOCK_MIN  ((size_t)4 << 20)
+#define NAME_BYTES        48
+#define HUGE_PAGE_BYTES   ((size_t)2 << 20)
+#define HUGE_BLOCK_MIN    ((size_t)4 << 20)
 /* Of the slack before a block aligned to more than a page only about one page is ever touched. */
-#define PAGE_BYTES      ((size_t)4096)
+#define PAGE_BYTES        ((size_t)4096)
 /* No single request may pass this: keeps all sums of sizes far from overflow. */
-#define REQUEST_MAX     ((size_t)PTRDIFF_MAX / 4)
+#define REQUEST_MAX       ((size_t)PTRDIFF_MAX / 4)
+/* For qv__mem_tune_process. */
+#define MALLOC_MAP_BYTES  (128 << 10)
+#define MALLOC_TRIM_BYTES (1 << 20)
 
 struct tree {
     struct qv__mutex lock; /* guards parent/child/sibling links */
@@ -222,6 +226,16 @@ void qv__mem_close(struct qv__mem *m)
         path_uncharge(parent, NULL, left + header_of(m)->charged);
         m->parent = NULL;
     }
+}
+
+void qv__mem_tune_process(void)
+{
+#ifdef __GLIBC__
+    /* Unset, glibc raises the threshold to the largest block ever freed (up to 32 MiB): then blocks
+     * of megabytes come from heaps whose holes are never given back. */
+    (void)mallopt(M_MMAP_THRESHOLD, MALLOC_MAP_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, MALLOC_TRIM_BYTES);
+#endif
 }
 
 const char *qv__mem_name(const struct qv__mem *m)

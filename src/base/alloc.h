@@ -27,6 +27,11 @@ struct qv__mem *qv__mem_child(struct qv__mem *parent, const char *name, size_t l
  * closed (asserted in debug builds; in release the remainder is uncharged from the parents). */
 void qv__mem_close(struct qv__mem *m);
 
+/* Make malloc give back what is freed: large blocks have pages of their own, heaps are trimmed; a
+ * block of megabytes costs its page faults each time. For a program that is ours; a library leaves
+ * its host's malloc alone. Before the first thread. */
+void qv__mem_tune_process(void);
+
 const char *qv__mem_name(const struct qv__mem *m);
 size_t qv__mem_used(const struct qv__mem *m); /* bytes, headers included */
 size_t qv__mem_peak(const struct qv__mem *m);

@@ -298,6 +298,9 @@ static int run(struct qv__cli *cli, const struct qv__command *self, int argc, ch
     if (rc == QV__OPTIONS_RUN) {
         qv__interrupt_block(&set);
         signal(SIGPIPE, SIG_IGN);
+        if (s.config.memory_bytes) {
+            qv__mem_tune_process(); /* a budget counts what malloc was asked for: let it be true */
+        }
         rc = open_all(&s);
         if (rc == QV__EXIT_OK) {
             rc = print_start(&s);

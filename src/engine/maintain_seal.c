@@ -92,7 +92,12 @@ static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build,
     for (size_t i = 0; i < f->n; i++) {
         uint32_t owed = qv__segment_unindexed(f->frozen[i]);
         if (!build && owed && owed <= INDEX_TAIL_ROWS) {
-            QV_TRY(qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), NULL, err));
+            qv_status st =
+                qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), NULL, err);
+            if (st != QV_OK &&
+                st != QV_ENOMEM) { /* a flush gives memory back: the graph can wait */
+                return st;
+            }
         }
         uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
         QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, NULL, &f->sealed[i],

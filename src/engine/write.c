@@ -8,6 +8,7 @@
  * is not durable yet (the point it would delete was just deleted): then an empty record takes its
  * place in the order, so that its acknowledgement is worth what any other is. */
 #include "base/plant.h"
+#include "engine/budget.h"
 #include "engine/quarantine.h"
 #include "engine/stage.h"
 
@@ -297,6 +298,9 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     bool adds = adds_data(m, n);
     if (room == QV_OK && adds) {
         room = qv__space_admit(c->db, err);
+    }
+    if (room == QV_OK && adds) {
+        room = qv__budget_admit(c->db, err);
     }
     if (room != QV_OK) {
         finish(write, room);

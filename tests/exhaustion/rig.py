@@ -179,3 +179,79 @@ def until(seconds, what, ready):
         if time.monotonic() - began > seconds:
             fail(f"not within {seconds} s: {what}")
         time.sleep(0.05)
+
+
+def status_of(pid):
+    """Bytes of VmRSS, RssAnon, RssFile; count of Threads and descriptors (fds)."""
+    out = {}
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            for line in f:
+                key, _, rest = line.partition(":")
+                if key in ("VmRSS", "RssAnon", "RssFile"):
+                    out[key] = int(rest.split()[0]) << 10
+                elif key == "Threads":
+                    out[key] = int(rest)
+        out["fds"] = len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        pass
+    return out
+
+
+class MemoryGroup:
+    """A memory cgroup of so many bytes, version 1 or 2."""
+
+    def __init__(self, limit):
+        name = f"quiver-test-{os.getpid()}"
+        if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+            self.version, self.path = 2, f"/sys/fs/cgroup/{name}"
+        elif os.path.isdir("/sys/fs/cgroup/memory"):
+            self.version, self.path = 1, f"/sys/fs/cgroup/memory/{name}"
+        else:
+            skip("no memory cgroups here")
+        try:
+            os.mkdir(self.path)
+            self._write("memory.max" if self.version == 2 else "memory.limit_in_bytes", limit)
+        except OSError as e:
+            self.remove()
+            skip(f"no memory cgroup can be made here: {e}")
+
+    def _write(self, name, value):
+        with open(os.path.join(self.path, name), "w") as f:
+            f.write(str(value))
+
+    def _read(self, name):
+        with open(os.path.join(self.path, name)) as f:
+            return f.read()
+
+    def wrap(self):
+        """A command that runs the one that follows in the group."""
+        return ["sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$@"', "sh"]
+
+    def peak(self):
+        return int(self._read("memory.peak" if self.version == 2 else "memory.max_usage_in_bytes"))
+
+    def failures(self):
+        """Times that the limit was met and pages had to go."""
+        if self.version == 1:
+            return int(self._read("memory.failcnt"))
+        return self._event("memory.events", "max")
+
+    def kills(self):
+        return self._event("memory.events" if self.version == 2 else "memory.oom_control", "oom_kill")
+
+    def _event(self, name, key):
+        for line in self._read(name).splitlines():
+            if line.split()[0] == key:
+                return int(line.split()[1])
+        return 0
+
+    def remove(self):
+        for _ in range(50):
+            try:
+                os.rmdir(self.path)
+                return
+            except FileNotFoundError:
+                return
+            except OSError:
+                time.sleep(0.1)

@@ -1,4 +1,5 @@
-/* test_space.c: a disk without room: what is refused, what goes on, and what comes back by itself.
+/* test_space.c: a disk without room, and a memory budget used up: what is refused, what goes on,
+ * and what comes back by itself.
  *
  * The database runs stepped on the simulated disk with a limit of space; a file of "another
  * program" takes the rest of it. */
@@ -28,7 +29,8 @@ struct disk {
     uint64_t next; /* id */
 };
 
-/* Open with a disk of so many bytes (0 = no limit and no reserve), and a collection "c" of segments of so many rows. */
+/* Open with a disk of so many bytes (0 = no limit and no reserve), and a collection "c" of segments
+ * of so many rows. */
 static void setup(struct disk *d, uint64_t bytes, uint32_t seal_rows)
 {
     struct fix *f = &d->fix;
@@ -258,12 +260,48 @@ static void test_no_file_is_left(void **state)
     }
 }
 
+/* Memory is nearly used up: writes are refused before reads and flushes lack any, a checkpoint
+ * gives it back, and they go on. */
+static void test_budget(void **state)
+{
+    (void)state;
+    struct disk disk, *d = &disk;
+    struct fix *f = &d->fix;
+    setup(d, 0, 1u << 20);
+    qv__collection_release(d->c);
+    OK(qv__db_close(f->db, &f->err));
+    f->options.memory_bytes = (size_t)24 << 20;
+    f->options.disk_reserve_bytes = 0;
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    d->c = fix_collection(f, "c");
+    uint64_t n = 0;
+    for (int i = 0; i < 3; i++) {
+        qv_status st = QV_OK;
+        while ((st = add(d)) == QV_OK && d->next < n + 100000) {
+        }
+        if (st != QV_OK) { /* stepped, so the checkpoint asked for may have come in time */
+            assert_int_equal(st, QV_ENOMEM);
+            assert_non_null(strstr(f->err.message, "memory budget"));
+        }
+        assert_true(d->next > n);
+        n = d->next;
+        assert_int_equal(count(d), i ? n - BATCH : n);
+        OK(take_away(d, 0, BATCH)); /* deletes go on */
+        pass(d);
+    }
+    assert_true(info(d).checkpoint_lsn > 0);
+    assert_true(info(d).memory_peak <= f->options.memory_bytes);
+    assert_int_equal(count(d), n - BATCH);
+    done(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_of_ours),
         cmocka_unit_test(test_full_of_others),
         cmocka_unit_test(test_no_file_is_left),
+        cmocka_unit_test(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
