@@ -1,37 +1,43 @@
 /* pool.c: the worker pool and the parallel loop.
  *
- * Pool. One mutex (rank POOL) guards three FIFO lanes and, per kind of thread, a stack of the idle
- * ones. Submitting takes a thread off a stack and calls it by its own condition variable, so that
- * no call goes to a thread that may not run the task and none is lost: a task that finds nobody
- * idle is found by a thread of its lane after the task it is at. No task runs under the lock, and
- * submitting needs no memory. While the pool closes every thread takes from every lane.
+ * Pool. One mutex (rank POOL) guards three FIFO lanes and each one's stack of idle threads.
+ * Submitting takes a thread off its lane's stack and calls it by its own condition variable, so
+ * that none is lost: a task that finds nobody idle is found by a thread of its lane after the task
+ * it is at. No task runs under the lock, and submitting needs no memory. While the pool closes
+ * every thread takes from every lane.
+ *
+ * Giving way. n_front counts reads and writes, queued or running, and n_behind the threads at
+ * background work; while they are more than the CPUs, a background thread that calls
+ * qv__pool_give_way leaves n_behind and waits. The system's scheduler alone would give it turns, of
+ * some milliseconds each, in the middle of searches. It waits no longer than GIVE_WAY_MOST times
+ * what it has worked since it last did, so that requests without end leave it a share.
  *
  * Parallel loop. Blocks are handed out by an atomic counter. The caller works like the helpers and
  * leaves when every block is done, so it needs no helper to come: only a block that a helper has
  * begun is waited for. The job lives on the heap and is counted by references, as a helper may be
  * scheduled long after the caller has left; it then finds no block and drops the last reference. If
- * there is no memory for the job the loop runs serially. Helpers go to the lane of the task that
- * called, so that a background build stays background work; this and the pool a thread works for
- * are the only thread-local state. */
+ * there is no memory for the job the loop runs serially. Before each block a thread gives way; what
+ * it does not take meanwhile, the others do. The pool that a thread works for, and its lane, are
+ * the only thread-local state. */
 #include "base/pool.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 
-#define THREADS_MAX 4096
+#define THREADS_MAX     4096
+#define GIVE_WAY_MOST   3u        /* a quarter of a thread's time is left to it */
+#define GIVE_WAY_NS_MAX 10000000u /* at once */
 
 struct lane {
     struct qv__task *head, *tail;
     size_t n;
+    struct worker *idle; /* stack */
 };
-
-/* What a thread runs: reads only, reads and writes, background work only. */
-enum kind { KIND_READER = 0, KIND_WORKER, KIND_BACKGROUND, KINDS };
 
 struct worker {
     struct qv__thread thread;
     struct qv__pool *pool;
-    enum kind kind;
+    enum qv__lane lane; /* what it runs */
     struct qv__condvar called;
     bool is_called;           /* guarded by: lock */
     struct worker *next_idle; /* guarded by: lock */
@@ -41,38 +47,29 @@ struct qv__pool {
     struct qv__mem *mem;
     struct qv__mutex lock;
     struct lane lanes[QV__LANES]; /* guarded by: lock */
-    struct worker *idle[KINDS];   /* guarded by: lock */
     bool is_closing;              /* guarded by: lock */
     unsigned n_threads;           /* immutable after create */
-    unsigned n_background;        /* immutable after create */
+    unsigned n_workers;           /* of all lanes; immutable after create */
+    unsigned n_cpus;              /* immutable after create */
+    _Atomic unsigned n_front;     /* reads and writes, queued or running */
+    _Atomic unsigned n_behind;    /* threads at background work that do not give way */
+    unsigned n_giving_way;        /* guarded by: lock */
+    struct qv__condvar way;       /* there may be a CPU for one of them */
     struct worker *workers;
 };
 
 static _Thread_local struct {
     const struct qv__pool *pool; /* whose task this thread is running */
     enum qv__lane lane;
+    uint64_t since_cpu_ns; /* CPU time of this thread when it last gave way */
 } current;
 
-static bool may_run(enum kind kind, enum qv__lane lane)
-{
-    switch (lane) {
-    case QV__LANE_READ:
-        return kind != KIND_BACKGROUND;
-    case QV__LANE_WRITE:
-        return kind == KIND_WORKER;
-    case QV__LANE_BACKGROUND:
-    case QV__LANES:
-    default:
-        return kind == KIND_BACKGROUND;
-    }
-}
-
-/* Under the lock. NULL if nothing is there for this kind of thread; KINDS = any. */
-static struct qv__task *take_task(struct qv__pool *p, enum kind kind, enum qv__lane *lane_out)
+/* Under the lock. NULL if the lane (QV__LANES = any, the most urgent first) is empty. */
+static struct qv__task *take_task(struct qv__pool *p, enum qv__lane from, enum qv__lane *lane_out)
 {
     for (unsigned i = 0; i < QV__LANES; i++) {
         struct lane *lane = &p->lanes[i];
-        if (!lane->head || (kind != KINDS && !may_run(kind, (enum qv__lane)i))) {
+        if (!lane->head || (from != QV__LANES && from != i)) {
             continue;
         }
         struct qv__task *t = lane->head;
@@ -88,57 +85,100 @@ static struct qv__task *take_task(struct qv__pool *p, enum kind kind, enum qv__l
     return NULL;
 }
 
-static void run_task(const struct qv__pool *p, enum qv__lane lane, struct qv__task *t)
+static void run_task(struct qv__pool *p, enum qv__lane lane, struct qv__task *t)
 {
     /* Nested when a task steps the pool itself. */
     const struct qv__pool *outer_pool = current.pool;
     enum qv__lane outer_lane = current.lane;
     current.pool = p;
     current.lane = lane;
+    atomic_fetch_add(&p->n_behind, lane == QV__LANE_BACKGROUND);
     t->fn(t);
+    atomic_fetch_sub(lane == QV__LANE_BACKGROUND ? &p->n_behind : &p->n_front, 1);
     current.pool = outer_pool;
     current.lane = outer_lane;
+}
+
+static unsigned n_at_work(struct qv__pool *p)
+{
+    return atomic_load_explicit(&p->n_front, memory_order_relaxed) +
+           atomic_load_explicit(&p->n_behind, memory_order_relaxed);
+}
+
+void qv__pool_give_way(struct qv__pool *p)
+{
+    if (!p || p->n_threads == 0 || current.pool != p || current.lane != QV__LANE_BACKGROUND ||
+        n_at_work(p) <= p->n_cpus) {
+        return;
+    }
+    uint64_t left = (qv__thread_cpu_ns() - current.since_cpu_ns) * GIVE_WAY_MOST;
+    left = QV_MIN(left, (uint64_t)GIVE_WAY_NS_MAX);
+    qv__mutex_lock(&p->lock);
+    atomic_fetch_sub(&p->n_behind, 1);
+    p->n_giving_way++;
+    for (uint64_t begin = qv__cond_now_ns(), now = begin;
+         !p->is_closing && n_at_work(p) >= p->n_cpus && now - begin < left;
+         now = qv__cond_now_ns()) {
+        (void)qv__cond_timedwait(&p->way, &p->lock, left - (now - begin));
+    }
+    p->n_giving_way--;
+    atomic_fetch_add(&p->n_behind, 1);
+    qv__mutex_unlock(&p->lock);
+    current.since_cpu_ns = qv__thread_cpu_ns();
+}
+
+/* Under the lock. */
+static void offer_way(struct qv__pool *p)
+{
+    if (p->n_giving_way && n_at_work(p) < p->n_cpus) {
+        qv__cond_signal(&p->way);
+    }
 }
 
 /* Under the lock. */
 static void wait_for_call(struct qv__pool *p, struct worker *w)
 {
+    struct lane *l = &p->lanes[w->lane];
     w->is_called = false;
-    w->next_idle = p->idle[w->kind];
-    p->idle[w->kind] = w;
+    w->next_idle = l->idle;
+    l->idle = w;
     while (!w->is_called && !p->is_closing) {
         qv__cond_wait(&w->called, &p->lock);
     }
 }
 
-/* Under the lock. False if no thread of this kind is idle. */
-static bool call_idle(struct qv__pool *p, enum kind kind)
+/* Under the lock. */
+static void call_idle(struct lane *l)
 {
-    struct worker *w = p->idle[kind];
+    struct worker *w = l->idle;
     if (w) {
-        p->idle[kind] = w->next_idle;
+        l->idle = w->next_idle;
         w->is_called = true;
         qv__cond_signal(&w->called);
     }
-    return w != NULL;
 }
+
+static const enum qv__slices slices[] = {[QV__LANE_READ] = QV__SLICES_SHORTEST,
+                                         [QV__LANE_WRITE] = QV__SLICES_SHORT,
+                                         [QV__LANE_BACKGROUND] = QV__SLICES_DEFAULT};
 
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
     struct qv__pool *p = w->pool;
-    if (w->kind == KIND_BACKGROUND) {
+    if (w->lane == QV__LANE_BACKGROUND) {
         qv__thread_yield_to_others();
     }
-    qv__thread_short_slices(w->kind != KIND_BACKGROUND);
+    qv__thread_slices(slices[w->lane]);
     qv__mutex_lock(&p->lock);
     for (;;) {
         enum qv__lane lane = QV__LANE_READ;
-        struct qv__task *t = take_task(p, p->is_closing ? KINDS : w->kind, &lane);
+        struct qv__task *t = take_task(p, p->is_closing ? QV__LANES : w->lane, &lane);
         if (t) {
             qv__mutex_unlock(&p->lock);
             run_task(p, lane, t);
             qv__mutex_lock(&p->lock);
+            offer_way(p);
             continue;
         }
         /* Tasks still running may submit more; their own workers look again and run those. */
@@ -150,11 +190,6 @@ static void worker_main(void *arg)
     qv__mutex_unlock(&p->lock);
 }
 
-static unsigned n_workers(const struct qv__pool *p)
-{
-    return p->n_threads ? p->n_threads + 1 + p->n_background : 0;
-}
-
 /* Let workers run everything queued, then join the first n. */
 static void stop_workers(struct qv__pool *p, unsigned n)
 {
@@ -163,6 +198,7 @@ static void stop_workers(struct qv__pool *p, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         qv__cond_signal(&p->workers[i].called);
     }
+    qv__cond_broadcast(&p->way);
     qv__mutex_unlock(&p->lock);
     for (unsigned i = 0; i < n; i++) {
         qv__thread_join(&p->workers[i].thread);
@@ -171,28 +207,37 @@ static void stop_workers(struct qv__pool *p, unsigned n)
 
 static void pool_free(struct qv__pool *p)
 {
-    for (unsigned i = 0; i < n_workers(p); i++) {
+    for (unsigned i = 0; i < p->n_workers; i++) {
         qv__cond_destroy(&p->workers[i].called);
     }
+    qv__cond_destroy(&p->way);
     qv__mutex_destroy(&p->lock);
     qv__free(p->workers);
     qv__free(p);
 }
 
-/* Number i: first the workers, then the reader, then the background threads. */
-static qv_status start_worker(struct qv__pool *p, unsigned i, struct qv_err *err)
+/* Threads of a lane. */
+static unsigned threads_of(unsigned n_threads, enum qv__lane lane)
 {
-    struct worker *w = &p->workers[i];
-    char name[24] = "qv-reader";
-    w->kind = KIND_READER;
-    if (i < p->n_threads) {
-        w->kind = KIND_WORKER;
-        (void)snprintf(name, sizeof name, "qv-worker-%u", i);
-    } else if (i > p->n_threads) {
-        w->kind = KIND_BACKGROUND;
-        (void)snprintf(name, sizeof name, "qv-backgr-%u", i - p->n_threads - 1);
+    return n_threads && lane == QV__LANE_BACKGROUND ? QV_MAX(n_threads, 2u) : n_threads;
+}
+
+static qv_status start_workers(struct qv__pool *p, unsigned *n_started, struct qv_err *err)
+{
+    static const char *const names[] = {[QV__LANE_READ] = "qv-reader",
+                                        [QV__LANE_WRITE] = "qv-writer",
+                                        [QV__LANE_BACKGROUND] = "qv-backgr"};
+    for (unsigned lane = 0; lane < QV__LANES; lane++) {
+        for (unsigned i = 0; i < threads_of(p->n_threads, (enum qv__lane)lane); i++) {
+            struct worker *w = &p->workers[*n_started];
+            char name[24];
+            (void)snprintf(name, sizeof name, "%s-%u", names[lane], i);
+            w->lane = (enum qv__lane)lane;
+            QV_TRY(qv__thread_start(&w->thread, name, worker_main, w, err));
+            ++*n_started;
+        }
     }
-    return qv__thread_start(&w->thread, name, worker_main, w, err);
+    return QV_OK;
 }
 
 qv_status qv__pool_create(struct qv__mem *mem, unsigned n_threads, struct qv__pool **out,
@@ -203,8 +248,8 @@ qv_status qv__pool_create(struct qv__mem *mem, unsigned n_threads, struct qv__po
                         THREADS_MAX);
     }
     struct qv__pool *p = qv__zalloc(mem, sizeof *p);
-    unsigned n_background = QV_MAX(n_threads, 2u);
-    struct worker *workers = qv__calloc(mem, n_threads + 1 + n_background, sizeof *workers);
+    unsigned n_workers = 2 * n_threads + threads_of(n_threads, QV__LANE_BACKGROUND);
+    struct worker *workers = qv__calloc(mem, n_workers + 1, sizeof *workers);
     if (!p || !workers) {
         qv__free(workers);
         qv__free(p);
@@ -213,19 +258,20 @@ qv_status qv__pool_create(struct qv__mem *mem, unsigned n_threads, struct qv__po
     p->mem = mem;
     p->workers = workers;
     p->n_threads = n_threads;
-    p->n_background = n_background;
+    p->n_workers = n_workers;
+    p->n_cpus = qv__cpu_count();
     qv__mutex_init(&p->lock, QV__RANK_POOL);
-    for (unsigned i = 0; i < n_workers(p); i++) {
+    qv__cond_init(&p->way);
+    for (unsigned i = 0; i < p->n_workers; i++) {
         workers[i].pool = p;
         qv__cond_init(&workers[i].called);
     }
-    for (unsigned i = 0; i < n_workers(p); i++) {
-        qv_status st = start_worker(p, i, err);
-        if (st != QV_OK) {
-            stop_workers(p, i);
-            pool_free(p);
-            return st;
-        }
+    unsigned n_started = 0;
+    qv_status st = start_workers(p, &n_started, err);
+    if (st != QV_OK) {
+        stop_workers(p, n_started);
+        pool_free(p);
+        return st;
     }
     *out = p;
     return QV_OK;
@@ -236,7 +282,7 @@ void qv__pool_close(struct qv__pool *p)
     if (!p) {
         return;
     }
-    stop_workers(p, n_workers(p));
+    stop_workers(p, p->n_workers);
     while (qv__pool_step(p)) {
     }
     pool_free(p);
@@ -246,6 +292,7 @@ void qv__pool_submit(struct qv__pool *p, enum qv__lane lane, struct qv__task *ta
 {
     QV_ASSERT((unsigned)lane < QV__LANES);
     task->next = NULL;
+    atomic_fetch_add(&p->n_front, lane != QV__LANE_BACKGROUND);
     qv__mutex_lock(&p->lock);
     struct lane *l = &p->lanes[lane];
     if (l->tail) {
@@ -255,19 +302,7 @@ void qv__pool_submit(struct qv__pool *p, enum qv__lane lane, struct qv__task *ta
     }
     l->tail = task;
     l->n++;
-    /* Under the lock: afterwards the task may run, and end the pool's life. */
-    switch (lane) {
-    case QV__LANE_READ: /* its own thread first: workers are for writes too */
-        (void)(call_idle(p, KIND_READER) || call_idle(p, KIND_WORKER));
-        break;
-    case QV__LANE_WRITE:
-        (void)call_idle(p, KIND_WORKER);
-        break;
-    case QV__LANE_BACKGROUND:
-    case QV__LANES:
-    default:
-        (void)call_idle(p, KIND_BACKGROUND);
-    }
+    call_idle(l); /* under the lock: afterwards the task may run, and end the pool's life */
     qv__mutex_unlock(&p->lock);
 }
 
@@ -275,7 +310,7 @@ bool qv__pool_step(struct qv__pool *p)
 {
     enum qv__lane lane = QV__LANE_READ;
     qv__mutex_lock(&p->lock);
-    struct qv__task *t = take_task(p, KINDS, &lane);
+    struct qv__task *t = take_task(p, QV__LANES, &lane);
     qv__mutex_unlock(&p->lock);
     if (!t) {
         return false;
@@ -310,6 +345,7 @@ struct helper {
 };
 
 struct job {
+    struct qv__pool *pool;
     loop_fn fn;
     void *ctx;
     size_t n, grain, n_blocks; /* immutable */
@@ -342,9 +378,12 @@ static void job_work(struct job *j, bool is_caller)
 {
     size_t done = 0;
     unsigned worker = 0; /* the caller's number */
-    size_t block;
-    while ((block = atomic_fetch_add_explicit(&j->next_block, 1, memory_order_relaxed)) <
-           j->n_blocks) {
+    while (atomic_load_explicit(&j->next_block, memory_order_relaxed) < j->n_blocks) {
+        qv__pool_give_way(j->pool);
+        size_t block = atomic_fetch_add_explicit(&j->next_block, 1, memory_order_relaxed);
+        if (block >= j->n_blocks) {
+            break;
+        }
         if (!is_caller && done == 0) {
             worker = atomic_fetch_add_explicit(&j->next_worker, 1, memory_order_relaxed);
         }
@@ -401,13 +440,9 @@ void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, siz
     grain = grain ? grain : 1;
     size_t n_blocks = n / grain + (n % grain != 0);
     /* A pool's own worker is one of its threads already. */
-    bool is_inside = pool && current.pool == pool;
-    enum qv__lane lane = is_inside ? current.lane : QV__LANE_READ;
-    unsigned n_others = 0;
-    if (pool && pool->n_threads) {
-        n_others = lane == QV__LANE_BACKGROUND ? pool->n_background : pool->n_threads;
-        n_others -= is_inside;
-    }
+    bool is_inside = pool && current.pool == pool && current.lane == QV__LANE_BACKGROUND;
+    unsigned n_others = pool ? threads_of(pool->n_threads, QV__LANE_BACKGROUND) : 0;
+    n_others -= n_others && is_inside;
     size_t n_helpers = QV_MIN((size_t)(max_threads ? max_threads - 1 : 0), (size_t)n_others);
     n_helpers = n_blocks ? QV_MIN(n_helpers, n_blocks - 1) : 0;
     struct job *j = n_helpers ? job_new(pool->mem, (unsigned)n_helpers) : NULL;
@@ -415,13 +450,14 @@ void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, siz
         loop_serial(n, grain, fn, ctx);
         return;
     }
+    j->pool = pool;
     j->fn = fn;
     j->ctx = ctx;
     j->n = n;
     j->grain = grain;
     j->n_blocks = n_blocks;
     for (size_t i = 0; i < n_helpers; i++) {
-        qv__pool_submit(pool, lane, &j->helpers[i].task);
+        qv__pool_submit(pool, QV__LANE_BACKGROUND, &j->helpers[i].task);
     }
     job_work(j, true);
     job_release(j);

@@ -1,11 +1,10 @@
 /* pool.h: the worker pool: tasks in priority lanes, run by a fixed set of threads.
  *
- * What it is: intrusive FIFO queues, one per lane, and threads of three kinds. n_threads workers
- * run reads and, when none is queued, writes; one more runs nothing but reads, so that a search
- * never waits for the end of a large write; and as many as there are workers (two at least) run
- * background work, at a low priority of the operating system: they take what the others leave, and
- * step aside in the middle of a loop. With 0 threads nothing runs by itself: a test calls
- * qv__pool_step and so decides the order, which lets crash exploration replay a schedule.
+ * What it is: intrusive FIFO queues, one per lane, and threads of each lane's own: n_threads for
+ * reads, as many for writes, so that a search never waits for the end of a large write, and as many
+ * (two at least) for background work, at a low priority of the operating system, which also give
+ * way (below) while reads and writes want the CPUs. With 0 threads nothing runs by itself: a test
+ * calls qv__pool_step and so decides the order, which lets crash exploration replay a schedule.
  * What it is not: a place to block; a task that must wait for a sync registers a completion. */
 #ifndef QV_BASE_POOL_H
 #define QV_BASE_POOL_H
@@ -30,6 +29,12 @@ void qv__pool_close(struct qv__pool *p);
 void qv__pool_submit(struct qv__pool *p, enum qv__lane lane, struct qv__task *task);
 /* Run one task on the caller's thread; false if none is queued. */
 bool qv__pool_step(struct qv__pool *p);
+/* Called from background work between pieces of a fraction of a millisecond, with no lock that a
+ * read or a write takes: wait while reads and writes, queued or running, and other background
+ * threads want all CPUs; three times as long as was worked since the last wait at most, and 10 ms.
+ * Returns at once on any other thread, and with p NULL. The parallel loop does it before a block.
+ */
+void qv__pool_give_way(struct qv__pool *p);
 /* The n_threads it was made with. */
 unsigned qv__pool_threads(const struct qv__pool *p);
 /* Queued, not yet running, per lane. */
@@ -40,7 +45,7 @@ size_t qv__pool_queued(const struct qv__pool *p, enum qv__lane lane);
  * `worker` is below max(max_threads, 1) and no two threads have the same one, so it can index
  * scratch space. Serial, in order, as worker 0: with pool NULL, with 0 pool threads, or when memory
  * is out. Safe to call from a pool task (the caller works itself, so it cannot deadlock); helpers
- * join the lane of that task, or the read lane.
+ * are background work, whoever calls.
  * Locks: callers hold none of rank POOL or further in. */
 void qv__parallel_for(struct qv__pool *pool, unsigned max_threads, size_t n, size_t grain,
                       void (*fn)(void *ctx, size_t begin, size_t end, unsigned worker), void *ctx);

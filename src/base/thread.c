@@ -20,8 +20,7 @@
 #define BACKGROUND_STEPS 5
 #define NICE_MAX         19
 #define NS_PER_S         1000000000ull
-#define SHORT_SLICE_NS   100000u /* the least the kernel takes */
-#define NAME_BYTES       16      /* of pthread_setname_np, NUL included */
+#define NAME_BYTES       16 /* of pthread_setname_np, NUL included */
 
 #ifndef NDEBUG
 #define RANKS_MAX 32 /* more than there are ranks */
@@ -167,6 +166,24 @@ bool qv__cond_timedwait(struct qv__condvar *c, struct qv__mutex *m, uint64_t tim
     return rc == 0;
 }
 
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+    int rc = clock_gettime(clock, &t);
+    QV_ASSERT(rc == 0);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t qv__cond_now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t qv__thread_cpu_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void qv__cond_signal(struct qv__condvar *c)
 {
     int rc = pthread_cond_signal(&c->c);
@@ -290,11 +307,16 @@ struct sched_attributes {
 };
 _Static_assert(sizeof(struct sched_attributes) == 48, "SCHED_ATTR_SIZE_VER0");
 
-void qv__thread_short_slices(bool on)
+void qv__thread_slices(enum qv__slices slices)
 {
+    static const uint64_t ns[] = {
+        [QV__SLICES_DEFAULT] = 0,
+        [QV__SLICES_SHORT] = 400000,    /* shorter than the default, 0.7 to 3 ms */
+        [QV__SLICES_SHORTEST] = 100000, /* the least the kernel takes */
+    };
     struct sched_attributes a = {.size = 0};
     if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) == 0 && a.policy == SCHED_OTHER) {
-        a.slice_ns = on ? SHORT_SLICE_NS : 0;
+        a.slice_ns = ns[slices];
         (void)syscall(SYS_sched_setattr, 0, &a, 0);
     }
 }

@@ -54,6 +54,8 @@ void qv__cond_destroy(struct qv__condvar *c);
 void qv__cond_wait(struct qv__condvar *c, struct qv__mutex *m);
 /* False when timeout_ns passed first. Both waits may end for no reason: loop on the condition. */
 bool qv__cond_timedwait(struct qv__condvar *c, struct qv__mutex *m, uint64_t timeout_ns);
+/* The clock of timed waits. */
+uint64_t qv__cond_now_ns(void);
 void qv__cond_signal(struct qv__condvar *c);
 void qv__cond_broadcast(struct qv__condvar *c);
 
@@ -80,10 +82,15 @@ void qv__thread_join(struct qv__thread *t);
  * thread that did not, when more threads want to run than there are CPUs. Where the system refuses,
  * nothing changes. */
 void qv__thread_yield_to_others(void);
-/* Let the calling thread run soon after it was woken, in front of a thread that has been at work
- * longer, by asking for a short time slice (Linux 6.12; elsewhere nothing changes); or, with false,
- * take that back. Its share of the CPUs stays the same. Threads that it starts inherit it. */
-void qv__thread_short_slices(bool on);
+/* How soon the calling thread runs once it is woken: in front of a thread that has longer slices
+ * and has been at work for a while. Its share of the CPUs stays the same; threads that it starts
+ * inherit it. Linux from 6.12 on; elsewhere nothing changes. */
+enum qv__slices { QV__SLICES_DEFAULT = 0, QV__SLICES_SHORT, QV__SLICES_SHORTEST };
+void qv__thread_slices(enum qv__slices slices);
+
+/* CPU time that the calling thread has used: tells more than a clock on a machine that others use
+ * too. */
+uint64_t qv__thread_cpu_ns(void);
 
 /* Usable CPUs of this process (affinity respected), at least 1. */
 unsigned qv__cpu_count(void);

@@ -175,7 +175,7 @@ void qv__load_worker_run(void *worker)
     struct qv__load_worker *w = worker;
     const struct qv__load *l = w->load;
     uint64_t begin = qv__mono_ns(qv__clock_system());
-    qv__thread_short_slices(l->role == QV__LOAD_SEARCH);
+    qv__thread_slices(l->role == QV__LOAD_SEARCH ? QV__SLICES_SHORTEST : QV__SLICES_DEFAULT);
     for (uint64_t i = w->number; w->st == QV_OK && !atomic_load(l->stop); i += l->connections) {
         uint64_t due = l->rate > 0 ? begin + (uint64_t)((double)i / l->rate * 1e9) : 0;
         if ((due ? due : qv__mono_ns(qv__clock_system())) >= l->end_ns) {

@@ -233,7 +233,7 @@ static void wait_for_work(struct qv__commit *c)
 static void committer(void *arg)
 {
     struct qv__commit *c = arg;
-    qv__thread_short_slices(true); /* a sync that ended should be noticed */
+    qv__thread_slices(QV__SLICES_SHORTEST); /* a sync that ended should be noticed */
     for (;;) {
         qv__mutex_lock(&c->lock);
         wait_for_work(c);

@@ -30,13 +30,6 @@ static uint64_t system_wall_ms(void *ctx)
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
-uint64_t qv__thread_cpu_ns(void)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 const struct qv__clock *qv__clock_system(void)
 {
     static const struct qv__clock clock = {system_mono_ns, system_wall_ms, NULL};

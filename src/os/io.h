@@ -121,8 +121,6 @@ void qv__io_close(struct qv__io *io); /* NULL-safe */
 
 /* The clock of this machine; immutable, shared. */
 const struct qv__clock *qv__clock_system(void);
-/* CPU time of the calling thread: for benchmarks on machines that others use too. */
-uint64_t qv__thread_cpu_ns(void);
 /* Number of this process. */
 uint64_t qv__os_process(void);
 /* Fill with entropy of the operating system. Threads: any. Errors: QV_EIO. */

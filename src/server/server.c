@@ -80,7 +80,7 @@ static struct MHD_Daemon *start_daemon(struct qv__server *s)
     sigset_t all, before;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    qv__thread_short_slices(true);
+    qv__thread_slices(QV__SLICES_SHORTEST);
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
                      MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem pool[] = {
@@ -105,7 +105,7 @@ static struct MHD_Daemon *start_daemon(struct qv__server *s)
         MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
 #endif
         MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
-    qv__thread_short_slices(false);
+    qv__thread_slices(QV__SLICES_DEFAULT);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return d;
 }

@@ -315,6 +315,167 @@ static void a_single_worker_runs_background_work_too(void **state)
     qv__mutex_destroy(&g.lock);
 }
 
+struct name_probe {
+    struct qv__task task;
+    struct gate *gate;
+    char name[16];
+};
+
+static void look_at_name(struct qv__task *task)
+{
+    struct name_probe *n = QV_CONTAINER_OF(task, struct name_probe, task);
+    pthread_getname_np(pthread_self(), n->name, sizeof n->name);
+    struct waiter w = {.gate = n->gate};
+    pass(&w.task);
+}
+
+/* A thread that has just done a large write is behind others in the system's queue. */
+static void reads_do_not_run_on_the_threads_of_writes(void **state)
+{
+    (void)state;
+    struct qv__pool *p = pool_of(2);
+    struct gate g;
+    struct name_probe probes[40];
+    gate_init(&g, true);
+    for (unsigned i = 0; i < QV_ARRAY_LEN(probes); i++) {
+        probes[i] = (struct name_probe){{.fn = look_at_name}, &g, ""};
+        qv__pool_submit(p, i % 2 ? QV__LANE_WRITE : QV__LANE_READ, &probes[i].task);
+    }
+    gate_passed(&g, QV_ARRAY_LEN(probes));
+    qv__pool_close(p);
+    for (unsigned i = 0; i < QV_ARRAY_LEN(probes); i++) {
+        assert_memory_equal(probes[i].name, i % 2 ? "qv-writer" : "qv-reader", 9);
+    }
+    gate_destroy(&g);
+}
+
+/* ---- giving way ---- */
+
+struct way {
+    struct qv__task task;
+    struct qv__pool *pool;
+    struct gate *gate;     /* of the reads */
+    _Atomic bool is_going; /* the reads may go on */
+    _Atomic unsigned n_read;
+    unsigned n_reads;
+    bool was_last;
+};
+
+struct way_read {
+    struct qv__task task;
+    struct way *way;
+};
+
+static void work_ns(uint64_t ns)
+{
+    for (uint64_t begin = qv__thread_cpu_ns(); qv__thread_cpu_ns() - begin < ns;) {
+    }
+}
+
+static void read_when_told(struct qv__task *task)
+{
+    struct way *way = QV_CONTAINER_OF(task, struct way_read, task)->way;
+    while (!atomic_load(&way->is_going)) {
+        usleep(100);
+    }
+    work_ns(500 * 1000);
+    atomic_fetch_add(&way->n_read, 1);
+    struct waiter w = {.gate = way->gate};
+    pass(&w.task);
+}
+
+static void work_and_give_way(struct qv__task *task)
+{
+    struct way *way = QV_CONTAINER_OF(task, struct way, task);
+    work_ns(4 * 1000 * 1000);
+    atomic_store(&way->is_going, true);
+    qv__pool_give_way(way->pool);
+    way->was_last = atomic_load(&way->n_read) == way->n_reads;
+    struct waiter w = {.gate = way->gate};
+    pass(&w.task);
+}
+
+/* As many reads as there are CPUs, which take half a millisecond from when the background task
+ * gives way: it comes last, unless the machine kept the reads from running for 10 ms. */
+static void background_work_gives_way_to_reads(void **state)
+{
+    (void)state;
+    unsigned n = QV_MIN(qv__cpu_count(), 16u);
+    if (n < qv__cpu_count()) {
+        skip();
+    }
+    bool was_last = false;
+    for (unsigned attempt = 0; attempt < 100 && !was_last; attempt++) {
+        struct qv__pool *p = pool_of(n);
+        struct gate g;
+        struct way_read reads[16];
+        gate_init(&g, true);
+        struct way way = {{.fn = work_and_give_way}, p, &g, false, 0, n, false};
+        for (unsigned i = 0; i < n; i++) {
+            reads[i] = (struct way_read){{.fn = read_when_told}, &way};
+            qv__pool_submit(p, QV__LANE_READ, &reads[i].task);
+        }
+        qv__pool_submit(p, QV__LANE_BACKGROUND, &way.task);
+        gate_passed(&g, n + 1);
+        qv__pool_close(p);
+        was_last = way.was_last;
+        gate_destroy(&g);
+    }
+    assert_true(was_last);
+}
+
+static void give_way_often(struct qv__task *task)
+{
+    struct way *way = QV_CONTAINER_OF(task, struct way, task);
+    for (int i = 0; i < 20; i++) {
+        work_ns(100 * 1000);
+        qv__pool_give_way(way->pool);
+    }
+    atomic_store(&way->is_going, true);
+    struct waiter w = {.gate = way->gate};
+    pass(&w.task);
+}
+
+/* Reads that end only when the background work has ended. */
+static void giving_way_has_an_end(void **state)
+{
+    (void)state;
+    enum { READS = 40 };
+    struct qv__pool *p = pool_of(3);
+    struct gate g;
+    struct way_read reads[READS];
+    gate_init(&g, true);
+    struct way way = {{.fn = give_way_often}, p, &g, false, 0, READS, false};
+    for (unsigned i = 0; i < READS; i++) {
+        reads[i] = (struct way_read){{.fn = read_when_told}, &way};
+        qv__pool_submit(p, QV__LANE_READ, &reads[i].task);
+    }
+    qv__pool_submit(p, QV__LANE_BACKGROUND, &way.task);
+    gate_passed(&g, READS + 1);
+    qv__pool_close(p);
+    gate_destroy(&g);
+}
+
+static void nobody_else_gives_way(void **state)
+{
+    (void)state;
+    qv__pool_give_way(NULL);
+    struct qv__pool *p = pool_of(1), *manual = pool_of(0);
+    qv__pool_give_way(p);
+    struct gate g;
+    gate_init(&g, true);
+    struct way way = {{.fn = give_way_often}, manual, &g, false, 0, 0, false};
+    struct waiter reads[20];
+    for (unsigned i = 0; i < QV_ARRAY_LEN(reads); i++) {
+        submit_to(manual, QV__LANE_READ, &reads[i], &g, pass);
+    }
+    give_way_often(&way.task); /* of another pool, and nobody would end those reads */
+    qv__pool_close(manual);
+    qv__pool_close(p);
+    assert_int_equal(g.n_ran, 21);
+    gate_destroy(&g);
+}
+
 /* ---- the parallel loop ---- */
 
 enum { WORKERS_MAX = 16 };
@@ -440,25 +601,26 @@ static void loops_inside_tasks_end_on_a_full_pool(void **state)
     }
 }
 
-static void a_loop_ends_though_all_workers_hang(void **state)
+static void a_loop_ends_though_no_helper_comes(void **state)
 {
     (void)state;
     struct qv__pool *p = pool_of(2);
     struct gate g = {.is_open = false};
     qv__mutex_init(&g.lock, QV__RANK_LEAF);
     qv__cond_init(&g.cond);
-    struct waiter w[3]; /* both workers and the reader */
-    for (size_t i = 0; i < 3; i++) {
+    struct waiter w[2];
+    for (size_t i = 0; i < 2; i++) {
         w[i] = (struct waiter){{.fn = wait_at_gate}, &g};
-        qv__pool_submit(p, QV__LANE_READ, &w[i].task);
+        qv__pool_submit(p, QV__LANE_BACKGROUND, &w[i].task);
     }
     qv__mutex_lock(&g.lock);
-    while (g.n_inside < 3) {
+    while (g.n_inside < 2) {
         qv__cond_wait(&g.cond, &g.lock);
     }
     qv__mutex_unlock(&g.lock);
     assert_true(loop_once(p, 3, 1000, 10));
-    assert_int_equal(qv__pool_queued(p, QV__LANE_READ), 2); /* the helpers, now without work */
+    /* The helpers, now without work. */
+    assert_int_equal(qv__pool_queued(p, QV__LANE_BACKGROUND), 2);
     qv__mutex_lock(&g.lock);
     g.is_open = true;
     qv__cond_broadcast(&g.cond);
@@ -693,6 +855,10 @@ static void a_pool_without_threads_to_have_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(reads_do_not_run_on_the_threads_of_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(background_work_gives_way_to_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(giving_way_has_an_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_else_gives_way, setup, teardown),
         cmocka_unit_test_setup_teardown(a_manual_pool_runs_lanes_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_pool_does_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(close_runs_what_is_queued_and_what_that_submits, setup,
@@ -703,7 +869,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_item_is_visited_once, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_the_loop_is_serial, setup, teardown),
         cmocka_unit_test_setup_teardown(loops_inside_tasks_end_on_a_full_pool, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_loop_ends_though_all_workers_hang, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_loop_ends_though_no_helper_comes, setup, teardown),
         cmocka_unit_test_setup_teardown(helpers_do_help, setup, teardown),
         cmocka_unit_test_setup_teardown(the_loop_waits_for_begun_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(helpers_of_background_work_are_background_work, setup,
