@@ -105,6 +105,10 @@ static bool read_points(const struct qv__result_set *rs, struct oracle_collectio
         }
         p->exists = true;
         memcpy(p->v, r->vectors[0], sizeof p->v);
+        p->has_x = c->x_dim && r->vectors[1];
+        if (p->has_x) {
+            memcpy(p->x, r->vectors[1], c->x_dim * sizeof *p->x);
+        }
         versions[number] = r->version;
     }
     return true;
@@ -127,6 +131,8 @@ static qv_status read_collection(struct qv__db *db, struct qv__mem *mem,
     struct qv__schema *schema = qv__collection_schema(at);
     c->shards = schema->shard_number;
     c->n_indexes = schema->n_indexes;
+    c->x_dim = schema->n_vectors > 1 ? schema->vectors[1].dim : 0;
+    c->m = schema->vectors[0].index.m;
     qv__schema_release(schema);
     st = qv__collection_scroll(at, NULL, ORACLE_POINTS + 1, NULL, &fetch, &ctx, &rs, &err);
     if (st != QV_OK) {

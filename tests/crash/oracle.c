@@ -107,11 +107,24 @@ void oracle_put(struct oracle_collection *c, uint32_t number, uint32_t request)
         p->v[i] = (float)(int32_t)(mix(h, i) % 2001) / 100.0f - 10.0f;
     }
     p->v[0] += (float)number / 4096.0f;
+    p->has_x = c->x_dim && h % 3 > 0;
+    for (unsigned i = 0; p->has_x && i < c->x_dim; i++) {
+        p->x[i] = (float)(int32_t)(mix(h, 99 + i) % 2001) / 100.0f - 10.0f;
+    }
 }
 
 void oracle_delete(struct oracle_collection *c, uint32_t number, uint32_t request)
 {
     c->p[number] = (struct oracle_point){.request = request};
+}
+
+void oracle_set_x(struct oracle_collection *c, uint32_t dim)
+{
+    c->x_dim = dim;
+    for (uint32_t i = 0; i < ORACLE_POINTS; i++) {
+        c->p[i].has_x = false;
+        memset(c->p[i].x, 0, sizeof c->p[i].x);
+    }
 }
 
 uint32_t oracle_delete_where(struct oracle_collection *c, int32_t from, int32_t to,
@@ -151,6 +164,8 @@ static const char *point_difference(const struct oracle_collection *c, uint32_t 
         what = a->exists ? "is there" : "is not there";
     } else if (a->exists && memcmp(a->v, b->v, sizeof a->v) != 0) {
         what = "has another vector";
+    } else if (a->exists && (a->has_x != b->has_x || memcmp(a->x, b->x, sizeof a->x) != 0)) {
+        what = a->has_x ? "has another vector x" : "has no vector x";
     } else if (a->exists && (a->n != b->n || a->tag != b->tag)) {
         what = "has another payload";
     }
@@ -165,9 +180,11 @@ static const char *point_difference(const struct oracle_collection *c, uint32_t 
 static const char *collection_difference(const struct oracle_collection *a,
                                          const struct oracle_collection *b, char *text, unsigned n)
 {
-    if (a->shards != b->shards || a->n_indexes != b->n_indexes) {
-        snprintf(text, n, "%s: %u shards, %u indexes; expected %u, %u", a->name, a->shards,
-                 a->n_indexes, b->shards, b->n_indexes);
+    if (a->shards != b->shards || a->n_indexes != b->n_indexes || a->x_dim != b->x_dim ||
+        a->m != b->m) {
+        snprintf(text, n, "%s: %u shards, %u indexes, x of %u, m %u; expected %u, %u, of %u, %u",
+                 a->name, a->shards, a->n_indexes, a->x_dim, a->m, b->shards, b->n_indexes,
+                 b->x_dim, b->m);
         return text;
     }
     for (uint32_t i = 0; i < ORACLE_POINTS; i++) {

@@ -32,12 +32,16 @@ struct oracle_point {
     int32_t tag;      /* payload.tag is "t<tag>"; -1 = missing */
     uint32_t request; /* that wrote it last */
     float v[ORACLE_DIM];
+    bool has_x; /* a second vector, `x`, of x_dim elements; the others are 0 */
+    float x[ORACLE_DIM];
 };
 
 struct oracle_collection {
     char name[ORACLE_NAME]; /* "" = none */
     uint32_t shards;
     uint32_t n_indexes; /* payload indexes, by number */
+    uint32_t x_dim;     /* of the vectors `x`; 0 = the collection has none now */
+    uint32_t m;         /* links asked of the graphs */
     struct oracle_point p[ORACLE_POINTS];
 };
 
@@ -85,6 +89,8 @@ void oracle_delete(struct oracle_collection *c, uint32_t number, uint32_t reques
 /* Delete where from <= n < to; set n where tag is `tag`. Returns points hit. */
 uint32_t oracle_delete_where(struct oracle_collection *c, int32_t from, int32_t to,
                              uint32_t request);
+/* The column `x` is dropped (0), or added; whatever points had of it is gone. */
+void oracle_set_x(struct oracle_collection *c, uint32_t dim);
 uint32_t oracle_set_n_where(struct oracle_collection *c, int32_t tag, int32_t n, uint32_t request);
 
 /* --- comparison --- */

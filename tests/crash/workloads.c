@@ -139,6 +139,30 @@ static void catalog(struct world *w)
     world_read(w);
 }
 
+/* Graphs are to be others and a vector comes and goes, comes back with another size, while points
+ * are written and segments are on their way. */
+static void changes(struct world *w)
+{
+    static const uint32_t dims[] = {2, 4, 0, 3, 3};
+    world_create(w, "a", 2);
+    world_upsert(w, "a", 0, 30);
+    world_drain(w);
+    for (uint32_t i = 0; i < QV_ARRAY_LEN(dims); i++) {
+        world_set_x(w, "a", dims[i]);
+        world_send(w, "a", some(w, 0, 60), some(w, 4, 12), false);
+        world_step(w, some(w, 0, 2));
+        world_set_m(w, "a", 8 + i);
+        world_upsert(w, "a", some(w, 0, 60), some(w, 2, 9));
+        world_set_where(w, "a", (int32_t)(i % ORACLE_TAGS), (int32_t)some(w, 0, 99));
+        world_step(w, some(w, 0, 4));
+        if (i % 2) {
+            world_checkpoint(w);
+        }
+    }
+    world_drain(w);
+    world_read(w);
+}
+
 /* A collection goes while its segments are being sealed and merged. */
 static void drops(struct world *w)
 {
@@ -229,7 +253,7 @@ static void mixed(struct world *w)
     world_create(w, "b", 3);
     for (uint32_t i = 0; i < 36; i++) {
         const char *c = qv__rng_below(&w->rng, 2) ? "a" : "b";
-        switch (qv__rng_below(&w->rng, 10)) {
+        switch (qv__rng_below(&w->rng, 11)) {
         case 0:
             world_delete(w, c, some(w, 0, 70), some(w, 1, 9));
             break;
@@ -248,6 +272,13 @@ static void mixed(struct world *w)
         case 5:
             world_drain(w);
             break;
+        case 6:
+            if (qv__rng_below(&w->rng, 2)) {
+                world_set_x(w, c, some(w, 0, ORACLE_DIM));
+            } else {
+                world_set_m(w, c, some(w, 8, 12));
+            }
+            break;
         default:
             world_upsert(w, c, some(w, 0, 70), some(w, 1, 14));
             world_step(w, some(w, 0, 4));
@@ -265,6 +296,7 @@ const struct workload workloads[] = {
     {"merges", "sealed segments are merged", merges},
     {"rotation", "small log files, checkpoints, trim", rotation},
     {"catalog", "collections, aliases, indexes", catalog},
+    {"changes", "graphs and vectors change in use", changes},
     {"drops", "collections go while work is under way", drops},
     {"restarts", "clean ends, kills, power cuts", restarts},
     {"relaxed", "writes that do not wait for the disk", relaxed},

@@ -217,7 +217,7 @@ void world_create(struct world *w, const char *collection, uint32_t shards)
         return;
     }
     struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), "");
-    *c = (struct oracle_collection){.shards = shards};
+    *c = (struct oracle_collection){.shards = shards, .m = 16};
     snprintf(c->name, sizeof c->name, "%s", collection);
     bool was_lost = world_is_lost(w);
     qv_status st = qv__db_create_collection(w->db, qv__str_z(collection), &schema, &err);
@@ -292,6 +292,43 @@ void world_index(struct world *w, const char *collection)
     bool was_lost = world_is_lost(w);
     qv_status st = qv__db_put_payload_index(w->db, qv__str_z(collection), &def, &lsn, &err);
     world_answered(w, "index", was_lost, st, &err);
+}
+
+static void alter(struct world *w, const char *collection, const struct qv__alter *a)
+{
+    struct qv_err err;
+    bool was_lost = world_is_lost(w);
+    qv_status st = qv__db_alter(w->db, qv__str_z(collection), a, NULL, &err);
+    world_answered(w, "alter", was_lost, st, &err);
+}
+
+void world_set_x(struct world *w, const char *collection, uint32_t dim)
+{
+    struct qv__str name = QV__STR("x");
+    struct qv__vector_def def = {.name = name, .metric = QV__L2, .dim = dim};
+    const struct oracle_collection *c = model_of(w, collection);
+    if (!c || world_is_lost(w)) {
+        return;
+    }
+    if (c->x_dim) {
+        oracle_set_x(oracle_collection(oracle_send(&w->oracle), collection), 0);
+        alter(w, collection, &(struct qv__alter){.drop = &name});
+        c = model_of(w, collection);
+    }
+    if (dim && c && !c->x_dim && !world_is_lost(w)) {
+        oracle_set_x(oracle_collection(oracle_send(&w->oracle), collection), dim);
+        alter(w, collection, &(struct qv__alter){.add = &def});
+    }
+}
+
+void world_set_m(struct world *w, const char *collection, uint32_t m)
+{
+    struct qv__vector_def def = {.name = QV__STR(""), .index = {.m = m}};
+    if (!model_of(w, collection) || world_is_lost(w)) {
+        return;
+    }
+    oracle_collection(oracle_send(&w->oracle), collection)->m = m;
+    alter(w, collection, &(struct qv__alter){.set = &def, .n_set = 1});
 }
 
 /* --- points --- */
@@ -388,7 +425,7 @@ static struct qv__bytes payload_of(struct world *w, struct qv__arena *a,
 struct batch {
     struct qv__arena arena;
     struct qv__point points[ORACLE_POINTS];
-    struct qv__named_vector vectors[ORACLE_POINTS];
+    struct qv__named_vector vectors[ORACLE_POINTS][2];
     struct qv__id ids[ORACLE_POINTS];
     char texts[ORACLE_POINTS][8];
     struct qv__mutation mutation;
@@ -403,12 +440,14 @@ static void batch_upsert(struct world *w, struct batch *b, const char *collectio
     for (uint32_t i = 0; i < n; i++) {
         uint32_t number = (from + i) % ORACLE_POINTS;
         oracle_put(c, number, w->oracle.n_sent);
-        b->vectors[i] = (struct qv__named_vector){
+        b->vectors[i][0] = (struct qv__named_vector){
             .name = QV__STR(""), .values = c->p[number].v, .dim = ORACLE_DIM};
+        b->vectors[i][1] = (struct qv__named_vector){
+            .name = QV__STR("x"), .values = c->p[number].x, .dim = c->x_dim};
         b->points[i] =
             (struct qv__point){.id = check_id(number, b->texts[i]),
-                               .vectors = &b->vectors[i],
-                               .n_vectors = 1,
+                               .vectors = b->vectors[i],
+                               .n_vectors = c->p[number].has_x ? 2 : 1,
                                .payload = payload_of(w, &b->arena, &c->p[number], false)};
     }
     b->mutation = (struct qv__mutation){.kind = QV__MUT_UPSERT, .points = b->points, .n_points = n};

@@ -77,6 +77,10 @@ void world_create(struct world *w, const char *collection, uint32_t shards);
 void world_drop(struct world *w, const char *collection);
 void world_alias(struct world *w, const char *alias, const char *collection);
 void world_index(struct world *w, const char *collection); /* a payload index */
+/* A second vector `x` of so many elements comes, in the place of one that was there; 0: it goes. */
+void world_set_x(struct world *w, const char *collection, uint32_t dim);
+/* Other graphs: so many links a node. */
+void world_set_m(struct world *w, const char *collection, uint32_t m);
 
 /* One request: `n` points, from number `from` on. */
 void world_upsert(struct world *w, const char *collection, uint32_t from, uint32_t n);
