@@ -235,9 +235,9 @@ static void graph_describe(const struct qv__index *x, struct qv__index_info *inf
         .mapped_bytes = g->mapped_bytes,
         .levels = n ? qv__graph_layers(g) : 0,
         .degree_avg = n ? (double)n_links / n : 0.0,
-        .codes = !n || !g->quant   ? "vectors"
-                 : g->narrow.quant ? "int4"
-                                   : "int8",
+        .codes = n && g->narrow.quant
+                     ? "int4"
+                     : qv__graph_codes_name(n ? qv__graph_codes_have(g) : QV__INDEX_CODES_NONE),
         .code_bytes = n && g->quant ? (uint32_t)qv__quant_code_bytes(
                                           g->narrow.quant ? g->narrow.quant : g->quant)
                                     : x->vectors.dim * qv__datatype_bytes(x->vectors.datatype),
@@ -250,7 +250,8 @@ static bool graph_differs(const struct qv__index *x, const struct qv__index_para
     const struct qv__graph *g = qv__graph_of_const(x);
     const struct qv__index_params *have = &x->params;
     char text[64];
-    bool wants_codes = qv__graph_wants_codes(want, &x->vectors);
+    enum qv__index_codes codes = qv__graph_codes_have(g),
+                         wanted = qv__graph_codes_wanted(want, &x->vectors);
     if (want->kind != QV__INDEX_GRAPH) {
         (void)snprintf(text, sizeof text, "graph -> none");
     } else if (have->m != want->m) {
@@ -258,9 +259,11 @@ static bool graph_differs(const struct qv__index *x, const struct qv__index_para
     } else if (have->ef_construct != want->ef_construct) {
         (void)snprintf(text, sizeof text, "ef_construct %" PRIu32 " -> %" PRIu32,
                        have->ef_construct, want->ef_construct);
-    } else if (qv__index_count(x) && (g->quant != NULL) != wants_codes) {
-        (void)snprintf(text, sizeof text, "walk over %s",
-                       wants_codes ? "vectors -> int8 codes" : "int8 codes -> vectors");
+    } else if (qv__index_count(x) &&
+               (codes != wanted || (g->narrow.quant && want->codes == QV__INDEX_CODES_INT8))) {
+        (void)snprintf(text, sizeof text, "walk over %s -> %s",
+                       g->narrow.quant ? "int4" : qv__graph_codes_name(codes),
+                       qv__graph_codes_name(wanted));
     } else {
         return false;
     }

@@ -219,8 +219,14 @@ static inline uint64_t qv__graph_layer_room(const struct qv__graph_layer *l)
 
 /* graph_codes.c */
 
-/* Whether a graph of these vectors walks over codes, by what was asked for. */
-bool qv__graph_wants_codes(const struct qv__index_params *params, const struct qv__vectors *v);
+/* What walks of a graph over these vectors compare by what was asked for; never AUTO. */
+enum qv__index_codes qv__graph_codes_wanted(const struct qv__index_params *params,
+                                            const struct qv__vectors *v);
+/* What they compare, narrow codes aside. */
+enum qv__index_codes qv__graph_codes_have(const struct qv__graph *g);
+/* The kind of a quantizer's codes; AUTO: none of those. */
+enum qv__index_codes qv__graph_codes_of(const struct qv__quant *z);
+const char *qv__graph_codes_name(enum qv__index_codes codes);
 /* Bytes from one code to the next. */
 uint32_t qv__graph_code_stride(const struct qv__quant *z);
 /* Train on ordinals [0, n) and make the plane: one block of n codes, or chunks. QV_OK without codes

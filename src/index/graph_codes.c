@@ -24,19 +24,54 @@ enum {
     NARROW_DIM = 256, /* narrow codes from here on: below, they save less than three lines */
 };
 
-static struct qv__quant_params quant_params(const struct qv__index_params *params)
+static const struct {
+    const char *name;
+    uint32_t kind, bits; /* of the quantizer; 0 = none */
+} kinds[QV__INDEX_CODES_KINDS] = {
+    [QV__INDEX_CODES_NONE] = {"vectors", 0, 0},
+    [QV__INDEX_CODES_INT8] = {"int8", QV__QUANT_SCALAR, 8},
+    [QV__INDEX_CODES_BITS1] = {"1-bit", QV__QUANT_RABITQ, 1},
+    [QV__INDEX_CODES_BITS2] = {"2-bit", QV__QUANT_RABITQ, 2},
+    [QV__INDEX_CODES_BITS4] = {"4-bit", QV__QUANT_RABITQ, 4},
+};
+
+enum qv__index_codes qv__graph_codes_wanted(const struct qv__index_params *params,
+                                            const struct qv__vectors *v)
 {
-    return (struct qv__quant_params){.kind = QV__QUANT_SCALAR, .bits = 8, .seed = params->seed};
+    bool saves =
+        v->dim * sizeof(float) >= SAVED_AT_LEAST * QV_ALIGN_UP((size_t)v->dim, QV__GRAPH_ALIGN);
+    if (v->datatype != QV__F32 || v->metric == QV__L1 || v->metric == QV__HAMMING) {
+        return QV__INDEX_CODES_NONE;
+    }
+    if (params->codes != QV__INDEX_CODES_AUTO) {
+        return (enum qv__index_codes)params->codes;
+    }
+    return saves ? QV__INDEX_CODES_INT8 : QV__INDEX_CODES_NONE;
 }
 
-bool qv__graph_wants_codes(const struct qv__index_params *params, const struct qv__vectors *v)
+enum qv__index_codes qv__graph_codes_of(const struct qv__quant *z)
 {
-    if (params->codes == QV__INDEX_CODES_NONE || v->datatype != QV__F32 || v->metric == QV__L1 ||
-        v->metric == QV__HAMMING) {
-        return false;
+    static const char *const names[] = {
+        [QV__QUANT_SCALAR] = "scalar", [QV__QUANT_RABITQ] = "rabitq"};
+    struct qv__quant_info info;
+    qv__quant_describe(z, &info);
+    for (unsigned i = QV__INDEX_CODES_INT8; i < QV__INDEX_CODES_KINDS; i++) {
+        if (strcmp(info.kind, names[kinds[i].kind]) == 0 && info.bits == kinds[i].bits &&
+            info.rest_bits == 0) {
+            return (enum qv__index_codes)i;
+        }
     }
-    return params->codes != QV__INDEX_CODES_AUTO ||
-           v->dim * sizeof(float) >= SAVED_AT_LEAST * QV_ALIGN_UP((size_t)v->dim, QV__GRAPH_ALIGN);
+    return QV__INDEX_CODES_AUTO;
+}
+
+enum qv__index_codes qv__graph_codes_have(const struct qv__graph *g)
+{
+    return g->quant ? qv__graph_codes_of(g->quant) : QV__INDEX_CODES_NONE;
+}
+
+const char *qv__graph_codes_name(enum qv__index_codes codes)
+{
+    return kinds[codes].name;
 }
 
 uint32_t qv__graph_code_stride(const struct qv__quant *z)
@@ -62,10 +97,12 @@ void qv__graph_codes_set(struct qv__graph *g, struct qv__quant *z)
 
 qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block, struct qv_err *err)
 {
-    if (!qv__graph_wants_codes(&g->index.params, &g->index.vectors)) {
+    enum qv__index_codes codes = qv__graph_codes_wanted(&g->index.params, &g->index.vectors);
+    if (codes == QV__INDEX_CODES_NONE) {
         return QV_OK;
     }
-    struct qv__quant_params p = quant_params(&g->index.params);
+    struct qv__quant_params p = {
+        .kind = kinds[codes].kind, .bits = kinds[codes].bits, .seed = g->index.params.seed};
     struct qv__quant *z;
     QV_TRY(qv__quant_train(&p, &g->index.vectors, n, g->index.mem, g->index.simd, &z, err));
     uint32_t stride = qv__graph_code_stride(z);
@@ -183,8 +220,7 @@ bool qv__graph_narrow_make(struct qv__graph *g, const struct qv__index_env *env,
         g->index.vectors.dim < NARROW_DIM) {
         return false;
     }
-    struct qv__quant_params p = quant_params(&g->index.params);
-    p.bits = 4;
+    struct qv__quant_params p = {.kind = QV__QUANT_SCALAR, .bits = 4, .seed = g->index.params.seed};
     struct qv_err err; /* memory is all that can lack */
     if (qv__quant_train(&p, &g->index.vectors, n, g->index.mem, g->index.simd, &out->quant, &err) !=
         QV_OK) {

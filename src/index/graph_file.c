@@ -34,7 +34,6 @@ enum {
     FEATURE_TUNED = 2,  /* there is a part TUNED */
     FEATURE_NARROW = 4, /* with codes: there are parts NARROW and NARROW_QUANT */
     FEATURES = FEATURE_CODES | FEATURE_TUNED | FEATURE_NARROW,
-    CODE_BITS = 8,
     NARROW_BITS = 4,
     TUNED_HEADER = 16,
     TUNED_POINT = 8,
@@ -340,9 +339,9 @@ static qv_status tuned_open(struct qv__graph *g, struct qv__bytes part, struct q
     return QV_OK;
 }
 
-/* A quantizer of the one kind, with so many bits, and the plane of its codes, borrowed. */
+/* A quantizer and the plane of its codes, borrowed. */
 static qv_status plane_open(struct qv__graph *g, const struct meta *m, struct qv__bytes codes,
-                            struct qv__bytes quant, uint32_t magic, uint32_t bits,
+                            struct qv__bytes quant, uint32_t magic, bool is_narrow,
                             struct qv__rows *rows, struct qv__quant **out, struct qv_err *err)
 {
     struct qv__quant *z;
@@ -351,11 +350,14 @@ static qv_status plane_open(struct qv__graph *g, const struct meta *m, struct qv
     qv__quant_describe(z, &info);
     uint32_t stride = qv__graph_code_stride(z);
     qv_status st = QV_OK;
-    if (strcmp(info.kind, "scalar") != 0 || info.bits != bits || info.rest_bits != 0) {
+    bool fits = is_narrow ? strcmp(info.kind, "scalar") == 0 && info.bits == NARROW_BITS &&
+                                info.rest_bits == 0
+                          : qv__graph_codes_of(z) != QV__INDEX_CODES_AUTO;
+    if (!fits) {
         st = qv__fail(err, QV_ECORRUPT,
-                      "saved graph: a quantizer of kind %s with %" PRIu32 " bits where scalar with "
-                      "%" PRIu32 " is expected",
-                      info.kind, info.bits, bits);
+                      "saved graph: a quantizer of kind %s with %" PRIu32 " bits is not one of a "
+                      "graph's%s",
+                      info.kind, info.bits, is_narrow ? " narrow codes" : "");
     } else {
         st = part_check(codes, magic, m->n, stride, err);
     }
@@ -376,8 +378,8 @@ static qv_status codes_open(struct qv__graph *g, const struct meta *m,
 {
     struct qv__bytes codes = parts->part[QV__GRAPH_PART_CODES];
     struct qv__quant *z;
-    QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_QUANT], CODES_MAGIC, CODE_BITS,
-                      &g->codes, &z, err));
+    QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_QUANT], CODES_MAGIC, false, &g->codes,
+                      &z, err));
     qv__graph_codes_set(g, z);
     if (!m->has_narrow) {
         g->code_block = plane_copy(g, &g->codes, codes, m->n);
@@ -385,8 +387,8 @@ static qv_status codes_open(struct qv__graph *g, const struct meta *m,
     }
     struct qv__graph_narrow narrow = {0};
     codes = parts->part[QV__GRAPH_PART_NARROW];
-    QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_NARROW_QUANT], NARROW_MAGIC,
-                      NARROW_BITS, &narrow.codes, &z, err));
+    QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_NARROW_QUANT], NARROW_MAGIC, true,
+                      &narrow.codes, &z, err));
     narrow.quant = z;
     narrow.block = plane_copy(g, &narrow.codes, codes, m->n);
     qv__graph_narrow_set(g, &narrow);

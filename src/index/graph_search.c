@@ -147,6 +147,9 @@ static uint32_t beam_of(const struct qv__graph *g, const struct qv__index_query 
         ef = ctx->recall_target > 0.0f ? qv__graph_ef_for(g, ctx->recall_target, q->k)
                                        : g->index.params.ef_construct;
     }
+    if (g->quant && !q->no_codes && q->oversample > 1.0f) { /* so many are to be found first */
+        ef = (uint32_t)QV_MAX((double)ef, QV_MIN((double)q->k * (double)q->oversample, (double)n));
+    }
     return QV_MIN(QV_MAX(ef, q->k), n);
 }
 

@@ -38,7 +38,7 @@ qv_status qv__index_params_check(const struct qv__index_params *p, struct qv_err
     if (p->kind != QV__INDEX_GRAPH) {
         return QV_OK;
     }
-    if (p->codes > QV__INDEX_CODES_INT8) {
+    if (p->codes >= QV__INDEX_CODES_KINDS) {
         return qv__fail(err, QV_EVERSION, "codes: kind %" PRIu32 " is not known", p->codes);
     }
     if (p->m < QV__GRAPH_M_MIN || p->m > QV__GRAPH_M_MAX) {

@@ -27,8 +27,14 @@ enum qv__index_kind { QV__INDEX_FLAT = 0, QV__INDEX_GRAPH = 1 };
 enum qv__index_codes {
     QV__INDEX_CODES_AUTO = 0, /* the index's own choice, by metric and dimensions */
     QV__INDEX_CODES_NONE,     /* the vectors */
-    QV__INDEX_CODES_INT8,     /* a byte an element; the vectors where they have no codes. The
-                                 index's own choice may be half of it for a complete graph */
+    /* The rest: the vectors where they have no codes. */
+    QV__INDEX_CODES_INT8,  /* a byte an element; the index's own choice may be half of it for a
+                              complete graph */
+    QV__INDEX_CODES_BITS1, /* RaBitQ of 1, 2 or 4 bits an element: they find less at the same beam
+                            */
+    QV__INDEX_CODES_BITS2,
+    QV__INDEX_CODES_BITS4,
+    QV__INDEX_CODES_KINDS
 };
 
 struct qv__index_params {
@@ -76,7 +82,8 @@ struct qv__index_info {
     uint64_t mapped_bytes; /* borrowed bytes it reads (an opened view) */
     uint32_t levels;       /* graph: layers, at least 1 when n > 0 */
     double degree_avg;     /* graph: links per node on the base layer */
-    const char *codes;     /* what walks compare: "vectors", "int8", "int4" */
+    const char *codes;     /* what walks compare: "vectors", "int8", "int4", "1-bit", "2-bit",
+                              "4-bit" */
     uint32_t code_bytes;   /* read per distance of a walk */
 };
 

@@ -59,15 +59,22 @@ static void test_settings(void **state)
          "{\"vectors\":{\"a\":{\"quantization_config\":{\"scalar\":{\"type\":\"int8\"}}}}}",
          "true");
     settle(t);
-    has(t, "GET", OPTIMIZATIONS, NULL, 200,
-        "\"reason\":\"vector `a`: walk over vectors -> int8 codes\"");
+    has(t, "GET", OPTIMIZATIONS, NULL, 200, "\"reason\":\"vector `a`: walk over vectors -> int8\"");
     good(t, "PATCH", "/collections/c",
          "{\"vectors\":{\"a\":{\"quantization_config\":\"Disabled\"}}}", "true");
     settle(t);
-    has(t, "GET", OPTIMIZATIONS, NULL, 200,
-        "\"reason\":\"vector `a`: walk over int8 codes -> vectors\"");
+    has(t, "GET", OPTIMIZATIONS, NULL, 200, "\"reason\":\"vector `a`: walk over int8 -> vectors\"");
     assert_int_equal(ask(t, "GET", "/collections/c", NULL), 200);
     assert_null(strstr(t->r.body, "Disabled"));
+    good(t, "PATCH", "/collections/c", "{\"quantization_config\":{\"binary\":{}}}", "true");
+    settle(t);
+    has(t, "GET", OPTIMIZATIONS, NULL, 200,
+        "\"reason\":\"vector `b`: walk over vectors -> 1-bit\"");
+    has(t, "PATCH", "/collections/c",
+        "{\"quantization_config\":{\"product\":{\"compression\":\"x16\"}}}", 200, "true");
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"unapplied_settings\":[{\"message\":\"quantization_config: this version has no product "
+        "codes, it searches int8\"}]");
     rest_reopen(t);
     settle(t);
     has(t, "GET", "/collections/c", NULL, 200, "\"indexed_vectors_count\":1200");

@@ -194,11 +194,26 @@ static uint32_t graph_number(qv__json own, qv__json all, const char *key, uint32
     return (uint32_t)QV_MIN(v, (uint64_t)UINT32_MAX); /* its bounds are the engine's to check */
 }
 
-/* Of the kinds that are not built, the graph's own choice. */
+/* The peer's binary and turbo kinds are RaBitQ codes of so many bits; of the kinds that are not
+ * built, it is the graph's own choice. */
 static uint32_t codes_of(qv__json quantization)
 {
+    qv__json binary = qv__json_get(quantization, "binary");
+    qv__json turbo = qv__json_get(quantization, "turbo");
     if (qv__json_str_is(quantization, "Disabled")) {
         return QV__INDEX_CODES_NONE;
+    }
+    if (binary) {
+        qv__json encoding = qv__json_get(binary, "encoding");
+        bool one = !qv__qd_given(encoding) || qv__json_str_is(encoding, "one_bit");
+        return one ? QV__INDEX_CODES_BITS1 : QV__INDEX_CODES_BITS2;
+    }
+    if (turbo) {
+        qv__json bits = qv__json_get(turbo, "bits");
+        bool four = !qv__qd_given(bits) || qv__json_str_is(bits, "bits4");
+        return four                             ? QV__INDEX_CODES_BITS4
+               : qv__json_str_is(bits, "bits1") ? QV__INDEX_CODES_BITS1
+                                                : QV__INDEX_CODES_BITS2;
     }
     return qv__json_get(quantization, "scalar") ? QV__INDEX_CODES_INT8 : QV__INDEX_CODES_AUTO;
 }
@@ -387,14 +402,13 @@ static void end_list(struct qv__call *c, unsigned n)
 
 /* What the settings of all vectors come to. */
 struct survey {
-    bool other_codes; /* somewhere a quantization that is not scalar */
+    bool other_codes; /* somewhere a quantization that is not built */
     unsigned inlined; /* vectors with inline_storage and no quantization */
 };
 
-/* A byte an element is what graphs walk over anyhow. */
 static bool other_codes(qv__json quantization)
 {
-    return qv__json_is(quantization, QV__JSON_OBJ) && !qv__json_get(quantization, "scalar");
+    return qv__json_get(quantization, "product") != NULL;
 }
 
 static void survey(const struct qv__schema *s, qv__json kept, struct survey *out)
@@ -434,7 +448,7 @@ void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json
     n = 0;
     if (found.other_codes) {
         message(c, "unapplied_settings", &n,
-                "quantization_config: this version searches codes of the kind scalar, int8");
+                "quantization_config: this version has no product codes, it searches int8");
     }
     if (qv__json_bool(qv__json_get(qv__json_get(kept, "strict_mode_config"), "enabled"), &strict) &&
         strict) {

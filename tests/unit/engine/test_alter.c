@@ -175,13 +175,13 @@ static void test_index_settings(void **state)
         false);
     run(f);
     assert_true(last_reindex(f, reason) > 0);
-    assert_string_equal(reason, "vector `a`: walk over vectors -> int8 codes");
+    assert_string_equal(reason, "vector `a`: walk over vectors -> int8");
     set(f, "a",
         (struct qv__index_params){.codes = QV__INDEX_CODES_NONE, .m = 8, .ef_construct = 40},
         false);
     run(f);
     (void)last_reindex(f, reason);
-    assert_string_equal(reason, "vector `a`: walk over int8 codes -> vectors");
+    assert_string_equal(reason, "vector `a`: walk over int8 -> vectors");
     uint64_t indexed = info_of(f, c).n_indexed;
     set(f, "a", (struct qv__index_params){.m = 8}, true);
     run(f);
