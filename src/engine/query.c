@@ -27,7 +27,9 @@ static qv_status fetch_page(struct qv__run *r, const struct qv__query *q,
                             const struct qv__ranking *list, const struct qv__fetch *f,
                             struct qv_err *err)
 {
-    size_t from = (size_t)QV_MIN(q->offset, (uint64_t)list->n);
+    /* Skipping points of a sample would tell nobody anything. */
+    uint64_t offset = q->kind == QV__QUERY_SAMPLE && !q->n_prefetch ? 0 : q->offset;
+    size_t from = (size_t)QV_MIN(offset, (uint64_t)list->n);
     QV_TRY(qv__result_reserve(r->rs, list->n - from, err));
     for (size_t i = from; i < list->n; i++) {
         if (((i - from) & 1023) == 1023) {

@@ -10,7 +10,7 @@
 
 #include "base/id.h"
 #include "base/qctx.h"
-#include "payload/filter.h"
+#include "payload/formula.h"
 
 /* "Similarity" below is larger for the nearer: the inner product, or minus the (squared) distance.
  * Scores of all kinds but NEAREST and RECOMMEND are better when larger, whatever the metric. */
@@ -22,12 +22,13 @@ enum qv__query_kind {
                                */
     QV__QUERY_RECOMMEND_SUM,  /* similarities to positives less those to negatives */
     QV__QUERY_DISCOVER,       /* context pairs won less pairs lost, then similarity to `target` */
-    QV__QUERY_CONTEXT,        /* 0 where every pair is won, less the further a pair is lost */
+    QV__QUERY_FEEDBACK, /* similarity to `target`, drawn to examples by how they were judged */
+    QV__QUERY_CONTEXT,  /* 0 where every pair is won, less the further a pair is lost */
     QV__QUERY_ORDER_BY,
     QV__QUERY_SAMPLE, /* at random, each scored 1 */
     QV__QUERY_RRF,    /* fuses prefetch stages by rank: sum of 1 / ((rank + 1) / weight + k - 1) */
     QV__QUERY_DBSF, /* ... by score: each list's mean - 3 sigma becomes 0, mean + 3 sigma 1; sum */
-    QV__QUERY_FORMULA,
+    QV__QUERY_FORMULA, /* rescores what prefetch stages found */
     QV__QUERY_TEXT
 };
 
@@ -56,15 +57,34 @@ struct qv__rrf {
 };
 #define QV__RRF_K 2u /* when nothing else is said */
 
+/* Of NEAREST: chosen among the nearest `candidates` so that they are not all alike. */
+struct qv__mmr {
+    bool on;
+    float diversity;     /* 0 = only near to the target, 1 = only far from each other */
+    uint32_t candidates; /* at most QV__MMR_CANDIDATES_MAX */
+};
+#define QV__MMR_CANDIDATES_MAX 16384u
+
+/* Of FEEDBACK: a * similarity to the target, and for each two examples, the one judged better by
+ * `confidence`, confidence^b * c * (similarity to the better - similarity to the other). */
+struct qv__feedback {
+    const float *scores; /* how positive[i] was judged */
+    float a, b, c;       /* b >= 0 */
+};
+
 struct qv__query {
     enum qv__query_kind kind;
-    struct qv__str using_vector;             /* "" = the default vector */
-    struct qv__vector_input target;          /* NEAREST, DISCOVER */
-    const struct qv__vector_input *positive; /* RECOMMEND*; of DISCOVER and CONTEXT pair i is */
-    size_t n_positive;                       /* (positive[i], negative[i]) */
+    struct qv__str using_vector;    /* "" = the default vector */
+    struct qv__vector_input target; /* NEAREST, DISCOVER, FEEDBACK */
+    const struct qv__vector_input
+        *positive;     /* RECOMMEND*, FEEDBACK; of DISCOVER and CONTEXT pair i is */
+    size_t n_positive; /* (positive[i], negative[i]) */
     const struct qv__vector_input *negative;
     size_t n_negative;
     struct qv__rrf rrf;
+    struct qv__mmr mmr;
+    struct qv__feedback feedback;
+    const struct qv__formula *formula;
     const struct qv__filter *filter;
     struct qv__search_params params;
     bool has_threshold;

@@ -47,6 +47,7 @@ struct qv__stage {
     const void *target;    /* in the column's datatype, as are the examples */
     const void **positive; /* [q->n_positive] */
     const void **negative;
+    float *weights; /* FEEDBACK: of each positive */
     /* leaves: what is taken from the collection; NULL = everything */
     const struct qv__filter *filter;
     /* the filter but for the exclusion of examples: a walk may rather drop these from its hits */
@@ -103,6 +104,10 @@ qv_status qv__ranking_alloc(struct qv__run *r, uint64_t n, struct qv__ranking *o
 /* Sort: larger (or smaller) scores first, equal ones by id. */
 void qv__ranking_sort(const struct qv__run *r, struct qv__ranking *list, bool larger_is_better);
 
+/* Sort: larger scores first, equal ones as they stand. */
+qv_status qv__ranking_by_score(struct qv__run *r, struct qv__ranking *list,
+                               struct qv_err *err) QV_MUST_USE;
+
 /* Rows of a segment that the run's view sees and a filter (NULL = none) lets pass. */
 struct qv__matching {
     struct qv__visible visible;
@@ -135,6 +140,19 @@ qv_status qv__leaf_scored(struct qv__run *r, const struct qv__stage *s, struct q
 qv_status qv__rescore(struct qv__run *r, const struct qv__stage *s,
                       const struct qv__ranking *candidates, uint64_t want, struct qv__ranking *out,
                       struct qv_err *err) QV_MUST_USE;
+
+/* --- query_mmr.c, query_sample.c, query_formula.c --- */
+
+qv_status qv__mmr(struct qv__run *r, const struct qv__stage *s,
+                  const struct qv__ranking *candidates, struct qv__ranking *out,
+                  struct qv_err *err) QV_MUST_USE;
+qv_status qv__leaf_sample(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *out,
+                          struct qv_err *err) QV_MUST_USE;
+/* The list itself becomes the sample of it. */
+void qv__sample(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *list);
+qv_status qv__rescore_formula(struct qv__run *r, const struct qv__stage *s,
+                              struct qv__ranking *lists, struct qv__ranking *out,
+                              struct qv_err *err) QV_MUST_USE;
 
 /* --- query_fusion.c --- */
 

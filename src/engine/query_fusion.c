@@ -65,6 +65,22 @@ static int fused_order(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
+qv_status qv__ranking_by_score(struct qv__run *r, struct qv__ranking *list, struct qv_err *err)
+{
+    struct place *all = qv__arena_calloc(&r->rs->arena, list->n + 1, sizeof *all);
+    if (!all) {
+        return qv__fail(err, QV_ENOMEM, "no memory to order %zu candidates", list->n);
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        all[i] = (struct place){list->items[i].key, list->items[i].score, (uint32_t)i};
+    }
+    qsort(all, list->n, sizeof *all, fused_order);
+    for (size_t i = 0; i < list->n; i++) {
+        list->items[i] = (struct qv__ranked){all[i].key, all[i].score};
+    }
+    return QV_OK;
+}
+
 qv_status qv__fuse(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *lists,
                    struct qv__ranking *out, struct qv_err *err)
 {

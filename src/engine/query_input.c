@@ -7,6 +7,8 @@
 #include "engine/query_exec.h"
 #include "simd/narrow.h"
 
+#include <math.h>
+
 static qv_status no_memory(struct qv_err *err)
 {
     return qv__fail(err, QV_ENOMEM, "no memory for a query vector");
@@ -179,13 +181,44 @@ static qv_status recommend_vector(struct qv__run *r, struct qv__stage *s, struct
     return typed_vector(r, s, pos, &s->target, err);
 }
 
+/* The pairs of examples add up to one weight each, whatever their number: the score is linear in
+ * the similarities. */
+static qv_status feedback_weights(struct qv__run *r, struct qv__stage *s, struct qv_err *err)
+{
+    const struct qv__feedback *f = &s->q->feedback;
+    size_t n = s->q->n_positive;
+    s->weights = qv__arena_calloc(&r->rs->arena, n + 1, sizeof *s->weights);
+    if (!s->weights) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        qv_status st = qv__qctx_check(r->ctx);
+        if (st != QV_OK) {
+            return qv__fail(err, st, "query.relevance_feedback: %s", qv_status_text(st));
+        }
+        for (size_t k = 0; k < n; k++) {
+            float confidence = f->scores[i] - f->scores[k];
+            if (confidence > 0.0f) {
+                float pull = powf(confidence, f->b) * f->c;
+                s->weights[i] += pull;
+                s->weights[k] -= pull;
+            }
+        }
+    }
+    return QV_OK;
+}
+
 qv_status qv__stage_inputs(struct qv__run *r, struct qv__stage *s, struct qv_err *err)
 {
     const struct qv__query *q = s->q;
     if (q->kind == QV__QUERY_RECOMMEND) {
         return recommend_vector(r, s, err);
     }
-    if (q->kind == QV__QUERY_NEAREST || q->kind == QV__QUERY_DISCOVER) {
+    if (q->kind == QV__QUERY_FEEDBACK) {
+        QV_TRY(feedback_weights(r, s, err));
+    }
+    if (q->kind == QV__QUERY_NEAREST || q->kind == QV__QUERY_DISCOVER ||
+        q->kind == QV__QUERY_FEEDBACK) {
         QV_TRY(example(r, s, &q->target, &s->target, err));
     }
     if (q->kind == QV__QUERY_NEAREST) {

@@ -28,6 +28,7 @@ static const char *kind_name(enum qv__query_kind kind)
         [QV__QUERY_RECOMMEND_BEST] = "recommend",
         [QV__QUERY_RECOMMEND_SUM] = "recommend",
         [QV__QUERY_DISCOVER] = "discover",
+        [QV__QUERY_FEEDBACK] = "relevance_feedback",
         [QV__QUERY_CONTEXT] = "context",
         [QV__QUERY_ORDER_BY] = "order_by",
         [QV__QUERY_SAMPLE] = "sample",
@@ -41,7 +42,7 @@ static const char *kind_name(enum qv__query_kind kind)
 
 static qv_status check_kind(const struct qv__query *q, struct qv_err *err)
 {
-    if (!compares(q->kind) && !fuses(q->kind) && q->kind != QV__QUERY_IDS) {
+    if (q->kind == QV__QUERY_ORDER_BY || q->kind >= QV__QUERY_TEXT) {
         return qv__fail(err, QV_EUNSUPPORTED, "query.%s: not supported by this version",
                         kind_name(q->kind));
     }
@@ -50,6 +51,14 @@ static qv_status check_kind(const struct qv__query *q, struct qv_err *err)
     }
     if (fuses(q->kind) && !q->n_prefetch) {
         return qv__fail(err, QV_EINVAL, "cannot apply Fusion without prefetches");
+    }
+    if (q->kind == QV__QUERY_FORMULA && !q->n_prefetch) {
+        return qv__fail(err, QV_EINVAL, "cannot apply Formula without prefetches");
+    }
+    if (q->mmr.on && q->mmr.candidates > QV__MMR_CANDIDATES_MAX) {
+        return qv__fail(err, QV_EVALIDATION,
+                        "mmr.candidates_limit: value %" PRIu32 " invalid, must be from 0 to %u",
+                        q->mmr.candidates, QV__MMR_CANDIDATES_MAX);
     }
     if (q->kind == QV__QUERY_RRF) {
         if (q->rrf.weights && q->rrf.n_weights != q->n_prefetch) {

@@ -131,6 +131,22 @@ static qv_status score_context(struct qv__run *r, const struct qv__stage *s, str
     return QV_OK;
 }
 
+static qv_status score_feedback(struct qv__run *r, const struct qv__stage *s, struct block *b,
+                                struct qv_err *err)
+{
+    QV_TRY(similarities(r, s, s->target, b, b->score, err));
+    for (size_t i = 0; i < b->n; i++) {
+        b->score[i] *= s->q->feedback.a;
+    }
+    for (size_t k = 0; k < s->q->n_positive; k++) {
+        QV_TRY(similarities(r, s, s->positive[k], b, b->a, err));
+        for (size_t i = 0; i < b->n; i++) {
+            b->score[i] += s->weights[k] * b->a[i];
+        }
+    }
+    return QV_OK;
+}
+
 static qv_status score_block(struct qv__run *r, const struct qv__stage *s, struct block *b,
                              struct qv__topk *top, struct qv_err *err)
 {
@@ -142,6 +158,9 @@ static qv_status score_block(struct qv__run *r, const struct qv__stage *s, struc
     case QV__QUERY_RECOMMEND_BEST:
     case QV__QUERY_RECOMMEND_SUM:
         QV_TRY(score_recommend(r, s, b, err));
+        break;
+    case QV__QUERY_FEEDBACK:
+        QV_TRY(score_feedback(r, s, b, err));
         break;
     default:
         QV_TRY(score_context(r, s, b, err));

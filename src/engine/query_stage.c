@@ -87,11 +87,13 @@ out:
  * -------------------------------------------------------------------------------------------- */
 
 /* Kinds that compare vectors: better than the threshold, by the metric's direction whatever the
- * kind, as in the peer; the others: not worse. A list ends at the first that fails. */
+ * kind, as in the peer; the others: not worse. A list ends at the first that fails; a sample has no
+ * scores to speak of. */
 static void cut_at_threshold(const struct qv__stage *s, struct qv__ranking *list)
 {
     float limit = s->q->score_threshold;
-    for (size_t i = 0; s->q->has_threshold && i < list->n; i++) {
+    bool applies = s->q->has_threshold && s->q->kind != QV__QUERY_SAMPLE;
+    for (size_t i = 0; applies && i < list->n; i++) {
         float score = list->items[i].score;
         bool passes = !s->def ? score >= limit
                       : qv__metric_larger_is_better((enum qv__metric)s->def->metric)
@@ -103,13 +105,29 @@ static void cut_at_threshold(const struct qv__stage *s, struct qv__ranking *list
     }
 }
 
+/* The nearest candidates that pass the threshold, and a choice of them. */
+static qv_status choose(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *nearest,
+                        struct qv__ranking *out, struct qv_err *err)
+{
+    cut_at_threshold(s, nearest);
+    return qv__mmr(r, s, nearest, out, err);
+}
+
 static qv_status run_leaf(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *out,
                           struct qv_err *err)
 {
+    struct qv__ranking nearest;
     switch (s->q->kind) {
     case QV__QUERY_IDS:
         return qv__leaf_ids(r, s, out, err);
+    case QV__QUERY_SAMPLE:
+        return qv__leaf_sample(r, s, out, err);
     case QV__QUERY_NEAREST:
+        if (s->q->mmr.on) {
+            QV_TRY(qv__leaf_nearest(r, s, s->q->mmr.candidates, &nearest, err));
+            return choose(r, s, &nearest, out, err);
+        }
+        return qv__leaf_nearest(r, s, s->take, out, err);
     case QV__QUERY_RECOMMEND:
         return qv__leaf_nearest(r, s, s->take, out, err);
     default:
@@ -120,13 +138,23 @@ static qv_status run_leaf(struct qv__run *r, const struct qv__stage *s, struct q
 static qv_status run_over(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *lists,
                           struct qv__ranking *out, struct qv_err *err)
 {
-    struct qv__ranking candidates;
+    struct qv__ranking candidates, nearest;
     switch (s->q->kind) {
+    case QV__QUERY_FORMULA:
+        return qv__rescore_formula(r, s, lists, out, err);
+    case QV__QUERY_SAMPLE:
+        QV_TRY(qv__rankings_union(r, lists, s->n_prefetch, out, err));
+        qv__sample(r, s, out);
+        return QV_OK;
     case QV__QUERY_RRF:
     case QV__QUERY_DBSF:
         return qv__fuse(r, s, lists, out, err);
     default:
         QV_TRY(qv__rankings_union(r, lists, s->n_prefetch, &candidates, err));
+        if (s->q->mmr.on) {
+            QV_TRY(qv__rescore(r, s, &candidates, s->q->mmr.candidates, &nearest, err));
+            return choose(r, s, &nearest, out, err);
+        }
         return qv__rescore(r, s, &candidates, s->take, out, err);
     }
 }

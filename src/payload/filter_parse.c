@@ -359,6 +359,23 @@ static qv_status parse_filter(struct qv__fp *fp, const struct qv__fp_at *at, qv_
     return QV_OK;
 }
 
+qv_status qv__fp_condition(struct qv__fp *fp, const struct qv__fp_at *at, qv__json v,
+                           const struct qv__filter **out)
+{
+    struct qv__filter *f = qv__arena_zalloc(fp->arena, sizeof *f);
+    struct qv__cond *cond = qv__arena_zalloc(fp->arena, sizeof *cond);
+    if (!f || !cond) {
+        return qv__fp_no_memory(fp);
+    }
+    if (++fp->conds > QV__FILTER_CONDS_MAX) {
+        return qv__fp_fail(fp, at, QV_ETOOBIG, "more than %u conditions", QV__FILTER_CONDS_MAX);
+    }
+    QV_TRY(parse_cond(fp, at, v, 1, cond));
+    f->must = (struct qv__clause){cond, 1};
+    *out = f;
+    return QV_OK;
+}
+
 qv_status qv__filter_parse(struct qv__arena *arena, qv__json v, const struct qv__filter **out,
                            struct qv_err *err)
 {

@@ -72,6 +72,10 @@ qv_status qv__fp_geo_radius(struct qv__fp *fp, const struct qv__fp_at *at, qv__j
 qv_status qv__fp_geo_polygon(struct qv__fp *fp, const struct qv__fp_at *at, qv__json v,
                              struct qv__cond *cond) QV_MUST_USE;
 
+/* A condition as a filter of its own, where a formula has one. */
+qv_status qv__fp_condition(struct qv__fp *fp, const struct qv__fp_at *at, qv__json v,
+                           const struct qv__filter **out) QV_MUST_USE;
+
 /* Order of match values: by kind, then by value. */
 int qv__match_value_cmp(const void *a, const void *b);
 

@@ -55,6 +55,9 @@ class World:
         for v in names:
             self.owners[v].append(i)
         payload = {"color": rng.choice(COLORS), "n": rng.randint(0, 20), "x": rng.uniform(-5, 5)}
+        if rng.random() < 0.8:
+            payload["place"] = {"lon": rng.uniform(-180, 180), "lat": rng.uniform(-90, 90)}
+            payload["when"] = f"2026-0{rng.randint(1, 9)}-11T08:30:00Z"
         if rng.random() < 0.5:
             payload["tags"] = rng.sample(COLORS, rng.randint(0, 3))
         if rng.random() < 0.8:
@@ -96,9 +99,23 @@ class World:
     def vector_query(self, name, ids, lookup, ties=True):
         """A query that compares vectors. Context scores many points the same."""
         rng = self.rng
-        kind = rng.choice(["nearest", "nearest", "recommend", "discover"] + ["context"] * ties)
+        kind = rng.choice(["nearest", "nearest", "mmr", "recommend", "discover", "feedback"] + ["context"] * ties)
         if kind == "nearest":
             return self.example(name, ids, lookup)
+        if kind == "mmr":
+            # At a half, points behind the first one taken are all as good by the sum of differences.
+            half = [] if self.metrics[name] == models.Distance.MANHATTAN else [None, 0.5]
+            diversity = rng.choice(half + [0.0, 0.3, 0.8, 1.0])
+            return models.NearestQuery(nearest=self.example(name, ids, lookup), mmr=models.Mmr(
+                diversity=diversity, candidates_limit=rng.choice([None, rng.randint(1, 80)])))
+        if kind == "feedback":
+            # The local mode looks its examples up in the collection itself only, and excludes them from one stage only.
+            ids = ids and not lookup and not self.staged
+            examples = [models.FeedbackItem(example=self.example(name, ids, False), score=rng.uniform(0, 1))
+                        for _ in range(rng.randint(0, 4))]
+            return models.RelevanceFeedbackQuery(relevance_feedback=models.RelevanceFeedbackInput(
+                target=self.vector(name), feedback=examples, strategy=models.NaiveFeedbackStrategy(
+                    naive=models.NaiveFeedbackStrategyParams(a=0.5, b=rng.choice([0.0, 1.0, 2.5]), c=1.5))))
         if kind == "recommend":
             strategy = rng.choice([None] + list(models.RecommendStrategy))
             average = strategy in (None, models.RecommendStrategy.AVERAGE_VECTOR)
@@ -111,10 +128,58 @@ class World:
                 target=self.example(name, ids, lookup), context=self.pairs(name, 0, ids, lookup)))
         return models.ContextQuery(context=self.pairs(name, 1, ids, lookup))
 
+    def number(self):
+        """Exact as a 32-bit float: the local mode counts with doubles."""
+        return self.rng.randint(-16, 16) / 4
+
+    def expression(self, depth, n_sources):
+        rng = self.rng
+
+        def inner():
+            return self.expression(depth - 1, n_sources)
+
+        def decay():
+            return models.DecayParamsExpression(
+                x=inner(), target=rng.choice([None, self.number()]), scale=rng.choice([None, 0.5, 4.0]),
+                midpoint=rng.choice([None, 0.25]))
+
+        leaves = [self.number, lambda: "n", lambda: "x", lambda: "$score", lambda: f"$score[{rng.randint(0, n_sources)}]",
+                  self.condition, lambda: models.DatetimeExpression(datetime="2026-05-01T00:00:00Z"),
+                  lambda: models.DivExpression(div=models.DivParams(left=models.GeoDistance(geo_distance=models.GeoDistanceParams(
+                      origin=models.GeoPoint(lon=13.4, lat=52.5), to="place")), right=1048576.0)),
+                  lambda: models.DivExpression(div=models.DivParams(
+                      left=models.DatetimeKeyExpression(datetime_key="when"), right=1073741824.0))]
+        if depth == 0 or rng.random() < 0.2:
+            return rng.choice(leaves)()
+        return rng.choice([
+            lambda: models.SumExpression(sum=[inner() for _ in range(rng.randint(1, 3))]),
+            lambda: models.MultExpression(mult=[inner() for _ in range(rng.randint(1, 3))]),
+            lambda: models.DivExpression(div=models.DivParams(
+                left=inner(), right=inner(), by_zero_default=rng.choice([None, 1.0, 1.0]))),
+            lambda: models.NegExpression(neg=inner()),
+            lambda: models.AbsExpression(abs=inner()),
+            lambda: models.SqrtExpression(sqrt=models.AbsExpression(abs=inner())),
+            lambda: models.PowExpression(pow=models.PowParams(base=inner(), exponent=rng.choice([0.5, 2.0, 3.0]))),
+            lambda: models.LnExpression(ln=models.SumExpression(sum=[1.0, models.AbsExpression(abs=inner())])),
+            lambda: models.Log10Expression(log10=inner()),
+            lambda: models.ExpExpression(exp=models.LinDecayExpression(lin_decay=decay())),
+            lambda: models.ExpDecayExpression(exp_decay=decay()),
+            lambda: models.GaussDecayExpression(gauss_decay=decay()),
+            lambda: models.LinDecayExpression(lin_decay=decay()),
+        ])()
+
+    def formula(self, n_sources):
+        defaults = {"place": {"lon": 1.0, "lat": 2.0}, "when": "2026-01-01"} if self.rng.random() < 0.9 else {}
+        if self.rng.random() < 0.5:
+            defaults["$score[1]"] = self.number()
+        return models.FormulaQuery(formula=self.expression(self.rng.randint(1, 3), n_sources), defaults=defaults)
+
     def merging_query(self, n_sources):
         """A query over what prefetch stages found."""
         rng = self.rng
-        kind = rng.choice(["rrf", "dbsf", "weights"])
+        kind = rng.choice(["rrf", "dbsf", "weights", "formula", "formula"])
+        if kind == "formula":
+            return self.formula(n_sources)
         if kind == "rrf":
             return models.FusionQuery(fusion=models.Fusion.RRF)
         if kind == "dbsf":
@@ -153,6 +218,7 @@ class World:
         self.should_used = False
         name = rng.choice("ab")
         n = rng.choice([0, 0, 1, 2, 3])
+        self.staged = n > 0
         merges = n > 0 and rng.random() < 0.6
         merging = self.merging_query(n) if merges else None
         prefetch = [self.stage(2, n == 1, not by_rank(merging)) for _ in range(n)]
@@ -236,9 +302,23 @@ def points_of(expected, got):
     return same_points(expected.points, got.points)
 
 
+def sampled(expected, got):
+    """Which points come is left to chance, not how many and what they are."""
+    if len(expected.points) != len(got.points) or len({p.id for p in got.points}) != len(got.points):
+        return f"{len(expected.points)} points expected, {len(got.points)} came"
+    return None if all(p.score == 1.0 for p in got.points) else "a sample is not scored 1"
+
+
+def sample_request(world):
+    world.should_used, world.staged = False, False
+    return {"query": models.SampleQuery(sample=models.Sample.RANDOM), "limit": world.rng.randint(1, 300),
+            "query_filter": world.filter(0.7)}
+
+
 def tests(world):
-    """(what, how often) of one round."""
+    """(what, how often, the check, the request) of one round."""
     yield "query", 40, lambda: compare(world, "query_points", world.last, points_of), world.request
+    yield "sample", 3, lambda: compare(world, "query_points", world.last, sampled), lambda: sample_request(world)
 
 
 def main():

@@ -146,6 +146,87 @@ static void test_distances(void **state)
         "4 1, 5 2");
 }
 
+static void test_formula(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Dot");
+#define OVER(formula)                                                                              \
+    "{\"prefetch\":[{\"query\":[1,0],\"limit\":3},{\"query\":[0,1],\"limit\":1}],\"query\":{"      \
+    "\"formula\":" formula ",\"defaults\":{\"n\":10,\"$score[1]\":-1}}}"
+    ids(t, OVER("{\"sum\":[\"$score\",\"$score[1]\",\"n\"]}"), "6 11, 7 11, 5 9, 4 7");
+    ids(t, OVER("{\"mult\":[\"$score\",{\"key\":\"odd\",\"match\":{\"value\":true}}]}"),
+        "5 5, 6 0, 4 0, 7 0");
+    ids(t, OVER("{\"pow\":{\"base\":{\"neg\":\"n\"},\"exponent\":2}}"), "7 100, 6 36, 5 25, 4 16");
+    ids(t, OVER("{\"div\":{\"left\":1,\"right\":\"$score\",\"by_zero_default\":0.5}}"),
+        "7 0.5, 4 0.25, 5 0.2, 6 0.166667");
+    ids(t, OVER("{\"lin_decay\":{\"x\":\"n\",\"target\":4,\"scale\":4}}"),
+        "4 1, 5 0.875, 6 0.75, 7 0.25");
+    ids(t, OVER("{\"exp_decay\":{\"x\":\"n\",\"target\":4}}"), "4 1, 5 0.5, 6 0.25, 7 0.015625");
+    ids(t, OVER("{\"gauss_decay\":{\"x\":\"n\",\"target\":4}}"),
+        "4 1, 5 0.5, 6 0.0625, 7 1.45519e-11");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":8,\"vector\":[9,9],\"payload\":{\"at\":{\"lon\":0,\"lat\":1},"
+        "\"when\":"
+        "\"2026-01-01T00:01:00Z\",\"one\":[2],\"two\":[1,2]}}]}",
+        200, "completed");
+#define LAST(formula)                                                                              \
+    "{\"prefetch\":{\"query\":[1,0],\"limit\":1},\"query\":{\"formula\":" formula "}}"
+    ids(t,
+        LAST("{\"div\":{\"left\":{\"geo_distance\":{\"origin\":{\"lon\":0,\"lat\":0},\"to\":\"at\"}"
+             "},"
+             "\"right\":1000}}"),
+        "8 111.195");
+    ids(t, LAST("{\"sum\":[{\"datetime_key\":\"when\"},{\"neg\":{\"datetime\":\"2026-01-01\"}}]}"),
+        "8 60");
+    ids(t, LAST("{\"log10\":{\"exp\":{\"ln\":{\"sqrt\":{\"abs\":-10000}}}}}"), "8 2");
+    ids(t, LAST("\"one\""), "8 2");
+    bad(t, "POST", QUERY, LAST("\"two\""), 400,
+        "Wrong input: Expected number value for two in the payload and/or in the formula defaults. "
+        "Error: Value is not a number");
+}
+
+static void test_choice(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Euclid");
+    /* near to 3: then far from 3 (of equals the last), then far from both */
+    ids(t,
+        "{\"query\":{\"nearest\":[3,0],\"mmr\":{\"diversity\":1,\"candidates_limit\":5}},\"limit\":"
+        "3}",
+        "3 0, 1 2, 5 2");
+    ids(t, "{\"query\":{\"nearest\":[3.25,0],\"mmr\":{\"diversity\":0}},\"limit\":3}",
+        "3 0.25, 4 0.75, 2 1.25");
+    ids(t,
+        "{\"prefetch\":{\"limit\":4},\"query\":{\"nearest\":[2.25,0],\"mmr\":{\"diversity\":0.5,"
+        "\"candidates_limit\":4}},\"offset\":1,\"limit\":1}",
+        "4 1.75");
+    /* two judged: drawn to the better */
+    ids(t,
+        "{\"query\":{\"relevance_feedback\":{\"target\":[3,0],\"feedback\":[{\"example\":[6,0],"
+        "\"score\":"
+        "1},{\"example\":1,\"score\":0.5}],\"strategy\":{\"naive\":{\"a\":1,\"b\":1,\"c\":1}}}},"
+        "\"limit\":2}",
+        "5 3.5, 6 3.5");
+    /* a sample: other points each time, but as many as asked, and each once */
+    bool seen[8] = {false};
+    for (int i = 0; i < 64; i++) {
+        assert_int_equal(
+            ask(t, "POST", QUERY, "{\"query\":{\"sample\":\"random\"},\"limit\":2,\"offset\":1}"),
+            200);
+        const char *p = strstr(t->r.body, "{\"id\":");
+        long a = strtol(p + 6, NULL, 10), b = strtol(strstr(p + 6, "{\"id\":") + 6, NULL, 10);
+        assert_int_not_equal(a, b);
+        seen[a] = seen[b] = true;
+    }
+    for (int i = 1; i <= 7; i++) {
+        assert_true(seen[i]);
+    }
+    ids(t,
+        "{\"prefetch\":{\"query\":[3,0],\"limit\":1},\"query\":{\"sample\":\"random\"},\"limit\":"
+        "5}",
+        "3 1");
+}
+
 static void nest(char *body, int depth)
 {
     for (int i = 0; i < depth; i++) {
@@ -182,6 +263,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stages, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_examples, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_distances, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_formula, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_choice, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_limits, rest_setup, rest_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,13 +111,33 @@ static qv_status parse_context(struct qv__call *c, qv__json v, struct qv__query 
 /* --- kinds: each gets the value of the member that names it
  * -------------------------------------------- */
 
+static qv_status parse_mmr(struct qv__call *c, qv__json v, struct qv__query *q)
+{
+    double diversity = 0.5;
+    uint64_t candidates = QV_MIN(q->limit, (uint64_t)QV__MMR_CANDIDATES_MAX);
+    bool given;
+    if (!qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "query.mmr", "an object", v);
+    }
+    QV_TRY(qv__qd_f64(c, v, "diversity", &given, &diversity));
+    if (!(diversity >= 0 && diversity <= 1)) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%squery.mmr.diversity: value %g invalid, must be from 0.0 to 1.0",
+                           c->place, diversity);
+    }
+    QV_TRY(qv__qd_u64(c, v, "candidates_limit", &given, &candidates));
+    QV_TRY(qv__qd_range(c, "query.mmr.candidates_limit", candidates, 0, QV__MMR_CANDIDATES_MAX));
+    q->mmr = (struct qv__mmr){
+        .on = true, .diversity = (float)diversity, .candidates = (uint32_t)candidates};
+    return QV_OK;
+}
+
 static qv_status kind_nearest(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
 {
-    if (qv__qd_given(qv__json_get(obj, "mmr"))) {
-        return qv__qd_unsupported(c, "query.mmr");
-    }
+    qv__json mmr = qv__json_get(obj, "mmr");
     q->kind = QV__QUERY_NEAREST;
-    return parse_input(c, v, "query.nearest", &q->target);
+    QV_TRY(parse_input(c, v, "query.nearest", &q->target));
+    return qv__qd_given(mmr) ? parse_mmr(c, mmr, q) : QV_OK;
 }
 
 static qv_status kind_recommend(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
@@ -202,21 +222,113 @@ static qv_status kind_order_by(struct qv__call *c, qv__json obj, qv__json v, str
     return qv__qd_unsupported(c, "query.order_by");
 }
 
+static qv_status kind_sample(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
+{
+    (void)obj;
+    q->kind = QV__QUERY_SAMPLE;
+    return qv__json_str_is(v, "random")
+               ? QV_OK
+               : qv__qd_expected(c, "query.sample", "the string \"random\"", v);
+}
+
+static qv_status kind_formula(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
+{
+    q->kind = QV__QUERY_FORMULA;
+    qv_status st =
+        qv__formula_parse(c->arena, v, qv__json_get(obj, "defaults"), &q->formula, &c->err);
+    if (st == QV_EINVAL) {
+        c->kind = QV__QD_FORMAT;
+    } else if (st == QV_EVALIDATION) {
+        st = c->err.code = QV_EINVAL; /* well formed and without sense: wrong input to the peer */
+    }
+    return st;
+}
+
+/* [{"example", "score"}] into q's positives and their scores. */
+static qv_status parse_feedback(struct qv__call *c, qv__json v, struct qv__query *q)
+{
+    if (!qv__json_is(v, QV__JSON_ARR)) {
+        return qv__qd_expected(c, "query.relevance_feedback.feedback", "an array of objects", v);
+    }
+    struct qv__vector_input *examples =
+        qv__arena_calloc(c->arena, (size_t)v->len + 1, sizeof *examples);
+    float *scores = qv__arena_calloc(c->arena, (size_t)v->len + 1, sizeof *scores);
+    if (!examples || !scores) {
+        return qv__qd_no_memory(c);
+    }
+    qv__json e = qv__json_first(v);
+    for (uint32_t i = 0; i < v->len; i++, e = qv__json_next(e)) {
+        double score = 0;
+        bool given;
+        if (!qv__json_is(e, QV__JSON_OBJ)) {
+            return qv__qd_expected(c, "query.relevance_feedback.feedback", "an array of objects",
+                                   e);
+        }
+        QV_TRY(parse_input(c, qv__json_get(e, "example"), "feedback.example", &examples[i]));
+        QV_TRY(qv__qd_f64(c, e, "score", &given, &score));
+        if (!given || !isfinite((float)score)) {
+            return qv__qd_expected(c, "feedback.score", "a number that a 32-bit float can hold",
+                                   qv__json_get(e, "score"));
+        }
+        scores[i] = (float)score;
+    }
+    q->positive = examples;
+    q->n_positive = v->len;
+    q->feedback.scores = scores;
+    return QV_OK;
+}
+
+static qv_status coefficient(struct qv__call *c, qv__json v, const char *name, float *out)
+{
+    double d = 0;
+    bool given;
+    QV_TRY(qv__qd_f64(c, v, name, &given, &d));
+    if (!given || !isfinite((float)d)) {
+        return qv__qd_expected(c, name, "a number that a 32-bit float can hold",
+                               qv__json_get(v, name));
+    }
+    *out = (float)d;
+    return QV_OK;
+}
+
+static qv_status kind_feedback(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
+{
+    qv__json naive = qv__json_get(qv__json_get(v, "strategy"), "naive");
+    (void)obj;
+    if (!qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "query.relevance_feedback", "an object", v);
+    }
+    if (!qv__json_is(naive, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "query.relevance_feedback.strategy.naive", "an object", naive);
+    }
+    q->kind = QV__QUERY_FEEDBACK;
+    QV_TRY(
+        parse_input(c, qv__json_get(v, "target"), "query.relevance_feedback.target", &q->target));
+    QV_TRY(parse_feedback(c, qv__json_get(v, "feedback"), q));
+    QV_TRY(coefficient(c, naive, "a", &q->feedback.a));
+    QV_TRY(coefficient(c, naive, "b", &q->feedback.b));
+    QV_TRY(coefficient(c, naive, "c", &q->feedback.c));
+    if (q->feedback.b < 0) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%squery.relevance_feedback.strategy.naive.b: value %g invalid, must be "
+                           "0.0 or larger",
+                           c->place, (double)q->feedback.b);
+    }
+    return QV_OK;
+}
+
 struct kind {
     const char *name;
-    /* obj: the whole query; NULL = not executed by this version */
+    /* obj: the whole query, v: the member of this name */
     qv_status (*parse)(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q);
 };
-static const struct kind kinds[] = {{"nearest", kind_nearest},
-                                    {"recommend", kind_recommend},
-                                    {"discover", kind_discover},
-                                    {"context", kind_context},
-                                    {"order_by", kind_order_by},
-                                    {"fusion", kind_fusion},
-                                    {"rrf", kind_rrf},
-                                    {"formula", NULL},
-                                    {"sample", NULL},
-                                    {"relevance_feedback", NULL}};
+static const struct kind kinds[] = {
+    {"nearest", kind_nearest},   {"recommend", kind_recommend},
+    {"discover", kind_discover}, {"context", kind_context},
+    {"order_by", kind_order_by}, {"fusion", kind_fusion},
+    {"rrf", kind_rrf},           {"formula", kind_formula},
+    {"sample", kind_sample},     {"relevance_feedback", kind_feedback},
+};
 
 qv_status qv__qd_kind(struct qv__call *c, qv__json query, struct qv__query *q)
 {
@@ -226,11 +338,6 @@ qv_status qv__qd_kind(struct qv__call *c, qv__json query, struct qv__query *q)
     }
     for (size_t i = 0; i < QV_ARRAY_LEN(kinds); i++) {
         qv__json v = qv__json_get(query, kinds[i].name);
-        if (v && !kinds[i].parse) {
-            char what[40];
-            (void)snprintf(what, sizeof what, "query.%s", kinds[i].name);
-            return qv__qd_unsupported(c, what);
-        }
         if (v) {
             return kinds[i].parse(c, query, v, q);
         }
