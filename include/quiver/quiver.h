@@ -235,6 +235,51 @@ QV_API size_t qv_result_count(const qv_result *result);
 QV_API const struct qv_hit *qv_result_hit(const qv_result *result, size_t i);
 QV_API void qv_result_free(qv_result *result); /* NULL-safe */
 
+/* --- snapshots --- */
+
+/* A state of one collection, or of the whole database, at one instant; kept under snapshots/ in the
+ * data directory until it is deleted. */
+struct qv_snapshot {
+    const char *name;       /* what the calls below take; borrowed for the callback's time */
+    const char *collection; /* "" = of the whole database; likewise borrowed */
+    uint64_t bytes;         /* as one file */
+    uint64_t created_ms;    /* Unix milliseconds */
+    uint64_t lsn;           /* all writes up to it are in the snapshot, none after it */
+    uint8_t sha256[32];     /* of the file */
+};
+
+/* Make one while reads and writes go on. collection: NULL = the whole database. each: called once
+ * with what was made; may be NULL. Errors: QV_ENOTFOUND (collection), QV_ENOSPC, QV_EIO, QV_ENOMEM,
+ * QV_EREADONLY; nothing is left then. */
+QV_API QV_MUST_USE qv_status qv_snapshot_create(qv_db *db, const char *collection,
+                                                void (*each)(void *arg,
+                                                             const struct qv_snapshot *snapshot),
+                                                void *arg, struct qv_err *err);
+/* All of them, oldest first; damaged ones are left out. */
+QV_API QV_MUST_USE qv_status qv_snapshot_list(qv_db *db,
+                                              void (*each)(void *arg,
+                                                           const struct qv_snapshot *snapshot),
+                                              void *arg, struct qv_err *err);
+/* QV_ENOTFOUND. */
+QV_API QV_MUST_USE qv_status qv_snapshot_delete(qv_db *db, const char *name, struct qv_err *err);
+/* Write it as one new file, synced. QV_ENOTFOUND; QV_EEXISTS when `path` is there; on another error
+ * no file is left. */
+QV_API QV_MUST_USE qv_status qv_snapshot_save(qv_db *db, const char *name, const char *path,
+                                              struct qv_err *err);
+/* Put the collection of a snapshot in the place of `collection`, or make it: verified first, then
+ * switched to in one step. Errors leave the old collection: QV_ENOTFOUND, QV_EINVAL (it is of a
+ * whole database, or an alias has the name), QV_ECORRUPT, QV_EVERSION, QV_ENOSPC, QV_ENOMEM. */
+QV_API QV_MUST_USE qv_status qv_snapshot_recover(qv_db *db, const char *collection,
+                                                 const char *name, struct qv_err *err);
+/* The same from a file that qv_snapshot_save or a server wrote. */
+QV_API QV_MUST_USE qv_status qv_snapshot_recover_file(qv_db *db, const char *collection,
+                                                      const char *path, struct qv_err *err);
+/* Without a database: make one in a directory that is empty or not there from such a file, of a
+ * whole database or of a single collection; qv_open opens it. QV_EEXISTS when the directory holds
+ * anything; other errors as above, and nothing is left in it. */
+QV_API QV_MUST_USE qv_status qv_restore(const char *path, const char *directory,
+                                        struct qv_err *err);
+
 /* --- the server's requests without a socket --- */
 
 struct qv_response {

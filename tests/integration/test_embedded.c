@@ -480,6 +480,77 @@ static void test_request_refused(void **state)
     qv_response_free(NULL);
 }
 
+struct seen {
+    unsigned n;
+    char name[400], collection[300];
+    uint64_t bytes;
+};
+
+static void see(void *arg, const struct qv_snapshot *s)
+{
+    struct seen *seen = arg;
+    seen->n++;
+    snprintf(seen->name, sizeof seen->name, "%s", s->name);
+    snprintf(seen->collection, sizeof seen->collection, "%s", s->collection);
+    seen->bytes = s->bytes;
+}
+
+static uint64_t count_of(struct rest *t, const char *collection)
+{
+    uint64_t n = UINT64_MAX;
+    OK(qv_count(t->db, collection, NULL, &n, e_));
+    return n;
+}
+
+/* Made, listed, saved, given back in place and from a file, restored into a directory, deleted. */
+static void test_snapshots(void **state)
+{
+    struct rest *t = *state;
+    struct seen made = {0}, whole = {0}, all = {0};
+    char file[200], dir[200], text[600];
+    static const float v[2] = {1, 2};
+    const struct qv_vector nv = {.values = v, .size = 2};
+    struct qv_point p[2] = {{.id = id_i64(1), .vectors = &nv, .n_vectors = 1},
+                            {.id = id_i64(2), .vectors = &nv, .n_vectors = 1}};
+    snprintf(file, sizeof file, "%s/../%s.snapshot", t->dir, strrchr(t->dir, '/') + 1);
+    snprintf(dir, sizeof dir, "%s-restored", t->dir);
+    OK(qv_create_collection(t->db, "c", &plain, e_));
+    OK(qv_upsert(t->db, "c", p, 2, e_));
+    OK(qv_snapshot_create(t->db, "c", see, &made, e_));
+    assert_int_equal(made.n, 1);
+    assert_string_equal(made.collection, "c");
+    OK(qv_snapshot_create(t->db, NULL, see, &whole, e_));
+    assert_string_equal(whole.collection, "");
+    OK(qv_snapshot_list(t->db, see, &all, e_));
+    assert_int_equal(all.n, 2);
+    OK(qv_delete(t->db, "c", &p[0].id, 1, e_));
+    OK(qv_snapshot_recover(t->db, "c", made.name, e_));
+    assert_int_equal(count_of(t, "c"), 2);
+    OK(qv_snapshot_save(t->db, made.name, file, e_));
+    REFUSED(QV_EEXISTS, "", qv_snapshot_save(t->db, made.name, file, e_));
+    OK(qv_snapshot_recover_file(t->db, "d", file, e_));
+    assert_int_equal(count_of(t, "d"), 2);
+    OK(qv_restore(file, dir, e_));
+    REFUSED(QV_EEXISTS, "", qv_restore(file, dir, e_));
+    qv_db *other = NULL;
+    OK(qv_open(dir, NULL, &other, e_));
+    uint64_t n = 0;
+    OK(qv_count(other, "c", NULL, &n, e_));
+    assert_int_equal(n, 2);
+    OK(qv_close(other, e_));
+    REFUSED(QV_EINVAL, "whole database", qv_snapshot_recover(t->db, "c", whole.name, e_));
+    OK(qv_snapshot_delete(t->db, whole.name, e_));
+    REFUSED(QV_ENOTFOUND, "", qv_snapshot_delete(t->db, whole.name, e_));
+    REFUSED(QV_ENOTFOUND, "", qv_snapshot_create(t->db, "none", NULL, NULL, e_));
+    REFUSED(QV_EINVAL, "collection", qv_snapshot_create(t->db, "", NULL, NULL, e_));
+    REFUSED(QV_ENOTFOUND, "", qv_snapshot_recover_file(t->db, "d", "/nowhere/x", e_));
+    REFUSED(QV_EINVAL, "each", qv_snapshot_list(t->db, NULL, NULL, e_));
+    REFUSED(QV_EINVAL, "path", qv_snapshot_save(t->db, made.name, NULL, e_));
+    REFUSED(QV_EINVAL, "not that of a file", qv_snapshot_save(t->db, made.name, "/tmp/", e_));
+    snprintf(text, sizeof text, "rm -rf '%s' '%s'", file, dir);
+    assert_int_equal(system(text), 0);
+}
+
 /* Many threads on one handle: typed calls and requests, reads and writes. */
 struct worker {
     struct rest *t;
@@ -570,6 +641,7 @@ int main(void)
         T(test_writes_refused),
         T(test_reads_refused),
         T(test_request_refused),
+        T(test_snapshots),
         T(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
