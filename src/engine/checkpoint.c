@@ -282,7 +282,7 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
         for (uint32_t k = 0; k < all[i]->n_shards; k++) {
             struct qv__shard *s = &all[i]->shards[k];
             qv__mutex_lock(&s->maintenance);
-            qv_status st = qv__maintain_flush(s, true, false, first == QV_OK ? &why : NULL);
+            qv_status st = qv__maintain_flush(s, true, first == QV_OK ? &why : NULL);
             qv__mutex_unlock(&s->maintenance);
             if (atomic_load(&all[i]->quarantined)) {
                 st = QV_OK; /* whatever it said: its part of the manifest stays as it is */

@@ -330,8 +330,7 @@ void qv__maintain_call(struct qv__collection *c);
 void qv__maintain_published(struct qv__collection *c);
 /* Seal all frozen (and with `all` also the active) growing segments of a shard and commit a
  * manifest. */
-qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build,
-                             struct qv_err *err) QV_MUST_USE;
+qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv_err *err) QV_MUST_USE;
 /* Merge until at most max_segments sealed ones are left. */
 qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments,
                                 struct qv_err *err) QV_MUST_USE;
@@ -356,8 +355,8 @@ qv_status qv__checkpoint_commit(struct qv__db *db, struct qv_err *err) QV_MUST_U
 /* The same with one collection in the place of another. Under ddl. */
 qv_status qv__checkpoint_swap(struct qv__db *db, const struct qv__swap *swap,
                               struct qv_err *err) QV_MUST_USE;
-/* Segments of a collection (NULL = the collection itself) that no longer belong to the database, but
- * may still be named by the manifest: their files go at the last release, if `st` says that the
+/* Segments of a collection (NULL = the collection itself) that no longer belong to the database,
+ * but may still be named by the manifest: their files go at the last release, if `st` says that the
  * manifest was written, else with the next one. */
 void qv__checkpoint_outgoing(struct qv__collection *c, qv_status st,
                              struct qv__segment *const *segments, size_t n);

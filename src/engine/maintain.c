@@ -95,6 +95,17 @@ qv_status qv__maintain_switch(struct qv__shard *s, struct qv__segment *const *fr
 
 static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due);
 
+static void index_task(struct qv__task *task);
+
+void qv__maintain_index_end(struct qv__shard *s)
+{
+    atomic_store(&s->index_due, false);
+    qv__pace_end(s);
+    if (atomic_exchange(&s->index_again, false)) {
+        queue(s, index_task, &s->index_due); /* published while this one was ending */
+    }
+}
+
 static void index_task(struct qv__task *task)
 {
     struct shard_task *t = QV_CONTAINER_OF(task, struct shard_task, task);
@@ -106,11 +117,7 @@ static void index_task(struct qv__task *task)
     if (st != QV_OK) {
         complain(s, "indexing", st, &err);
     }
-    atomic_store(&s->index_due, false);
-    qv__pace_end(s);
-    if (atomic_exchange(&s->index_again, false)) {
-        queue(s, index_task, &s->index_due); /* published while this one was ending */
-    }
+    qv__maintain_index_end(s);
     struct qv__collection *c = s->collection;
     qv__free(t);
     qv__job_end(c);
@@ -218,7 +225,7 @@ static qv_status seal(struct qv__shard *s, bool all, struct qv_err *err)
     qv_status st = qv__maintain_index_frozen(s, err);
     if (st == QV_OK && !qv__maintain_stopping(s->collection)) {
         qv__mutex_lock(&s->maintenance);
-        st = qv__maintain_flush(s, all, false, err);
+        st = qv__maintain_flush(s, all, err);
         qv__mutex_unlock(&s->maintenance);
     }
     return st;
@@ -368,7 +375,7 @@ static qv_status optimize_shard(struct qv__shard *s, uint32_t max_segments,
 {
     qv__mutex_lock(&s->merging);
     qv__mutex_lock(&s->maintenance);
-    qv_status st = qv__maintain_flush(s, true, false, err);
+    qv_status st = qv__maintain_flush(s, true, err);
     qv__mutex_unlock(&s->maintenance);
     bool did = true;
     while (did && st == QV_OK) {

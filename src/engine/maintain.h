@@ -36,6 +36,10 @@ bool qv__maintain_fields_due(struct qv__shard *s, const struct qv__view *v);
 /* Do it for all segments, until nothing is left. One at a time per shard. */
 qv_status qv__maintain_fields(struct qv__shard *s, struct qv_err *err) QV_MUST_USE;
 
+/* A task that indexed the shard has found nothing more: let writers go, and queue another if rows
+ * were published since it looked. */
+void qv__maintain_index_end(struct qv__shard *s);
+
 /* --- maintain_seal.c --- */
 
 /* True if the view holds a growing segment that takes no more rows. */

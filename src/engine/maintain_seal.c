@@ -10,7 +10,7 @@
 
 #include "engine/quarantine.h"
 
-/* Finish a graph at a flush without build when no more than this is missing. */
+/* Finish a graph at a flush when no more than this is missing. */
 #define INDEX_TAIL_ROWS 4096u
 
 struct flush {
@@ -84,14 +84,14 @@ static uint64_t flush_bytes(const struct flush *f)
 }
 
 /* Write the files: sealed forms of what is frozen, tombstones of what was sealed before. */
-static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build,
-                             const struct qv__work *work, struct qv_err *err)
+static qv_status flush_write(struct qv__shard *s, struct flush *f, const struct qv__work *work,
+                             struct qv_err *err)
 {
     struct qv__collection *c = s->collection;
     uint64_t done = 0, total = frozen_rows(f);
     for (size_t i = 0; i < f->n; i++) {
         uint32_t owed = qv__segment_unindexed(f->frozen[i]);
-        if (!build && owed && owed <= INDEX_TAIL_ROWS) {
+        if (owed && owed <= INDEX_TAIL_ROWS) {
             qv_status st =
                 qv__segment_index(f->frozen[i], qv__segment_rows(f->frozen[i]), NULL, err);
             if (st != QV_OK &&
@@ -100,8 +100,7 @@ static qv_status flush_write(struct qv__shard *s, struct flush *f, bool build,
             }
         }
         uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
-        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, build, NULL, &f->sealed[i],
-                                err));
+        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, &f->sealed[i], err));
         done += qv__segment_rows(f->frozen[i]);
         work->progress(work->ctx, done, total);
     }
@@ -153,7 +152,7 @@ static void remove_old_tombstones(struct qv__shard *s, const struct flush *f)
     }
 }
 
-qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct qv_err *err)
+qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv_err *err)
 {
     struct qv__db *db = s->collection->db;
     struct flush f = {0};
@@ -171,7 +170,7 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, bool build, struct q
     qv__job_open(&job, db, s, QV__JOB_SEAL, frozen_rows(&f), NULL,
                  all ? "flush of what grows" : "full growing segments");
     qv__job_segments(&job, f.frozen, f.n);
-    st = flush_write(s, &f, build, &job.work, err);
+    st = flush_write(s, &f, &job.work, err);
     if (st == QV_OK) {
         st = flush_switch(s, &f, err);
     }

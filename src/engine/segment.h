@@ -32,8 +32,8 @@
 #include "store/manifest.h"
 #include "store/segfile.h"
 
-#define QV__LSN_MAX UINT64_MAX /* "latest": reads that see applied but unpublished rows */
-#define QV__ALWAYS  INT64_MIN  /* an instant before every expiry */
+#define QV__LSN_MAX      UINT64_MAX /* "latest": reads that see applied but unpublished rows */
+#define QV__ALWAYS       INT64_MIN  /* an instant before every expiry */
 #define QV__DROP_NOTHING UINT64_MAX
 
 struct qv__segment;
@@ -208,7 +208,7 @@ struct qv__row_hit {
 struct qv__segment_search {
     const struct qv__schema *schema; /* the reader's */
     uint32_t column;                 /* of it */
-    const float *vector; /* normalised for cosine */
+    const float *vector;             /* normalised for cosine */
     uint32_t k, ef;
     float oversample; /* as of index.h */
     bool exact, no_codes;
@@ -247,12 +247,11 @@ qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const struct
                             struct qv_err *err) QV_MUST_USE;
 
 /* Write a frozen growing segment (no more appends, deletes may come) as sealed file `segment_id`
- * with the same row numbers, and open it. With `build` its graphs are finished first; without,
- * columns lacking a complete graph are stored flat. Rows deleted at or below `flushed` are stored
- * as tombstones in the file. Deletions after that are brought over by qv__segment_carry. */
+ * with the same row numbers, and open it. Columns lacking a complete graph are stored flat. Rows
+ * deleted at or below `flushed` are stored as tombstones in the file. Deletions after that are
+ * brought over by qv__segment_carry. */
 qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
-                           uint64_t segment_id, uint64_t flushed, bool build,
-                           const struct qv__work *work, struct qv__segment **out,
+                           uint64_t segment_id, uint64_t flushed, struct qv__segment **out,
                            struct qv_err *err) QV_MUST_USE;
 
 /* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or

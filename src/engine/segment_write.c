@@ -315,8 +315,7 @@ static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset 
 }
 
 qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
-                           uint64_t segment_id, uint64_t flushed, bool build,
-                           const struct qv__work *work, struct qv__segment **out,
+                           uint64_t segment_id, uint64_t flushed, struct qv__segment **out,
                            struct qv_err *err)
 {
     uint32_t n = qv__segment_rows(growing);
@@ -326,9 +325,6 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
                         : qv__fail(err, QV_ENOMEM, "no memory to seal %" PRIu32 " rows", n);
     for (uint32_t i = 0; rows && i < n; i++) {
         rows[i] = (struct qv__row_ref){.source = 0, .row = i};
-    }
-    if (st == QV_OK && build && !growing->schema->policy.index_at_seal_only) {
-        st = qv__segment_index(growing, n, work, err);
     }
     struct qv__field_set *fields = qv__segment_fields(growing);
     if (st == QV_OK) {
@@ -341,9 +337,7 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
                                       .segment_id = segment_id,
                                       .dead = dead.words,
                                       .n_dead = (uint32_t)qv__bitset_count(&dead),
-                                      .reuse_graphs = true,
-                                      .build_graphs = build,
-                                      .work = work};
+                                      .reuse_graphs = true};
         st = write_and_open(&b, out, err);
     }
     qv__field_set_release(fields);

@@ -200,6 +200,25 @@ static void test_background_work(void **state)
     has(t, "GET", "/metrics", NULL, 200, "quiver_collection_reclaimable_bytes{id=\"c\"} 0\n");
 }
 
+static void test_tail_bytes(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"},\"optimizers_config\":"
+         "{\"tail_bytes\":4096}}",
+         "true");
+    has(t, "GET", "/collections/c", NULL, 200, "\"tail_bytes\":4096");
+    good(t, "PATCH", "/collections/c", "{\"optimizers_config\":{\"tail_bytes\":65536}}", "true");
+    has(t, "GET", "/collections/c", NULL, 200, "\"tail_bytes\":65536");
+    bad(t, "PATCH", "/collections/c", "{\"optimizers_config\":{\"tail_bytes\":0}}", 422,
+        "Validation error in JSON body: [optimizers_config.tail_bytes: value 0 invalid, must be 1 "
+        "or larger]");
+    bad(t, "PATCH", "/collections/c", "{\"optimizers_config\":{\"tail_bytes\":\"1\"}}", 400,
+        "Format error in JSON body: optimizers_config.tail_bytes: expected an unsigned integer, "
+        "not a "
+        "string");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
 
 static void test_profile(void **state)
@@ -231,7 +250,7 @@ static void test_profile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_expiry), T(test_conditions),      T(test_payload_operations),
-        T(test_typed),  T(test_background_work), T(test_profile)};
+        T(test_expiry),          T(test_conditions), T(test_payload_operations), T(test_typed),
+        T(test_background_work), T(test_profile),    T(test_tail_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,7 @@ static const struct qv__qd_setting optimizers[] = {
     {.name = "flush_interval_sec", .type = QV__QD_UINT, .fallback = "5"},
     {.name = "max_optimization_threads", .type = QV__QD_THREADS, .fallback = "null"},
     {.name = "prevent_unoptimized", .type = QV__QD_BOOL},
+    {.name = "tail_bytes", .type = QV__QD_UINT, .min = 1}, /* an addition */
 };
 const GROUP(qv__qd_optimizers, optimizers, "optimizers_config");
 

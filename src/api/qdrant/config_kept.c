@@ -237,7 +237,7 @@ void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)
 {
     qv__json optimizers = qv__json_get(kept, "optimizers_config");
-    uint64_t threshold_kb = 0, ttl_s = 0, vacuum_rows;
+    uint64_t threshold_kb = 0, ttl_s = 0, vacuum_rows, stride = 1;
     double deleted;
     if (qv__json_f64(qv__json_get(optimizers, "deleted_threshold"), &deleted)) {
         out->vacuum_percent = (uint32_t)QV_MAX(deleted * 100, 1.0);
@@ -245,7 +245,7 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
     if (qv__json_u64(qv__json_get(optimizers, "vacuum_min_vector_number"), &vacuum_rows)) {
         out->vacuum_rows = (uint32_t)QV_MIN(vacuum_rows, (uint64_t)UINT32_MAX);
     }
-    uint32_t dim = 1;
+    (void)qv__json_u64(qv__json_get(optimizers, "tail_bytes"), &out->tail_bytes);
     if (qv__json_u64(qv__json_get(qv__json_get(kept, "params"), "ttl"), &ttl_s)) {
         out->ttl_ms = ttl_s * 1000;
     }
@@ -253,13 +253,13 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
         return;
     }
     for (uint32_t i = 0; i < s->n_vectors; i++) {
-        dim = QV_MAX(dim, s->vectors[i].dim);
+        const struct qv__vector_def *v = &s->vectors[i];
+        stride = QV_MAX(stride, (uint64_t)v->dim * qv__datatype_bytes(v->datatype));
     }
     /* 0 switches indexing of fresh rows off, for bulk loads; else it is the size below which rows
      * are scanned. */
     out->index_at_seal_only = threshold_kb == 0;
-    uint64_t rows =
-        QV_MIN(threshold_kb, (uint64_t)UINT32_MAX) * 1024u / ((uint64_t)dim * sizeof(float));
+    uint64_t rows = QV_MIN(threshold_kb, (uint64_t)UINT32_MAX) * 1024u / stride;
     out->index_rows =
         threshold_kb ? (uint32_t)QV_MIN(QV_MAX(rows, (uint64_t)1), (uint64_t)1 << 28) : 0;
 }

@@ -1,5 +1,6 @@
 /* test_pace.c: writers wait for the graph when too many fresh rows have none, and for nothing else.
  * Stepped by hand, with a clock of the test's own. */
+#include "engine/maintain.h"
 #include "engine_fixture.h"
 
 #define DIM       4
@@ -166,6 +167,28 @@ static void test_the_graph_lets_writers_go(void **state)
     stop(f, c);
 }
 
+/* A task has looked for the last time and not said yet that it ends: what is published now finds it
+ * running. */
+static void test_rows_published_while_indexing_ends_are_indexed(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__collection *c = make(f, false);
+    struct qv__shard *s = &c->shards[0];
+    struct sent a;
+    atomic_store(&s->index_due, true);
+    send_points(f, c, &a, 0, TAIL_ROWS);
+    assert_int_equal(qv__pool_queued(f->db->pool, QV__LANE_BACKGROUND), 0);
+    qv__maintain_index_end(s);
+    assert_int_equal(qv__pool_queued(f->db->pool, QV__LANE_BACKGROUND), 1);
+    run(f);
+    assert_int_equal(qv__pace_tail_bytes(c), 0);
+    /* And none without need. */
+    qv__maintain_index_end(s);
+    assert_int_equal(qv__pool_queued(f->db->pool, QV__LANE_BACKGROUND), 0);
+    stop(f, c);
+}
+
 static void test_nobody_waits_long(void **state)
 {
     (void)state;
@@ -232,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_few_fresh_rows_hold_nobody),
         cmocka_unit_test(test_many_fresh_rows_hold_their_writers),
         cmocka_unit_test(test_the_graph_lets_writers_go),
+        cmocka_unit_test(test_rows_published_while_indexing_ends_are_indexed),
         cmocka_unit_test(test_nobody_waits_long),
         cmocka_unit_test(test_an_end_lets_all_go),
         cmocka_unit_test(test_bulk_mode_holds_nobody),
