@@ -341,6 +341,9 @@ static void dump_columns(struct qv__dump *d, const char *file, const struct qv__
         qv__dump_u64(d, "m", m.m);
         qv__dump_u64(d, "ef_construct", m.ef_construct);
         qv__dump_u64(d, "seed", m.seed);
+        if (m.version >= 2) {
+            qv__dump_u64(d, "uid", m.uid);
+        }
         qv__dump_end(d);
     }
 }

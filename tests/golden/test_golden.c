@@ -102,8 +102,10 @@ static void one_version(const char *name)
     free(got);
     free(want);
 
-    bool is_first = strcmp(name, "v1") == 0;
-    must(is_first ? content_more(&c) : content_newer_more(&c), &c.err, "write");
+    qv_status more = strcmp(name, "v1") == 0   ? content_more(&c)
+                     : strcmp(name, "v2") == 0 ? content_newer_more(&c)
+                                               : content_altered_more(&c);
+    must(more, &c.err, "write");
     want = read_out(&c);
     must(qv__db_close(c.db, &err), &err, "close");
     must(qv__db_open(&o, &c.db, &err), &err, "open again");

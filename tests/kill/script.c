@@ -88,6 +88,21 @@ const struct script scripts[] = {
      .payload = 1,
      .checkpoint = 1,
      .step = 1},
+    {.name = "changes",
+     .what = "graphs are to be others, a vector comes and goes with other sizes",
+     .seed = 18,
+     .n_requests = 36,
+     .shards = 2,
+     .seal_rows = 16,
+     .log_bytes = 1 << 18,
+     .upsert = 6,
+     .remove = 1,
+     .payload = 2,
+     .batch = 1,
+     .checkpoint = 1,
+     .step = 3,
+     .reopen = 1,
+     .alter = 4},
     {.name = "snapshots",
      .what = "snapshots made, removed, and recovered from",
      .seed = 17,
@@ -120,7 +135,8 @@ enum kind {
     OPTIMIZE,
     CHECKPOINT,
     STEP,
-    REOPEN
+    REOPEN,
+    ALTER
 };
 
 struct request {
@@ -136,7 +152,7 @@ static enum kind draw_kind(const struct script *s, struct qv__rng *rng)
 {
     const unsigned weights[] = {s->upsert,     s->remove,  s->remove_where, s->payload, s->vectors,
                                 s->batch,      s->catalog, s->snapshot,     s->recover, s->optimize,
-                                s->checkpoint, s->step,    s->reopen};
+                                s->checkpoint, s->step,    s->reopen,       s->alter};
     uint64_t sum = 0;
     for (size_t i = 0; i < QV_ARRAY_LEN(weights); i++) {
         sum += weights[i];
@@ -186,6 +202,7 @@ static void put(const struct request *r, struct script_state *s)
 {
     for (size_t i = 0; i < r->n_ids; i++) {
         s->points[r->ids[i]] = (struct script_point){.exists = true,
+                                                     .x_by = s->x_dim ? r->number : 0,
                                                      .vector_by = r->number,
                                                      .payload_by = r->number,
                                                      .n = r->number,
@@ -246,6 +263,22 @@ static bool change_catalog(const struct request *r, struct script_state *s)
     }
 }
 
+static bool alters_x(const struct request *r)
+{
+    return r->deed > 0;
+}
+
+/* Graphs are nothing that is compared; the vector x comes, or goes and with it all of it. */
+static void change_columns(const struct request *r, struct script_state *s)
+{
+    if (alters_x(r)) {
+        s->x_dim = s->x_dim ? 0 : 1 + r->tag;
+        for (size_t i = 0; i < SCRIPT_POINTS; i++) {
+            s->points[i].x_by = 0;
+        }
+    }
+}
+
 /* Make one, or remove the oldest when there are enough. */
 static void change_snapshots(struct script_state *s)
 {
@@ -301,6 +334,9 @@ bool script_apply(const struct script *script, uint32_t n, struct script_state *
         return true;
     case RECOVER:
         return recover_newest(s);
+    case ALTER:
+        change_columns(&r, s);
+        return true;
     case OPTIMIZE:
     case CHECKPOINT:
     case STEP:
@@ -400,9 +436,10 @@ char *script_payload(const struct script *s, struct qv__arena *a, uint32_t by, u
 }
 
 /* The points of a request, with vectors and payload. */
-static qv_status make_points(const struct script *s, const struct request *r, struct qv__arena *a,
-                             struct qv__point *points, struct qv__named_vector *named,
-                             float (*values)[SCRIPT_DIM], struct qv_err *err)
+static qv_status make_points(const struct script *s, const struct request *r, uint32_t x_dim,
+                             struct qv__arena *a, struct qv__point *points,
+                             struct qv__named_vector (*named)[2], float (*values)[SCRIPT_DIM],
+                             struct qv_err *err)
 {
     struct qv__bytes payload = {NULL, 0};
     if (r->kind != VECTORS) {
@@ -414,12 +451,41 @@ static qv_status make_points(const struct script *s, const struct request *r, st
     }
     for (size_t i = 0; i < r->n_ids; i++) {
         script_vector(r->ids[i], r->number, values[i]);
-        named[i] =
+        named[i][0] =
             (struct qv__named_vector){.name = QV__STR(""), .values = values[i], .dim = SCRIPT_DIM};
-        points[i] = (struct qv__point){
-            .id = qv__id_u64(r->ids[i]), .vectors = &named[i], .n_vectors = 1, .payload = payload};
+        named[i][1] =
+            (struct qv__named_vector){.name = QV__STR("x"), .values = values[i], .dim = x_dim};
+        points[i] = (struct qv__point){.id = qv__id_u64(r->ids[i]),
+                                       .vectors = named[i],
+                                       .n_vectors = x_dim && r->kind != VECTORS ? 2 : 1,
+                                       .payload = payload};
     }
     return QV_OK;
+}
+
+/* Elements of the vectors x; 0 = there are none. */
+static uint32_t x_dim_of(struct qv__collection *c)
+{
+    struct qv__schema *s = qv__collection_schema(c);
+    int at = qv__schema_vector(s, QV__STR("x"));
+    uint32_t dim = at < 0 ? 0 : s->vectors[at].dim;
+    qv__schema_release(s);
+    return dim;
+}
+
+static qv_status send_alter(struct script_run *run, const struct request *r,
+                            struct qv__collection *c)
+{
+    struct qv__str x = QV__STR("x");
+    struct qv__vector_def def = {.name = x, .metric = QV__L2, .dim = 1 + r->tag};
+    struct qv__alter a = {.add = &def};
+    if (!alters_x(r)) {
+        def = (struct qv__vector_def){.name = QV__STR(""), .index = {.m = 8 + r->tag}};
+        a = (struct qv__alter){.set = &def, .n_set = 1};
+    } else if (x_dim_of(c)) {
+        a = (struct qv__alter){.drop = &x};
+    }
+    return qv__db_alter(run->db, QV__STR(SCRIPT_MAIN), &a, NULL, &run->err);
 }
 
 static qv_status write_points(struct script_run *run, const struct request *r, struct qv__arena *a,
@@ -427,14 +493,14 @@ static qv_status write_points(struct script_run *run, const struct request *r, s
 {
     struct qv_err *err = &run->err;
     struct qv__point points[BATCH_MOST];
-    struct qv__named_vector named[BATCH_MOST];
+    struct qv__named_vector named[BATCH_MOST][2];
     float values[BATCH_MOST][SCRIPT_DIM];
     struct qv__id ids[BATCH_MOST];
     char json[32];
     struct qv__mutation remove = {.kind = QV__MUT_DELETE, .by_filter = true};
     struct qv__mutation set = {.kind = QV__MUT_SET_PAYLOAD, .by_filter = true};
     struct qv__mutation upsert = {.kind = QV__MUT_UPSERT, .points = points, .n_points = r->n_ids};
-    QV_TRY(make_points(run->script, r, a, points, named, values, err));
+    QV_TRY(make_points(run->script, r, x_dim_of(c), a, points, named, values, err));
     QV_TRY(script_tagged(a, r->tag, &remove.filter, err));
     snprintf(json, sizeof json, "{\"n\":%u}", r->number);
     QV_TRY(payload_of(a, json, &set.payload, err));
@@ -512,6 +578,7 @@ static qv_status on_main(struct script_run *run, const struct request *r)
     QV_TRY(qv__db_collection(run->db, QV__STR(SCRIPT_MAIN), &c, &run->err));
     qv__arena_init(&a, qv__db_mem(run->db));
     qv_status st = r->kind == OPTIMIZE ? qv__collection_optimize(c, 1, &run->err)
+                   : r->kind == ALTER  ? send_alter(run, r, c)
                                        : write_points(run, r, &a, c);
     qv__arena_free(&a);
     qv__collection_release(c);
@@ -545,6 +612,7 @@ qv_status script_do(struct script_run *run, uint32_t n)
     case VECTORS:
     case BATCH:
     case OPTIMIZE:
+    case ALTER:
     default:
         return on_main(run, &r);
     }

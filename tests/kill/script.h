@@ -21,10 +21,12 @@
 struct script_point {
     bool exists;
     uint32_t vector_by, payload_by; /* requests that wrote them */
+    uint32_t x_by;                  /* that wrote the vector x; 0 = the point has none */
     uint32_t n, tag;                /* in the payload */
 };
 struct script_state {
     bool has_main;
+    uint32_t x_dim; /* elements of the vectors x of the main collection; 0 = it has none now */
     struct script_point points[SCRIPT_POINTS];
     bool has_side[SCRIPT_COLLECTIONS];
     unsigned alias_to[SCRIPT_ALIASES]; /* side collection + 1; 0 = none */
@@ -41,6 +43,7 @@ struct script {
     /* How often: */
     unsigned upsert, remove, remove_where, payload, vectors, batch, catalog, snapshot, recover,
         optimize, checkpoint, step, reopen;
+    unsigned alter; /* not with recover: the model keeps no schema of a snapshot */
 };
 extern const struct script scripts[];
 extern const unsigned n_scripts;

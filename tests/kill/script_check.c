@@ -113,6 +113,12 @@ static void compare_point(struct differing *d, const struct qv__result_point *go
         wrong(d, "point %u: payload %.99s; expected %.99s", id, (const char *)json.p, text);
     } else if (!got->vectors[0] || memcmp(got->vectors[0], v, sizeof v) != 0) {
         wrong(d, "point %u: not the vector of request %u", id, p->vector_by);
+    } else if (d->want->x_dim) {
+        script_vector(id, p->x_by, v);
+        const float *x = got->vectors[1];
+        if (p->x_by ? !x || memcmp(x, v, d->want->x_dim * sizeof *v) != 0 : x != NULL) {
+            wrong(d, "point %u: not the vector x of request %u", id, p->x_by);
+        }
     }
     qv__buf_free(&json);
 }
@@ -125,6 +131,13 @@ static struct qv__qctx context(const struct differing *d)
 static void compare_points(struct differing *d)
 {
     struct qv__id ids[SCRIPT_POINTS];
+    struct qv__schema *schema = qv__collection_schema(d->c);
+    uint32_t x_dim = schema->n_vectors > 1 ? schema->vectors[1].dim : 0;
+    qv__schema_release(schema);
+    if (x_dim != d->want->x_dim) {
+        wrong(d, "vectors x have %u elements; expected %u", x_dim, d->want->x_dim);
+        return;
+    }
     struct qv__fetch fetch = {.payload = {.kind = QV__SELECT_ALL}, .vectors = QV__VECTORS_ALL};
     struct qv__qctx ctx = context(d);
     struct qv__result_set rs = {0};

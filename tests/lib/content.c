@@ -44,8 +44,24 @@ static const struct qv__vector_def types_vectors[] = {
 };
 #define EXPIRES_MS INT64_C(4102444800000) /* 2100-01-01 */
 
-static const struct qv__vector_def *vectors_of(const char *name, unsigned *n)
+/* After the second: the column that was `gone` and is another one. */
+static const struct qv__vector_def early_vectors[2][2] = {
+    {{.name = QV__STR("kept"), .metric = QV__L2, .dim = 3},
+     {.name = QV__STR("gone"), .metric = QV__DOT, .dim = 2}},
+    {{.name = QV__STR("kept"), .metric = QV__L2, .dim = 3},
+     {.name = QV__STR("gone"),
+      .metric = QV__COSINE,
+      .dim = DIM_MAX,
+      .index = {.m = 4, .ef_construct = 16, .codes = QV__INDEX_CODES_BITS1, .seed = 13}}},
+};
+
+static const struct qv__vector_def *vectors_of(const struct content *c, const char *name,
+                                               unsigned *n)
 {
+    if (*name == 'e') {
+        *n = 2;
+        return early_vectors[c->is_altered];
+    }
     *n = *name == 'a' || *name == 'g' || *name == 'd' || *name == 't' ? 2 : 1;
     return *name == 'b'   ? beta_vectors
            : *name == 'c' ? codes_vectors
@@ -137,7 +153,7 @@ static qv_status put(struct content *c, const char *name, const struct content_p
                      size_t n, enum qv__mutation_kind kind)
 {
     unsigned n_defs = 0;
-    const struct qv__vector_def *defs = vectors_of(name, &n_defs);
+    const struct qv__vector_def *defs = vectors_of(c, name, &n_defs);
     struct qv__arena a;
     qv_status st = QV_OK;
     qv__arena_init(&a, c->mem);
@@ -313,6 +329,38 @@ qv_status content_newer_more(struct content *c)
 {
     QV_TRY(put_range(c, "codes", 1, 3, 400));
     return put_range(c, "types", 1, 3, 500);
+}
+
+static qv_status alter(struct content *c, const struct qv__alter *a)
+{
+    QV_TRY(qv__db_alter(c->db, QV__STR("early"), a, NULL, &c->err));
+    if (c->after) {
+        c->after(c->arg);
+    }
+    return QV_OK;
+}
+
+qv_status content_altered(struct content *c)
+{
+    struct qv__str gone = QV__STR("gone");
+    struct qv__vector_def links = {.name = QV__STR("kept"), .index = {.m = 5, .ef_construct = 20}};
+    QV_TRY(create(c, "early", early_vectors[0], 2, 3));
+    QV_TRY(put_range(c, "early", 0, c->n, 0));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(alter(c, &(struct qv__alter){.drop = &gone}));
+    c->is_altered = true;
+    QV_TRY(alter(c, &(struct qv__alter){.add = &early_vectors[1][1]}));
+    QV_TRY(put_range(c, "early", c->n, 3 * c->n, 100));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(put_range(c, "early", 1, 4, 200)); /* these stay in the log */
+    QV_TRY(alter(c, &(struct qv__alter){.set = &links, .n_set = 1}));
+    return put_range(c, "early", 3 * c->n, 3 * c->n + 3, 300);
+}
+
+qv_status content_altered_more(struct content *c)
+{
+    c->is_altered = true;
+    return put_range(c, "early", 1, 3, 400);
 }
 
 /* --- reading --- */

@@ -18,6 +18,7 @@ struct content {
     struct qv__db *db;
     struct qv__mem *mem; /* for what the requests need */
     unsigned n;          /* points per collection, at least 24 */
+    bool is_altered;     /* the columns of "early" are those of after the change */
     struct qv_err err;   /* of the first request that failed */
     /* Called after each request of the tail, when set; the request is durable. */
     void (*after)(void *arg);
@@ -35,6 +36,11 @@ qv_status content_more(struct content *c) QV_MUST_USE;
  * float16 and uint8, points that expire; flushed, and some that stay in the log. */
 qv_status content_newer(struct content *c) QV_MUST_USE;
 qv_status content_newer_more(struct content *c) QV_MUST_USE;
+
+/* What came after the second one: a column that was dropped and added again with another size, in
+ * segments and in the log, and a graph walked over codes of one bit. */
+qv_status content_altered(struct content *c) QV_MUST_USE;
+qv_status content_altered_more(struct content *c) QV_MUST_USE;
 
 /* Everything about one collection as one JSON document: schema, points with ids, versions, vectors
  * and payloads, counts, searches. */
