@@ -258,6 +258,24 @@ static void apply(struct qv__bytes set, uint64_t *words, bool on)
     }
 }
 
+uint32_t qv__rowset_count_in(struct qv__bytes set, const uint64_t *words)
+{
+    struct body o = open_body(set);
+    uint32_t n = 0;
+    if (o.form == ROWS) {
+        for (uint32_t i = 0; i < o.items; i++) {
+            n += qv__bit_test(words, qv__load_u16(o.p + 2 * i));
+        }
+        return n;
+    }
+    uint64_t both[QV__BLOCK_WORDS] = {0};
+    apply(set, both, true);
+    for (uint32_t i = 0; i < QV__BLOCK_WORDS; i++) {
+        both[i] &= words[i];
+    }
+    return (uint32_t)qv__bits_count(both, QV__BLOCK_ROWS);
+}
+
 void qv__rowset_or(struct qv__bytes set, uint64_t *words)
 {
     apply(set, words, true);

@@ -24,6 +24,8 @@ void qv__rowset_put_words(struct qv__buf *b, const uint64_t *words, uint32_t n_w
 /* Exactly one set, all of it below n_rows. */
 bool qv__rowset_valid(struct qv__bytes set, uint32_t n_rows);
 uint32_t qv__rowset_count(struct qv__bytes set);
+/* Of them those that are in words[QV__BLOCK_WORDS] too. */
+uint32_t qv__rowset_count_in(struct qv__bytes set, const uint64_t *words);
 /* words[QV__BLOCK_WORDS] |= set, and words &= ~set. */
 void qv__rowset_or(struct qv__bytes set, uint64_t *words);
 void qv__rowset_andnot(struct qv__bytes set, uint64_t *words);

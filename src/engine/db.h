@@ -171,6 +171,24 @@ qv_status qv__collection_segments(struct qv__collection *c,
                                   void (*cb)(void *arg, const struct qv__segment_info *), void *arg,
                                   struct qv_err *err) QV_MUST_USE;
 
+/* The values that points hold at a path (strings, whole numbers, truth values; elements of arrays
+ * each), with the number of points: the `limit` most frequent, equal ones by value. Exact, with an
+ * index or without. Values lie in the result's arena; free it with qv__arena_free whatever is
+ * returned. */
+struct qv__facet {
+    struct qv__match_value value;
+    uint64_t count;
+};
+struct qv__facet_result {
+    struct qv__arena arena;
+    struct qv__facet *facets;
+    size_t n;
+};
+qv_status qv__collection_facet(struct qv__collection *c, const struct qv__path *path,
+                               const struct qv__filter *filter, uint64_t limit,
+                               struct qv__qctx *ctx, struct qv__facet_result *out,
+                               struct qv_err *err) QV_MUST_USE;
+
 /* How far a payload index is, and what it takes. */
 struct qv__field_info {
     bool is_built;         /* false: of a type that is recorded only */

@@ -60,6 +60,17 @@ struct qv__field_block {
 bool qv__field_block_open(struct qv__bytes bytes, enum qv__field_type type, uint32_t n_rows,
                           bool verify, struct qv__field_block *out);
 
+/* Values that rows hold at a path, for counting: strings, whole numbers and truth values; an element
+ * that is anything else is none. A row that holds one twice counts once. */
+typedef void (*qv__facet_cb)(void *ctx, const struct qv__match_value *v, uint32_t count);
+/* Each value with the number of rows of words[QV__BLOCK_WORDS] that hold it. What the index cannot
+ * tell of is left to `rest`: rows to be asked one by one instead (none of their values is
+ * counted here). False: the index is of a type without such values, and nothing was called. */
+bool qv__field_facets(const struct qv__field_block *b, const uint64_t *words, uint64_t *rest,
+                      qv__facet_cb cb, void *ctx);
+/* The values of one row; called with count 1, more than once for a value that is there twice. */
+void qv__row_facets(struct qv__bytes row, const struct qv__path *path, qv__facet_cb cb, void *ctx);
+
 /* Rows of the block for which the condition holds for certain (lo) and possibly (up), as
  * words[QV__BLOCK_WORDS] each; `up` includes `lo`. The condition's path is the index's. */
 void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,

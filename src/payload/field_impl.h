@@ -87,4 +87,9 @@ bool qv__numbers_open(const struct qv__field_block *b, bool verify);
 bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
 bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
 
+void qv__terms_facets(const struct qv__field_block *b, const uint64_t *words, qv__facet_cb cb,
+                      void *ctx);
+void qv__numbers_facets(const struct qv__field_block *b, const uint64_t *words, qv__facet_cb cb,
+                        void *ctx);
+
 #endif

@@ -367,3 +367,28 @@ bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c
         return false;
     }
 }
+
+/* Entries are in the order of (value, row). */
+static void list_facets(const struct list *l, const uint64_t *words, qv__facet_cb cb, void *ctx)
+{
+    for (uint32_t i = 0; i < l->n;) {
+        struct qv__match_value v = {.kind = QV__MATCH_INT, .i = key_at(l, i)};
+        uint32_t n = 0, last = UINT32_MAX;
+        for (; i < l->n && key_at(l, i) == v.i; i++) {
+            uint32_t row = row_at(l, i);
+            n += row != last && qv__bit_test(words, row);
+            last = row;
+        }
+        if (n) {
+            cb(ctx, &v, n);
+        }
+    }
+}
+
+void qv__numbers_facets(const struct qv__field_block *b, const uint64_t *words, qv__facet_cb cb,
+                        void *ctx)
+{
+    struct list one = singles(b), more = multis(b);
+    list_facets(&one, words, cb, ctx);
+    list_facets(&more, words, cb, ctx);
+}

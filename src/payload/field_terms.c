@@ -231,3 +231,19 @@ bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, 
         return false;
     }
 }
+
+void qv__terms_facets(const struct qv__field_block *b, const uint64_t *words, qv__facet_cb cb,
+                      void *ctx)
+{
+    for (uint32_t i = 0; i < b->n_terms; i++) {
+        uint32_t n = qv__rowset_count_in(posting(b, i), words);
+        struct qv__str t = term(b, i);
+        struct qv__match_value v = {.kind = QV__MATCH_STR, .s = t};
+        if (b->type == QV__FIELD_BOOL) {
+            v = (struct qv__match_value){.kind = QV__MATCH_BOOL, .b = t.n == 1 && t.p[0] == 1};
+        }
+        if (n) {
+            cb(ctx, &v, n);
+        }
+    }
+}

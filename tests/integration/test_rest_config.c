@@ -259,6 +259,35 @@ static void test_payload_indexes(void **state)
         "\"payload_schema\":{\"city\":{\"data_type\":\"text\",\"points\":2}}");
 }
 
+/* The peer's route; the values of a field, with an index and without. */
+static void test_facets(void **state)
+{
+    struct rest *t = *state;
+    has(t, "PUT", "/collections/f", "{\"vectors\":{}}", 200, "true");
+    has(t, "PUT", "/collections/f/points?wait=true",
+        "{\"points\":[{\"id\":1,\"vector\":{},\"payload\":{\"k\":\"x\",\"n\":1}},"
+        "{\"id\":2,\"vector\":{},\"payload\":{\"k\":[\"x\",\"y\"],\"n\":2}},"
+        "{\"id\":3,\"vector\":{},\"payload\":{\"k\":true,\"n\":-2}}]}",
+        200, "completed");
+    for (int i = 0; i < 2; i++) {
+        has(t, "POST", "/collections/f/facet", "{\"key\":\"k\"}", 200,
+            "{\"hits\":[{\"value\":\"x\",\"count\":2},{\"value\":true,\"count\":1},"
+            "{\"value\":\"y\",\"count\":1}]}");
+        has(t, "POST", "/collections/f/facet", "{\"key\":\"n\",\"limit\":2,\"exact\":true}", 200,
+            "{\"hits\":[{\"value\":-2,\"count\":1},{\"value\":1,\"count\":1}]}");
+        has(t, "POST", "/collections/f/facet",
+            "{\"key\":\"k\",\"filter\":{\"must\":{\"key\":\"n\",\"range\":{\"gt\":1}}}}", 200,
+            "{\"hits\":[{\"value\":\"x\",\"count\":1},{\"value\":\"y\",\"count\":1}]}");
+        has(t, "POST", "/collections/f/facet", "{\"key\":\"none\"}", 200, "{\"hits\":[]}");
+        has(t, "PUT", "/collections/f/index?wait=true",
+            "{\"field_name\":\"k\",\"field_schema\":\"keyword\"}", 200, "completed");
+        rest_reopen(t);
+    }
+    has(t, "POST", "/collections/f/facet", "{}", 400, "missing field `key`");
+    has(t, "POST", "/collections/f/facet", "{\"key\":\"a[\"}", 400, "key: ");
+    has(t, "POST", "/collections/f/facet", "{\"key\":\"k\",\"limit\":0}", 422, "limit: value 0");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
@@ -266,7 +295,7 @@ int main(void)
         T(test_defaults),        T(test_everything_given), T(test_patch),
         T(test_foreign),         T(test_inline_storage),   T(test_durability),
         T(test_payload_indexes), T(test_inline_storage),   T(test_no_graph),
-        T(test_payload_indexes),
+        T(test_payload_indexes), T(test_facets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -393,6 +393,7 @@ qv_status qv__qd_point_get(struct qv__call *c); /* points_read.c */
 qv_status qv__qd_points_get(struct qv__call *c);
 qv_status qv__qd_points_scroll(struct qv__call *c);
 qv_status qv__qd_points_count(struct qv__call *c);
+qv_status qv__qd_points_facet(struct qv__call *c);
 qv_status qv__qd_points_query(struct qv__call *c); /* query_routes.c */
 qv_status qv__qd_points_query_batch(struct qv__call *c);
 qv_status qv__qd_points_search(struct qv__call *c);

@@ -103,7 +103,7 @@ static const struct qv__route routes[] = {
     {QV__POST, READ, POINTS "/recommend/groups", QUERIES, qv__qd_not_supported},
     {QV__POST, READ, POINTS "/discover", QUERIES, qv__qd_not_supported},
     {QV__POST, READ, POINTS "/discover/batch", QUERIES, qv__qd_not_supported},
-    {QV__POST, READ, COLLECTION "/facet", QUERIES, qv__qd_not_supported},
+    {QV__POST, READ, COLLECTION "/facet", QUERIES, qv__qd_points_facet},
     {QV__GET, READ, POINTS "/{id}", READS, qv__qd_point_get},
 
     /* snapshots */

@@ -113,6 +113,11 @@ static void adds_and_takes_away(void **state)
         qv__buf_init(&b, f->mem);
         qv__rowset_put_words(&b, f->words, QV__BLOCK_WORDS);
         bool on = i % 2;
+        uint32_t common = 0;
+        for (uint32_t w = 0; w < QV__BLOCK_WORDS; w++) {
+            common += (uint32_t)__builtin_popcountll(got[w] & f->words[w]);
+        }
+        assert_int_equal(qv__rowset_count_in(qv__buf_bytes(&b), got), common);
         for (uint32_t w = 0; w < QV__BLOCK_WORDS; w++) {
             want[w] = on ? got[w] | f->words[w] : got[w] & ~f->words[w];
         }

@@ -123,9 +123,43 @@ static uint64_t count(struct pair *p, struct qv__collection *c, const char *json
     return n;
 }
 
+static void facet(struct pair *p, struct qv__collection *c, const char *key, const char *filter,
+                  struct qv__facet_result *out)
+{
+    struct fix *f = &p->f;
+    struct qv__qctx ctx = fix_ctx(f);
+    struct qv__path path;
+    OK(qv__path_parse(qv__str_z(key), &path, &f->err));
+    OK(qv__collection_facet(c, &path, filter ? fix_filter(f, &p->arena, filter) : NULL, 1000, &ctx,
+                            out, &f->err));
+}
+
+static void same_facets(struct pair *p, const char *filter)
+{
+    static const char *const keys[] = {"color", "n", "list[].k", "list[].z", "x", "plain", "none"};
+    for (size_t i = 0; i < QV_ARRAY_LEN(keys); i++) {
+        struct qv__facet_result x, y;
+        facet(p, p->with, keys[i], filter, &x);
+        facet(p, p->without, keys[i], filter, &y);
+        assert_int_equal(x.n, y.n);
+        for (size_t k = 0; k < x.n; k++) {
+            const struct qv__match_value *a = &x.facets[k].value, *b = &y.facets[k].value;
+            assert_int_equal(x.facets[k].count, y.facets[k].count);
+            assert_int_equal(a->kind, b->kind);
+            assert_true(a->kind == QV__MATCH_STR   ? qv__str_eq(a->s, b->s)
+                        : a->kind == QV__MATCH_INT ? a->i == b->i
+                                                   : a->b == b->b);
+        }
+        qv__arena_free(&x.arena);
+        qv__arena_free(&y.arena);
+    }
+}
+
 static void same(struct pair *p)
 {
     struct fix *f = &p->f;
+    same_facets(p, NULL);
+    same_facets(p, filters[2]);
     for (size_t i = 0; i < QV_ARRAY_LEN(filters); i++) {
         uint64_t a, b;
         uint64_t want = count(p, p->without, filters[i], &a);
@@ -221,6 +255,46 @@ static void test_life(void **state)
     find_again(p);
     assert_int_equal(field(p, 1).file_bytes, info.file_bytes);
     same(p);
+    stop(p);
+}
+
+/* Against counts by hand: one per point and value, whatever the types. */
+static void test_facets(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "{\"v\":\"a\"}",     "{\"v\":[\"a\",\"a\",\"b\"]}", "{\"v\":[1,\"b\",1,true,null,2.5]}",
+        "{\"v\":[[\"a\"]]}", "{\"v\":{\"a\":1}}",           "{}",
+        "{\"v\":\"b\"}"};
+    struct pair px, *p = &px;
+    struct fix *f = &p->f;
+    start(p, -1);
+    struct qv__payload_index_def def = {QV__STR("v"), QV__STR("keyword"), {"", 0}};
+    struct qv__point points[QV_ARRAY_LEN(rows)];
+    uint64_t lsn;
+    for (size_t i = 0; i < QV_ARRAY_LEN(rows); i++) {
+        points[i] =
+            (struct qv__point){.id = qv__id_u64(i), .payload = fix_payload(f, &p->arena, rows[i])};
+    }
+    struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = points, .n_points = 7};
+    fix_write(f, p->with, &m, 1);
+    for (int indexed = 0; indexed < 2; indexed++) {
+        struct qv__facet_result r;
+        facet(p, p->with, "v", NULL, &r);
+        assert_int_equal(r.n, 4);
+        assert_int_equal(r.facets[0].count, 3);
+        assert_true(qv__str_eq(r.facets[0].value.s, QV__STR("b")));
+        assert_int_equal(r.facets[1].count, 2);
+        assert_true(qv__str_eq(r.facets[1].value.s, QV__STR("a")));
+        assert_int_equal(r.facets[2].value.i, 1);
+        assert_int_equal(r.facets[2].count, 1);
+        assert_true(r.facets[3].value.b && r.facets[3].count == 1);
+        qv__arena_free(&r.arena);
+        OK(qv__db_put_payload_index(f->db, QV__STR("with"), &def, &lsn, &f->err));
+        OK(qv__collection_optimize(p->with, 1, &f->err));
+        settle(p);
+    }
+    assert_int_equal(field(p, 0).indexed_rows, 0); /* that one is of "color" */
     stop(p);
 }
 
@@ -397,8 +471,11 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),    cmocka_unit_test(test_dropped_and_made_again),
-        cmocka_unit_test(test_crashes), cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_facets),
+        cmocka_unit_test(test_dropped_and_made_again),
+        cmocka_unit_test(test_crashes),
+        cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
