@@ -192,21 +192,6 @@ bool qv__fields_block_due(const struct qv__segment *s)
     return qv__segment_rows(s) >= atomic_load_explicit(&s->fields_next, memory_order_relaxed);
 }
 
-static bool differs(const struct qv__field_set *set, const struct qv__schema *schema)
-{
-    uint32_t n = 0;
-    enum qv__field_type type;
-    for (uint32_t i = 0; i < schema->n_indexes; i++) {
-        if (qv__field_buildable(&schema->indexes[i], &type)) {
-            n++;
-            if (!find(set, schema->indexes[i].key, type)) {
-                return true;
-            }
-        }
-    }
-    return n != (set ? set->n : 0);
-}
-
 bool qv__fields_due(const struct qv__segment *s, const struct qv__schema *schema)
 {
     if (qv__fields_block_due(s)) {
@@ -215,8 +200,10 @@ bool qv__fields_due(const struct qv__segment *s, const struct qv__schema *schema
     if (atomic_load(&s->fields_of) == schema) {
         return false;
     }
+    /* Another schema, which may ask for the same: a sync finds out once, where to compare would be
+     * done at every write. */
     struct qv__field_set *set = qv__segment_fields(s);
-    bool due = differs(set, schema);
+    bool due = schema->n_indexes > 0 || (set && set->n > 0);
     qv__field_set_release(set);
     return due;
 }
