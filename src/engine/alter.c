@@ -34,6 +34,19 @@ static bool drops_column(const struct qv__schema *old, const struct qv__schema *
     return drops;
 }
 
+/* Hints, followed at once: no file changes for them. */
+static void place_all(struct qv__collection *c, const struct qv__schema *changed,
+                      const struct qv__schema *old)
+{
+    for (uint32_t i = 0; i < c->n_shards; i++) {
+        struct qv__view *v = qv__shard_view(&c->shards[i]);
+        for (uint32_t k = 0; k < v->n; k++) {
+            qv__segment_place(v->segments[k], changed, old);
+        }
+        qv__view_release(v);
+    }
+}
+
 qv_status qv__catalog_change_schema(struct qv__db *db, struct qv__collection *c,
                                     struct qv__schema *changed, uint64_t *lsn, struct qv_err *err)
 {
@@ -61,8 +74,9 @@ qv_status qv__catalog_change_schema(struct qv__db *db, struct qv__collection *c,
     if (drops_column(old, changed)) {
         atomic_store(&c->columns_lsn, at);
     }
-    qv__schema_release(old);
     qv__collection_set_schema(c, qv__schema_retain(changed));
+    place_all(c, changed, old);
+    qv__schema_release(old);
     qv__maintain_call(c);
     if (lsn) {
         *lsn = at;

@@ -372,6 +372,9 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
         if (v->index.codes) {
             put_u64(w, "codes", v->index.codes);
         }
+        if (v->index.on_disk) {
+            put_u64(w, "graph_on_disk", 1);
+        }
         put_str(w, "config", v->config_json);
         qv__jw_obj_end(w);
     }
@@ -402,6 +405,10 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
     }
     if (s->policy.ttl_ms) {
         put_u64(w, "ttl_ms", s->policy.ttl_ms);
+    }
+    if (s->policy.payload_cached) {
+        qv__jw_key(w, "payload_cached");
+        qv__jw_bool(w, true);
     }
     qv__jw_obj_end(w);
     qv__jw_key(w, "durability");
@@ -441,9 +448,11 @@ static bool get_u8(qv__json obj, const char *key, uint8_t *out)
 
 static bool vector_from_json(qv__json o, struct qv__vector_def *v)
 {
-    uint64_t kind = QV__INDEX_GRAPH;
+    uint64_t kind = QV__INDEX_GRAPH, on_disk = 0;
     bool ok = get_u64(o, "index", UINT32_MAX, &kind);
     v->no_graph = kind == QV__INDEX_FLAT;
+    ok = ok && (!qv__json_get(o, "graph_on_disk") || get_u64(o, "graph_on_disk", 1, &on_disk));
+    v->index.on_disk = on_disk;
     return ok && qv__json_str(qv__json_get(o, "name"), &v->name) && get_u8(o, "kind", &v->kind) &&
            get_u8(o, "datatype", &v->datatype) && get_u8(o, "metric", &v->metric) &&
            get_u32(o, "dim", &v->dim) && qv__json_bool(qv__json_get(o, "on_disk"), &v->on_disk) &&
@@ -468,6 +477,8 @@ static bool policy_from_json(qv__json o, struct qv__segment_policy *p)
            (!qv__json_get(o, "vacuum_rows") || get_u32(o, "vacuum_rows", &p->vacuum_rows)) &&
            (!qv__json_get(o, "tail_bytes") ||
             get_u64(o, "tail_bytes", UINT64_MAX, &p->tail_bytes)) &&
+           (!qv__json_get(o, "payload_cached") ||
+            qv__json_bool(qv__json_get(o, "payload_cached"), &p->payload_cached)) &&
            (!qv__json_get(o, "ttl_ms") || get_u64(o, "ttl_ms", QV__TTL_MS_MAX, &p->ttl_ms));
 }
 

@@ -27,7 +27,7 @@ struct qv__vector_def {
     uint8_t kind;        /* enum qv__vec_kind */
     uint8_t datatype;    /* enum qv__datatype */
     uint8_t metric;      /* enum qv__metric */
-    bool on_disk;        /* a hint of placement */
+    bool on_disk;        /* pages of vectors in files are not kept in memory on purpose */
     bool no_graph;       /* searched by a scan, however many vectors there are */
     uint32_t dim;
     /* Which column this is, beyond its name: 0 for those a collection is made with, else a number
@@ -62,6 +62,7 @@ struct qv__segment_policy {
      * written anew without them. 20 %; 1,000 rows, or seal_rows when that is less. */
     uint32_t vacuum_percent, vacuum_rows;
     uint64_t ttl_ms; /* points that name no expiry live this long; 0 = for ever */
+    bool payload_cached; /* payload of files is read into memory when they are opened */
 };
 
 /* When writes that do not say it themselves are acknowledged. */

@@ -104,6 +104,10 @@ bool qv__segment_outdated(const struct qv__segment *s, const struct qv__schema *
 uint64_t qv__segment_tail_bytes(const struct qv__segment *s);
 void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, uint64_t *file_bytes,
                           uint64_t *indexed, const char **index_kind);
+/* Tell the system where the pages of a sealed segment's vectors and payload belong, by the
+ * placement of `schema` where it is not that of `before` (NULL = the defaults). */
+void qv__segment_place(const struct qv__segment *s, const struct qv__schema *schema,
+                       const struct qv__schema *before);
 /* False once the mapped file of a sealed segment was cut short or could not be read: what was read
  * of it before this call may be wrong and must not be used. */
 bool qv__segment_sound(const struct qv__segment *s) QV_MUST_USE;

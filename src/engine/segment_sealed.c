@@ -80,8 +80,11 @@ static qv_status open_index(struct qv__segment *s, struct qv__column *c, uint16_
     for (uint16_t i = 0; i < QV__INDEX_PARTS_MAX; i++) {
         parts.part[i] = qv__segfile_section(s->file, (uint16_t)(QV__SEC_INDEX_PART + i), column);
     }
-    struct qv__index_params params = {
-        .kind = m->index_kind, .m = m->m, .ef_construct = m->ef_construct, .seed = m->seed};
+    struct qv__index_params params = {.kind = m->index_kind,
+                                      .m = m->m,
+                                      .ef_construct = m->ef_construct,
+                                      .seed = m->seed,
+                                      .on_disk = c->def->index.on_disk};
     struct qv__index_env env = {.mem = s->mem, .simd = s->env.simd};
     struct qv__index *x = NULL;
     qv_status st = qv__index_params_check(&params, err);
@@ -245,6 +248,7 @@ qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *
         qv__segment_release(s);
         return st;
     }
+    qv__segment_place(s, schema, NULL);
     *out = s;
     return QV_OK;
 }
@@ -254,6 +258,41 @@ qv_status qv__segment_open(const struct qv__segment_env *env, struct qv__schema 
                            struct qv_err *err)
 {
     return qv__sealed_open(env, schema, m, true, out, err);
+}
+
+/* Hints to the system about pages of the file. */
+static void place_column(const struct qv__segment *s, const struct qv__column *c, bool on_disk)
+{
+    size_t bytes =
+        (size_t)atomic_load(&((struct qv__column *)(uintptr_t)c)->n) * c->vectors.stride_bytes;
+    struct qv__bytes section = {c->single, bytes};
+    if (bytes) {
+        qv__segfile_advise(s->file, section, on_disk ? QV__ADVISE_RANDOM : QV__ADVISE_NORMAL);
+        qv__segfile_advise(s->file, section, on_disk ? QV__ADVISE_DONTNEED : QV__ADVISE_WILLNEED);
+    }
+}
+
+void qv__segment_place(const struct qv__segment *s, const struct qv__schema *schema,
+                       const struct qv__schema *before)
+{
+    if (!s->sealed) {
+        return;
+    }
+    for (uint32_t i = 0; i < schema->n_vectors; i++) {
+        const struct qv__vector_def *now = &schema->vectors[i];
+        uint32_t own = qv__segment_column(s, schema, i);
+        bool was = false;
+        for (uint32_t k = 0; before && k < before->n_vectors; k++) {
+            was |= qv__vector_same(&before->vectors[k], now) && before->vectors[k].on_disk;
+        }
+        if (own != QV__NO_ROW && s->columns[own].def && now->on_disk != was) {
+            place_column(s, &s->columns[own], now->on_disk);
+        }
+    }
+    bool cached = before && before->policy.payload_cached;
+    if (schema->policy.payload_cached != cached && s->payloads.n) {
+        qv__segfile_advise(s->file, s->payloads, cached ? QV__ADVISE_NORMAL : QV__ADVISE_WILLNEED);
+    }
 }
 
 bool qv__segment_sound(const struct qv__segment *s)

@@ -132,8 +132,9 @@ static struct qv__index *index_to_reuse(const struct qv__segment_build *b, uint3
         b->reuse_graphs ? qv__segment_column(b->sources[0], b->schema, column) : QV__NO_ROW;
     struct qv__index *x =
         own == QV__NO_ROW ? NULL : atomic_load(&b->sources[0]->columns[own].index);
-    bool fits = x && qv__index_count(x) == n_ords &&
-                !x->ops->differs(x, &b->schema->vectors[column].index, NULL);
+    struct qv__index_params want = b->schema->vectors[column].index;
+    want.on_disk = x ? x->params.on_disk : false; /* where it lies does not change what it is */
+    bool fits = x && qv__index_count(x) == n_ords && !x->ops->differs(x, &want, NULL);
     return fits ? x : NULL;
 }
 

@@ -264,6 +264,9 @@ static bool graph_differs(const struct qv__index *x, const struct qv__index_para
         (void)snprintf(text, sizeof text, "walk over %s -> %s",
                        g->narrow.quant ? "int4" : qv__graph_codes_name(codes),
                        qv__graph_codes_name(wanted));
+    } else if (g->is_view && have->on_disk != want->on_disk) {
+        (void)snprintf(text, sizeof text, "graph %s",
+                       want->on_disk ? "memory -> disk" : "disk -> memory");
     } else {
         return false;
     }

@@ -307,7 +307,8 @@ static bool rows_borrow(struct qv__graph *g, struct qv__rows *r, const uint8_t *
 static uint8_t *plane_copy(struct qv__graph *g, struct qv__rows *r, struct qv__bytes part,
                            uint32_t n)
 {
-    uint8_t *block = part.n >= COPY_AT_LEAST ? qv__rows_block(g, r, n, r->stride_bytes) : NULL;
+    bool copies = part.n >= COPY_AT_LEAST && !g->index.params.on_disk;
+    uint8_t *block = copies ? qv__rows_block(g, r, n, r->stride_bytes) : NULL;
     if (block) {
         memcpy(block, part.p, part.n);
         g->mapped_bytes -= part.n;
@@ -451,7 +452,7 @@ qv_status qv__graph_open(const struct qv__index_params *params, const struct qv_
     /* The file's own parameters count: a collection's may have changed since. */
     struct qv__index_params saved = {
         .kind = QV__INDEX_GRAPH, .m = m.m, .ef_construct = m.ef_construct, .seed = m.seed};
-    (void)params;
+    saved.on_disk = params->on_disk;
     if (qv__index_params_check(&saved, NULL) != QV_OK) {
         return damaged(err, "parameters outside their limits");
     }

@@ -42,6 +42,7 @@ struct qv__index_params {
     uint32_t m;            /* graph: links per node above the base layer; 2m on it. 2..512 */
     uint32_t ef_construct; /* graph: beam width while building. 4..65536 */
     uint32_t codes;        /* graph: enum qv__index_codes */
+    bool on_disk;          /* graph: an opened one is read in place, without a copy in memory */
     uint64_t seed;         /* levels, and anything else random */
 };
 

@@ -66,6 +66,13 @@ static void test_settings(void **state)
     has(t, "GET", OPTIMIZATIONS, NULL, 200, "\"reason\":\"vector `a`: walk over int8 -> vectors\"");
     assert_int_equal(ask(t, "GET", "/collections/c", NULL), 200);
     assert_null(strstr(t->r.body, "Disabled"));
+    good(t, "PATCH", "/collections/c",
+         "{\"vectors\":{\"a\":{\"on_disk\":true,\"hnsw_config\":{\"memory\":\"cold\"}}},\"params\":"
+         "{\"on_disk_payload\":false}}",
+         "true");
+    settle(t);
+    has(t, "GET", OPTIMIZATIONS, NULL, 200, "\"reason\":\"vector `a`: graph memory -> disk\"");
+    has(t, "GET", "/collections/c", NULL, 200, "\"indexed_vectors_count\":1200");
     good(t, "PATCH", "/collections/c", "{\"quantization_config\":{\"binary\":{}}}", "true");
     settle(t);
     has(t, "GET", OPTIMIZATIONS, NULL, 200,

@@ -218,6 +218,17 @@ static uint32_t codes_of(qv__json quantization)
     return qv__json_get(quantization, "scalar") ? QV__INDEX_CODES_INT8 : QV__INDEX_CODES_AUTO;
 }
 
+/* {"memory": "cold"} or {"on_disk": true}, the first before the second; absent: as it was. */
+static void read_on_disk(qv__json settings, bool *on_disk)
+{
+    qv__json memory = qv__json_get(settings, "memory");
+    if (qv__qd_given(memory)) {
+        *on_disk = qv__json_str_is(memory, "cold");
+    } else {
+        (void)qv__json_bool(qv__json_get(settings, "on_disk"), on_disk);
+    }
+}
+
 void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
 {
     qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), v->name.p, v->name.n);
@@ -228,10 +239,9 @@ void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
     v->no_graph = v->index.m == 0;
     v->index.m = v->index.m ? v->index.m : 16;
     v->index.codes = codes_of(codes ? codes : qv__json_get(kept, "quantization_config"));
-    if (qv__json_get(own, "memory")) {
-        v->on_disk = qv__json_str_is(qv__json_get(own, "memory"), "cold");
-    }
-    (void)qv__json_bool(qv__json_get(own, "on_disk"), &v->on_disk);
+    read_on_disk(own, &v->on_disk);
+    read_on_disk(all, &v->index.on_disk);
+    read_on_disk(hnsw, &v->index.on_disk);
 }
 
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)
@@ -239,6 +249,13 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
     qv__json optimizers = qv__json_get(kept, "optimizers_config");
     uint64_t threshold_kb = 0, ttl_s = 0, vacuum_rows, stride = 1;
     double deleted;
+    qv__json params = qv__json_get(kept, "params"), payload = qv__json_get(params, "payload");
+    bool on_disk = true;
+    (void)qv__json_bool(qv__json_get(params, "on_disk_payload"), &on_disk);
+    if (qv__qd_given(qv__json_get(payload, "memory"))) {
+        on_disk = qv__json_str_is(qv__json_get(payload, "memory"), "cold");
+    }
+    out->payload_cached = !on_disk;
     if (qv__json_f64(qv__json_get(optimizers, "deleted_threshold"), &deleted)) {
         out->vacuum_percent = (uint32_t)QV_MAX(deleted * 100, 1.0);
     }

@@ -183,6 +183,20 @@ static void test_index_settings(void **state)
     (void)last_reindex(f, reason);
     assert_string_equal(reason, "vector `a`: walk over int8 -> vectors");
     uint64_t indexed = info_of(f, c).n_indexed;
+    set(f, "a",
+        (struct qv__index_params){
+            .codes = QV__INDEX_CODES_NONE, .m = 8, .ef_construct = 40, .on_disk = true},
+        false);
+    run(f);
+    (void)last_reindex(f, reason);
+    assert_string_equal(reason, "vector `a`: graph memory -> disk");
+    assert_int_equal(info_of(f, c).n_indexed, indexed);
+    qv__collection_release(c);
+    fix_reopen(f); /* files are opened as they shall lie */
+    c = fix_collection(f, "c");
+    run(f);
+    assert_int_equal(last_reindex(f, reason), 0);
+    assert_int_equal(info_of(f, c).n_outdated, 0);
     set(f, "a", (struct qv__index_params){.m = 8}, true);
     run(f);
     (void)last_reindex(f, reason);

@@ -355,6 +355,7 @@ static void op_alter(struct model *m)
         def = (struct qv__vector_def){.name = QV__STR("b")};
         def.index.m = 8 + (uint32_t)qv__rng_below(&m->rng, 4);
         def.index.codes = (uint32_t)qv__rng_below(&m->rng, 3);
+        def.index.on_disk = qv__rng_below(&m->rng, 2);
         def.no_graph = qv__rng_below(&m->rng, 5) == 0;
         a.set = &def;
         a.n_set = 1;
