@@ -260,6 +260,39 @@ void qv__quant_query_set(struct qv__quant_query *q, const float *vector)
     settle(q, step);
 }
 
+/* Integers of 8 bits to signed bytes, c - 128, by words: pairs of codes are compared by the hundred
+ * when a graph is built. */
+static void whole_to_bytes(int8_t *bytes, const uint8_t *ints, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t word;
+        memcpy(&word, ints + i, sizeof word);
+        word ^= UINT64_C(0x8080808080808080);
+        memcpy(bytes + i, &word, sizeof word);
+    }
+    for (; i < n; i++) {
+        bytes[i] = (int8_t)(ints[i] - 128);
+    }
+}
+
+static void unpack_to_bytes(struct qv__quant_query *q, const uint8_t *code, size_t n)
+{
+    const struct qv__quant *z = q->z;
+    uint8_t *ints = (uint8_t *)(void *)q->work;
+    memset(ints, 0, qv__quant_padded(z));
+    for (unsigned i = 0; i < z->n_planes; i++) {
+        const struct qv__plane *p = &z->planes[i];
+        qv__plane_unpack((enum qv__code_width)p->width, p->shift, code + p->offset, z->dims, ints);
+    }
+    int8_t *bytes = q->bytes;
+    bool is_whole = z->params.bits == 8;
+    int twice_middle = (1 << z->params.bits) - 1;
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (int8_t)(is_whole ? ints[i] - 128 : 2 * ints[i] - twice_middle);
+    }
+}
+
 /* Odd integers 2 c - (2^bits - 1) are exact in bytes up to 7 bits; 8 bits are off by half a step,
  * which is part of the error. */
 void qv__quant_query_set_code(struct qv__quant_query *q, const uint8_t *code)
@@ -269,17 +302,12 @@ void qv__quant_query_set_code(struct qv__quant_query *q, const uint8_t *code)
         qv__binary_query_set_code(q, code);
         return;
     }
-    uint8_t *ints = (uint8_t *)(void *)q->work;
-    memset(ints, 0, qv__quant_padded(z));
-    for (unsigned i = 0; i < z->n_planes; i++) {
-        const struct qv__plane *p = &z->planes[i];
-        qv__plane_unpack((enum qv__code_width)p->width, p->shift, code + p->offset, z->dims, ints);
-    }
     bool is_whole = z->params.bits == 8;
-    int twice_middle = (1 << z->params.bits) - 1;
     size_t n = z->signs != NULL ? z->dims : z->dim;
-    for (size_t i = 0; i < n; i++) {
-        q->bytes[i] = (int8_t)(is_whole ? ints[i] - 128 : 2 * ints[i] - twice_middle);
+    if (is_whole && z->n_planes == 1) {
+        whole_to_bytes(q->bytes, code + z->planes[0].offset, n);
+    } else {
+        unpack_to_bytes(q, code, n);
     }
     struct qv__factors f = qv__factors_load(code + z->code_bytes - QV__FACTOR_BYTES);
     q->constant = f.add;
