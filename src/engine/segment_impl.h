@@ -204,6 +204,7 @@ struct qv__segment_build {
     const struct qv__segment_env *env;
     struct qv__schema *schema;
     struct qv__segment *const *sources;
+    size_t n_sources;
     const struct qv__row_ref *rows;
     uint32_t n_rows;
     uint64_t segment_id;
@@ -211,7 +212,7 @@ struct qv__segment_build {
     uint32_t n_dead;
     bool reuse_graphs; /* one source, same rows: its complete graphs are saved as they are, those
                           that are what the schema asks for */
-    bool build_graphs;           /* build where there is none to reuse */
+    bool build_graphs;           /* merge the sources' graphs, or build, where none can be saved */
     struct qv__schema *indexes;  /* whose payload indexes the file holds */
     const struct qv__work *work; /* NULL = nobody watches */
 };

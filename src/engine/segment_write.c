@@ -2,8 +2,8 @@
  * row numbers) and merge (several sealed ones, without the dropped rows).
  *
  * Both describe the new rows as references into the sources and share one writer. A graph is either
- * saved as the growing segment built it, or built over the sources' vectors in place, addressed one
- * by one; nothing is copied but into the file. */
+ * saved as the growing segment built it, or merged out of the sources' graphs over their vectors in
+ * place, addressed one by one; nothing is copied but into the file. */
 #include "engine/segment_impl.h"
 
 /* --- ids and rows --- */
@@ -138,7 +138,63 @@ static struct qv__index *index_to_reuse(const struct qv__segment_build *b, uint3
     return fits ? x : NULL;
 }
 
-/* Save the source's graph if it may be, else build one if asked. *kind tells which index the file
+/* Where each ordinal of the sources' graphs went; sources without a graph have no remap. */
+static qv_status remaps_fill(const struct qv__segment_build *b, uint32_t column,
+                             const struct column_build *c, struct qv__index **graphs,
+                             uint32_t **remaps, struct qv_err *err)
+{
+    for (size_t i = 0; i < b->n_sources; i++) {
+        uint32_t own = qv__segment_column(b->sources[i], b->schema, column);
+        struct qv__index *x =
+            own == QV__NO_ROW ? NULL : atomic_load(&b->sources[i]->columns[own].index);
+        uint32_t n = x ? qv__index_count(x) : 0;
+        if (n == 0) {
+            continue;
+        }
+        remaps[i] = qv__calloc(b->env->mem, n, sizeof *remaps[i]);
+        if (!remaps[i]) {
+            return qv__fail(err, QV_ENOMEM, "no memory to merge graphs of %" PRIu32 " rows", n);
+        }
+        memset(remaps[i], 0xff, n * sizeof *remaps[i]);
+        graphs[i] = x;
+    }
+    for (uint32_t row = 0; row < b->n_rows; row++) {
+        const struct qv__row_ref *r = &b->rows[row];
+        if (graphs[r->source]) {
+            const struct qv__segment *s = source_of(b, row);
+            uint32_t ord = qv__segment_ord(s, qv__segment_column(s, b->schema, column), r->row);
+            if (ord < qv__index_count(graphs[r->source])) { /* QV__NO_ROW is not */
+                remaps[r->source][ord] = c->row_to_ord[row];
+            }
+        }
+    }
+    return QV_OK;
+}
+
+/* One graph over the new rows, out of those that the sources have. */
+static qv_status merge_graphs(const struct qv__segment_build *b, uint32_t column,
+                              const struct column_build *c, const struct qv__index_params *params,
+                              const struct qv__index_env *env, struct qv__index **out,
+                              struct qv_err *err)
+{
+    struct qv__index **graphs = qv__calloc(b->env->mem, b->n_sources, sizeof(struct qv__index *));
+    uint32_t **remaps = qv__calloc(b->env->mem, b->n_sources, sizeof(uint32_t *));
+    qv_status st = graphs && remaps ? remaps_fill(b, column, c, graphs, remaps, err)
+                                    : qv__fail(err, QV_ENOMEM, "no memory to merge graphs");
+    if (st == QV_OK) {
+        st = qv__index_ops_of(params->kind)
+                 ->merge(params, env, &c->run, c->n_ords, graphs, (const uint32_t *const *)remaps,
+                         b->n_sources, out, err);
+    }
+    for (size_t i = 0; remaps && i < b->n_sources; i++) {
+        qv__free(remaps[i]);
+    }
+    qv__free(remaps);
+    qv__free(graphs);
+    return st;
+}
+
+/* Save the source's graph if it may be, else make one if asked. *kind tells which index the file
  * has. */
 static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column,
                              const struct column_build *c, uint32_t *kind, struct qv_err *err)
@@ -163,12 +219,11 @@ static qv_status write_index(const struct qv__segment_build *b, struct qv__segw 
                                 .cancel = qv__work_cancel(b->work),
                                 .progress = qv__part_progress,
                                 .progress_ctx = &part};
-    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
     struct qv__index *x = NULL;
     params.kind = QV__INDEX_GRAPH;
-    QV_TRY(ops->build(&params, &env, &c->run, c->n_ords, &x, err));
-    qv_status st = ops->save(x, &sink.sink, err);
-    ops->free(x);
+    QV_TRY(merge_graphs(b, column, c, &params, &env, &x, err));
+    qv_status st = x->ops->save(x, &sink.sink, err);
+    x->ops->free(x);
     *kind = QV__INDEX_GRAPH;
     return st;
 }
@@ -333,6 +388,7 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
                                       .schema = growing->schema,
                                       .indexes = fields->schema,
                                       .sources = &growing,
+                                      .n_sources = 1,
                                       .rows = rows,
                                       .n_rows = n,
                                       .segment_id = segment_id,
@@ -417,6 +473,7 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
                                       .schema = schema,
                                       .indexes = schema,
                                       .sources = sources,
+                                      .n_sources = n,
                                       .rows = m.rows,
                                       .n_rows = m.n_rows,
                                       .segment_id = segment_id,

@@ -44,6 +44,7 @@ enum {
     QV__GRAPH_LAYERS_MAX = 16, /* with the base; 16^15 ordinals at m 16, and higher nodes are cut */
     QV__GRAPH_BLOCK = 64,      /* neighbours gathered at a time */
     QV__GRAPH_ALIGN = 64,
+    QV__GRAPH_THREADS_MAX = 256,
     QV__GRAPH_TUNED_MAX = 12, /* beams at which recall is measured */
 };
 #define QV__GRAPH_EMPTY UINT32_MAX
@@ -217,6 +218,13 @@ static inline uint64_t qv__graph_layer_room(const struct qv__graph_layer *l)
     return (uint64_t)l->rows.n_chunks_max * l->rows.n_chunk_rows;
 }
 
+/* Threads that a build or an insert may use, at least 1. */
+static inline unsigned qv__env_threads(const struct qv__index_env *env)
+{
+    unsigned n = env->threads || !env->pool ? env->threads : qv__pool_threads(env->pool) + 1;
+    return env->pool ? QV_MAX(QV_MIN(n, (unsigned)QV__GRAPH_THREADS_MAX), 1u) : 1;
+}
+
 /* graph_codes.c */
 
 /* What walks of a graph over these vectors compare by what was asked for; never AUTO. */
@@ -248,6 +256,12 @@ void qv__graph_narrow_set(struct qv__graph *g, const struct qv__graph_narrow *w)
 qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env, uint32_t from,
                            uint32_t to, struct qv_err *err) QV_MUST_USE;
 
+/* All codes as one block, of the quantizer of `like`: ordinal o has the code of ords[o] there, or
+ * is encoded if that is UINT32_MAX. Errors: QV_ENOMEM, QV_ECANCELLED. */
+qv_status qv__graph_codes_from(struct qv__graph *g, const struct qv__index_env *env,
+                               const struct qv__graph *like, const uint32_t *ords,
+                               struct qv_err *err) QV_MUST_USE;
+
 /* graph_tune.c */
 
 /* Measure recall over ordinals [0, n) if there are twice as many as when it was last measured.
@@ -268,6 +282,8 @@ qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_que
 qv_status qv__graph_build(const struct qv__index_params *params, const struct qv__index_env *env,
                           const struct qv__vectors *vectors, uint32_t n, struct qv__index **out,
                           struct qv_err *err);
+
+/* graph_merge.c */
 qv_status qv__graph_merge(const struct qv__index_params *params, const struct qv__index_env *env,
                           const struct qv__vectors *vectors, uint32_t n,
                           struct qv__index *const *sources, const uint32_t *const *remaps,

@@ -126,7 +126,24 @@ qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block, s
     return QV_OK;
 }
 
+/* A quantizer of one's own with the same codes. */
+static qv_status quant_copy(const struct qv__graph *from, struct qv__graph *g,
+                            struct qv__quant **out, struct qv_err *err)
+{
+    struct qv__buf b;
+    qv__buf_init(&b, g->index.mem);
+    qv_status st = qv__quant_save(from->quant, &b, err);
+    if (st == QV_OK) {
+        st = qv__quant_open((struct qv__bytes){b.p, b.n}, g->index.vectors.dim,
+                            g->index.vectors.metric, g->index.mem, g->index.simd, out, err);
+    }
+    qv__buf_free(&b);
+    return st;
+}
+
 struct encoding {
+    const struct qv__graph *like; /* codes that are there already: NULL = none */
+    const uint32_t *ords;         /* ... and whose they are; UINT32_MAX = nobody's */
     struct qv__graph *g;
     const struct qv__quant *z;
     const struct qv__rows *codes; /* of that quantizer */
@@ -148,6 +165,10 @@ static void encode_task(void *ctx, size_t begin, size_t end, unsigned worker)
         uint32_t ord = e->from + (uint32_t)i;
         uint8_t *code = qv__rows_at(e->codes, ord);
         size_t n = qv__quant_code_bytes(e->z);
+        if (e->like && e->ords[ord] != UINT32_MAX) {
+            memcpy(code, qv__graph_code(e->like, e->ords[ord]), e->codes->stride_bytes);
+            continue;
+        }
         qv__quant_encode(e->encoders[worker], qv__graph_vector(g, ord), code, NULL);
         memset(code + n, 0, e->codes->stride_bytes - n); /* saved as they are */
     }
@@ -158,11 +179,7 @@ static qv_status encode(struct encoding *e, uint32_t to, struct qv_err *err)
     struct qv__graph *g = e->g;
     const struct qv__index_env *env = e->env;
     uint32_t n = to - e->from;
-    unsigned threads = env->threads;
-    if (threads == 0 && env->pool) {
-        threads = qv__pool_threads(env->pool) + 1;
-    }
-    threads = env->pool && n > ENCODE_GRAIN ? QV_MAX(threads, 1u) : 1;
+    unsigned threads = n > ENCODE_GRAIN ? qv__env_threads(env) : 1;
     e->encoders = qv__calloc(g->index.mem, threads, sizeof *e->encoders);
     qv_status st = e->encoders ? QV_OK : qv__fail(err, QV_ENOMEM, "graph: no memory to encode");
     for (unsigned i = 0; st == QV_OK && i < threads; i++) {
@@ -192,6 +209,24 @@ qv_status qv__graph_encode(struct qv__graph *g, const struct qv__index_env *env,
     }
     struct encoding e = {.g = g, .z = g->quant, .codes = &g->codes, .env = env, .from = from};
     return encode(&e, to, err);
+}
+
+qv_status qv__graph_codes_from(struct qv__graph *g, const struct qv__index_env *env,
+                               const struct qv__graph *like, const uint32_t *ords,
+                               struct qv_err *err)
+{
+    struct qv__quant *z;
+    QV_TRY(quant_copy(like, g, &z, err));
+    g->code_block = qv__rows_block(g, &g->codes, g->n_max, qv__graph_code_stride(z));
+    if (!g->code_block) {
+        qv__quant_free(z);
+        return qv__fail(err, QV_ENOMEM, "graph: no memory for the codes of %" PRIu32 " vectors",
+                        g->n_max);
+    }
+    qv__graph_codes_set(g, z);
+    struct encoding e = {
+        .g = g, .z = z, .codes = &g->codes, .env = env, .like = like, .ords = ords};
+    return encode(&e, g->n_max, err);
 }
 
 void qv__graph_narrow_set(struct qv__graph *g, const struct qv__graph_narrow *w)

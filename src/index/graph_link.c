@@ -32,7 +32,6 @@
 enum {
     EDGE_BITS = 24, /* index of a source within its batch's edges */
     TARGET_BITS = 31,
-    THREADS_MAX = 256,
 };
 _Static_assert((uint64_t)QV__GRAPH_BATCH_MAX *(QV__GRAPH_M_MAX + 1) >> EDGE_BITS == 0, "edges");
 
@@ -47,19 +46,18 @@ static bool worker_open(struct qv__graph *g, struct qv__graph_worker *w, uint32_
     w->sources = qv__calloc(mem, n_points_max, sizeof *w->sources);
     /* A target's old links and at most every point of the batch as a source. */
     w->keys = qv__calloc(mem, g->cap_base + n_points_max, sizeof *w->keys);
-    return w->scratch && w->kept && w->pruned && w->rows && w->codes && w->sources && w->keys;
+    w->nodes = qv__calloc(mem, g->cap_base + n_points_max, sizeof *w->nodes);
+    return w->scratch && w->nodes && w->kept && w->pruned && w->rows && w->codes && w->sources &&
+           w->keys;
 }
 
 qv_status qv__batch_open(struct qv__graph_batch *b, struct qv__graph *g,
                          const struct qv__index_env *env, uint32_t n_points_max, struct qv_err *err)
 {
     struct qv__mem *mem = g->index.mem;
-    unsigned threads = env->threads;
-    if (threads == 0 && env->pool) {
-        threads = qv__pool_threads(env->pool) + 1; /* the caller works too */
-    }
     *b = (struct qv__graph_batch){.g = g, .env = env};
-    b->threads = env->pool ? QV_MAX(QV_MIN(threads, (unsigned)THREADS_MAX), 1u) : 1;
+    b->n_candidates = g->cap_base + n_points_max;
+    b->threads = qv__env_threads(env);
     b->ords = qv__calloc(mem, n_points_max, sizeof *b->ords);
     b->rows = qv__calloc(mem, n_points_max, sizeof *b->rows);
     b->first_upper = qv__calloc(mem, n_points_max + 1, sizeof *b->first_upper);
@@ -82,6 +80,7 @@ void qv__batch_close(struct qv__graph_batch *b)
         struct qv__graph_worker *w = &b->workers[i];
         qv__scratch_give(b->g, w->scratch);
         qv__free(w->keys);
+        qv__free(w->nodes);
         qv__free(w->sources);
         qv__free(w->kept);
         qv__free(w->pruned);
@@ -132,7 +131,7 @@ static bool items_reserve(struct qv__graph_batch *b, uint32_t n)
 }
 
 /* The first node of all: on every layer, its own parent. */
-static bool root_init(struct qv__graph *g, uint32_t ord)
+bool qv__graph_root_set(struct qv__graph *g, uint32_t ord)
 {
     if (!qv__rows_reach(g, &g->base, ord) || !qv__rows_reach(g, &g->tree, ord)) {
         return false;
@@ -260,6 +259,48 @@ static uint32_t beam_nearest(const struct qv__graph_scratch *s)
     return qv__key_node(nearest);
 }
 
+/* Its neighbours in another graph that are linked here, at most a block of them. */
+static uint32_t seeds_of(const struct qv__graph_batch *b, uint32_t ord, uint32_t *out)
+{
+    const struct qv__graph_origin *o = &b->seeds->origins[ord];
+    if (o->graph == UINT32_MAX) {
+        return 0;
+    }
+    const struct qv__graph *from = b->seeds->graphs[o->graph];
+    const uint32_t *links = qv__graph_base_links(from, o->ord);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < from->cap_base && links[i] != QV__GRAPH_EMPTY; i++) {
+        uint32_t to = b->seeds->remaps[o->graph][links[i]];
+        if (to != UINT32_MAX && qv__graph_tree_at(b->g, to)->parent != QV__GRAPH_EMPTY &&
+            n < QV__GRAPH_BLOCK) {
+            out[n++] = to;
+        }
+    }
+    return n;
+}
+
+/* Seeds that fell out of the beam are candidates all the same, behind those in it: what they lack
+ * in nearness they have in direction. Returns how many candidates there are. */
+static uint32_t seeds_keep(const struct qv__graph *g, struct qv__graph_scratch *s,
+                           const struct qv__graph_target *to, const uint32_t *seeds,
+                           uint32_t n_seeds)
+{
+    uint32_t n = s->n_best;
+    if (n < s->ef) {
+        return n; /* nothing fell out */
+    }
+    float dists[QV__GRAPH_BLOCK];
+    qv__walk_measure(g, to, 0, seeds, n_seeds, dists);
+    for (uint32_t i = 0; i < n_seeds; i++) {
+        uint64_t key = qv__key(dists[i], seeds[i]);
+        if (key > s->best[s->n_best - 1]) {
+            s->best[n++] = key;
+        }
+    }
+    qv__keys_sort(s->best + s->n_best, n - s->n_best);
+    return n;
+}
+
 static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker *w, uint32_t p)
 {
     struct qv__graph *g = b->g;
@@ -268,6 +309,12 @@ static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker
     uint32_t node = layer ? 0 : g->root;
     uint64_t distances = 0;
     struct qv__graph_target to = qv__target_set(g, w->scratch, b->rows[p], true);
+    uint32_t seeds[QV__GRAPH_BLOCK];
+    uint32_t n_seeds = b->seeds && level == 0 ? seeds_of(b, b->ords[p], seeds) : 0;
+    if (n_seeds) {
+        layer = 0;
+        node = seeds[0];
+    }
     for (; layer > level; layer--) {
         node = qv__walk_greedy(g, &to, layer, node, b->n_nodes, &distances);
     }
@@ -275,15 +322,21 @@ static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker
         struct qv__graph_walk walk = {.to = to,
                                       .layer = layer,
                                       .entry = node,
-                                      .ef = g->index.params.ef_construct,
+                                      .seeds = seeds + 1,
+                                      .n_seeds = n_seeds ? n_seeds - 1 : 0,
+                                      .ef = n_seeds ? b->seeds->ef : g->index.params.ef_construct,
                                       .n = b->n_nodes};
         QV_TRY(qv__walk_beam(g, w->scratch, &walk));
         /* Others of the batch are no way down: they have no links yet. */
         node = beam_nearest(w->scratch);
-        offer_clique(b, w, &to, p, layer);
+        if (n_seeds == 0) {
+            offer_clique(b, w, &to, p, layer);
+        }
         qv__beam_sort(w->scratch);
+        uint32_t n_found = seeds_keep(g, w->scratch, &to, seeds, n_seeds);
         uint32_t i = layer ? b->first_upper[p] + layer - 1 : p;
-        b->items[i].n_picked = qv__prune_new(g, w, layer, b->picked + (size_t)i * g->m);
+        b->items[i].n_picked =
+            qv__prune_new(g, w, layer, w->scratch->best, n_found, b->picked + (size_t)i * g->m);
         if (layer == 0) {
             return QV_OK;
         }
@@ -499,7 +552,7 @@ qv_status qv__batch_run(struct qv__graph_batch *b, const uint32_t *ords, uint32_
     b->n_nodes = n_nodes;
     atomic_store_explicit(&b->status, QV_OK, memory_order_relaxed);
     if (n && qv__graph_layers(g) == 0) {
-        if (!root_init(g, ords[0])) {
+        if (!qv__graph_root_set(g, ords[0])) {
             return qv__fail(err, QV_ENOMEM, "graph: no memory for the first node");
         }
     }
@@ -531,4 +584,70 @@ qv_status qv__batch_run(struct qv__graph_batch *b, const uint32_t *ords, uint32_
     groups_find(b);
     qv__parallel_for(b->env->pool, b->threads, b->n_groups, 16, reverse_task, b);
     return QV_OK;
+}
+
+/* ---- the tree of links that are there already ---- */
+
+/* From queue[0..n): whoever is reached over links, by as many children as a node may have. */
+static uint32_t span_from(struct qv__graph *g, uint32_t *queue, uint32_t at, uint32_t n)
+{
+    for (; at < n; at++) {
+        const uint32_t *links = qv__graph_base_links(g, queue[at]);
+        for (uint32_t i = 0; i < g->cap_base && links[i] != QV__GRAPH_EMPTY; i++) {
+            struct qv__graph_tree *t = qv__graph_tree_at(g, links[i]);
+            if (t->parent == QV__GRAPH_EMPTY && has_room(g, queue[at])) {
+                *t = (struct qv__graph_tree){.parent = queue[at]};
+                qv__graph_tree_at(g, queue[at])->n_children++;
+                queue[n++] = links[i];
+            }
+        }
+    }
+    return n;
+}
+
+/* Put a node under a neighbour that is in the tree, or below one; if `forced`, under any. */
+static bool attach(struct qv__graph_batch *b, uint32_t ord, bool forced)
+{
+    struct qv__graph *g = b->g;
+    const uint32_t *links = qv__graph_base_links(g, ord);
+    uint32_t parent = forced ? g->root : QV__GRAPH_EMPTY;
+    for (uint32_t i = 0; i < g->cap_base && links[i] != QV__GRAPH_EMPTY; i++) {
+        if (qv__graph_tree_at(g, links[i])->parent != QV__GRAPH_EMPTY) {
+            parent = links[i];
+            if (has_room(g, parent)) {
+                break;
+            }
+        }
+    }
+    if (parent == QV__GRAPH_EMPTY) {
+        return false;
+    }
+    parent = descend_for_room(b, parent, ord);
+    float dist = qv__distance(g->index.simd, &g->index.vectors, qv__graph_vector(g, ord), parent);
+    uint64_t source = qv__key(dist, ord);
+    qv__graph_tree_at(g, parent)->n_children++;
+    *qv__graph_tree_at(g, ord) = (struct qv__graph_tree){.parent = parent};
+    int64_t change = qv__prune_target(g, &b->workers[0], 0, parent, &source, 1);
+    atomic_fetch_add_explicit(&g->n_links, (uint64_t)change, memory_order_relaxed);
+    return true;
+}
+
+void qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n, uint32_t *queue)
+{
+    struct qv__graph *g = b->g;
+    queue[0] = g->root;
+    uint32_t n_queued = span_from(g, queue, 0, 1);
+    b->n = 0;
+    for (bool forced = false; n_queued < n;) {
+        uint32_t n_before = n_queued;
+        for (uint32_t i = 0; i < n && n_queued < n; i++) {
+            if (qv__graph_tree_at(g, nodes[i])->parent == QV__GRAPH_EMPTY &&
+                attach(b, nodes[i], forced)) {
+                queue[n_queued] = nodes[i];
+                n_queued = span_from(g, queue, n_queued, n_queued + 1);
+                forced = false;
+            }
+        }
+        forced = n_queued == n_before;
+    }
 }

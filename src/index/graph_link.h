@@ -30,7 +30,8 @@ struct qv__graph_item {
 /* Memory of one thread. */
 struct qv__graph_worker {
     struct qv__graph_scratch *scratch;
-    uint64_t *keys;        /* candidates of a target's selection: 2m and the batch */
+    uint64_t *keys;        /* candidates of a selection: 2m and the batch */
+    uint32_t *nodes;       /* likewise, of a record that is mended */
     uint64_t *sources;     /* new links of one target */
     uint64_t *kept;        /* room for 2m */
     uint64_t *pruned;      /* room for 2m */
@@ -38,9 +39,20 @@ struct qv__graph_worker {
     const uint8_t **codes; /* likewise */
 };
 
+/* Where points were linked before: their neighbours there are where a walk for them starts. */
+struct qv__graph_seeds {
+    const struct qv__graph *const *graphs;
+    const uint32_t *const *remaps; /* per graph: ordinal there -> here, or UINT32_MAX */
+    const struct qv__graph_origin {
+        uint32_t graph, ord; /* graph UINT32_MAX: from nowhere */
+    } * origins;             /* by ordinal here */
+    uint32_t ef;             /* beam of such a walk */
+};
+
 struct qv__graph_batch {
     struct qv__graph *g;
     const struct qv__index_env *env;
+    const struct qv__graph_seeds *seeds; /* NULL = walks start at the root */
     unsigned threads;
     uint32_t n_nodes; /* ordinals of this and earlier batches are below */
 
@@ -60,7 +72,8 @@ struct qv__graph_batch {
     uint32_t *groups; /* first edge of each target, and the end */
     uint32_t n_groups;
 
-    _Atomic int status; /* of the parallel phase */
+    uint32_t n_candidates; /* room in keys and nodes */
+    _Atomic int status;    /* of the parallel phase */
     struct qv__graph_worker *workers;
 };
 
@@ -74,6 +87,12 @@ void qv__batch_close(struct qv__graph_batch *b);
  * ever becomes the root. n <= n_points_max; every ordinal so far is below n_nodes. */
 qv_status qv__batch_run(struct qv__graph_batch *b, const uint32_t *ords, uint32_t n,
                         uint32_t n_nodes, struct qv_err *err) QV_MUST_USE;
+/* Make `ord` the root of an empty graph. False when memory is out. */
+bool qv__graph_root_set(struct qv__graph *g, uint32_t ord);
+/* Make every node that has links a part of the spanning tree, where its links reach the root; the
+ * rest gets a link from a neighbour, or from some node of the tree. `nodes` are those with links;
+ * `queue` has room for so many. Between batches. */
+void qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n, uint32_t *queue);
 /* True once the caller of the build or insert wants to stop. */
 static inline bool qv__env_cancelled(const struct qv__index_env *env)
 {
@@ -82,14 +101,55 @@ static inline bool qv__env_cancelled(const struct qv__index_env *env)
 
 /* graph_prune.c */
 
-/* Pick at most m neighbours for a new node out of w->scratch's sorted beam; into out, nearest
- * first. */
+/* Pick at most m neighbours for a new node out of n sorted keys (flags are ignored); into out,
+ * nearest first. */
 uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
-                       uint64_t *out);
+                       const uint64_t *keys, uint32_t n, uint64_t *out);
 /* Add links target -> source for n sources (keys as seen from the target) and prune to what the
  * record holds. Returns the change in the number of links. Never fails: w->keys has room for the
  * record and the sources. */
 int64_t qv__prune_target(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
                          uint32_t target, const uint64_t *sources, uint32_t n);
+/* Links of a node some of whose neighbours are gone, into w->kept: nodes[0..n_live), which are
+ * left, and of those after them, up to n, what brings the node back to cap links: by the rule, then
+ * the nearest of the others. Returns how many. n <= n_candidates of the batch. */
+uint32_t qv__prune_repair(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                          uint32_t node, const uint32_t *nodes, uint32_t n_live, uint32_t n,
+                          uint32_t cap);
+
+/* graph_build.c */
+
+/* The base in one block: header, then n empty records. False when memory is out. */
+bool qv__build_base(struct qv__graph *g, uint32_t n);
+/* All layers for n_at[layer] nodes and those that order[0..n) adds to them, at their exact size,
+ * the root on top of each. n_at[layer] becomes their number. False when memory is out. */
+bool qv__build_layers(struct qv__graph *g, const uint32_t *order, uint32_t n, uint32_t *n_at);
+void qv__build_shuffle(uint32_t *order, uint32_t n, uint64_t seed);
+/* Small at first, then a share of what is linked: large batches keep many threads busy. */
+uint32_t qv__build_batch(uint32_t n_linked, uint32_t n_left);
+/* Link order[0..n) into a graph of n_linked nodes, batch by batch. */
+qv_status qv__build_link(struct qv__graph_batch *b, const uint32_t *order, uint32_t n,
+                         uint32_t n_linked, struct qv_err *err) QV_MUST_USE;
+/* Everything is linked: drop what only a build needs, measure, publish. */
+void qv__build_finish(struct qv__graph *g, const struct qv__index_env *env);
+
+/* graph_adopt.c */
+
+/* A graph to take over, and what becomes of its ordinals. */
+struct qv__graph_donor {
+    const struct qv__graph *g;
+    const uint32_t *remap; /* ordinal -> new ordinal, or UINT32_MAX: dropped */
+    uint32_t n;            /* ordinals */
+    uint32_t *to;       /* as remap, without those that lost too many neighbours to keep a place */
+    uint32_t n_kept;    /* of `to` */
+    uint32_t n_dropped; /* of remap */
+};
+/* Fill in `to`, which has room for n, and n_kept. */
+void qv__adopt_plan(struct qv__graph_donor *d, const struct qv__index_env *env);
+/* Copy the donor's layers and links into `b`'s graph, which is empty but for its base records and
+ * codes, with room on the layers for order[0..n) too; close the gaps. Errors: QV_ENOMEM,
+ * QV_ECANCELLED. */
+qv_status qv__adopt(struct qv__graph_donor *d, struct qv__graph_batch *b, const uint32_t *order,
+                    uint32_t n, struct qv_err *err) QV_MUST_USE;
 
 #endif

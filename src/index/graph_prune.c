@@ -11,6 +11,9 @@
  * their place in the record, so that a search that reads it meanwhile misses none of them. */
 #include "index/graph_link.h"
 
+#include "simd/prefetch.h"
+
+enum { AHEAD = 2 };      /* candidates whose codes are asked for before their turn */
 enum { CHECK_ROWS = 4 }; /* kept neighbours compared at a time before looking for an early end */
 
 /* A selection under way. */
@@ -74,12 +77,15 @@ static void keep(struct selection *s, uint64_t key, const void *row)
 }
 
 uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
-                       uint64_t *out)
+                       const uint64_t *keys, uint32_t n, uint64_t *out)
 {
     struct selection s = {.g = g, .w = w, .layer = layer};
     uint32_t n_fill = QV_MAX(g->m / 2, 1u);
-    for (uint32_t i = 0; i < w->scratch->n_best && s.n_kept < g->m; i++) {
-        uint64_t key = w->scratch->best[i] & ~UINT64_C(1);
+    for (uint32_t i = 0; i < n && s.n_kept < g->m; i++) {
+        uint64_t key = keys[i] & ~UINT64_C(1);
+        if (g->quant && i + AHEAD < n) { /* one after the other, none of it recently read */
+            qv__prefetch_span(key_code(&s, keys[i + AHEAD]), qv__quant_code_bytes(g->quant));
+        }
         const void *row = key_vector(&s, key);
         if (!is_redundant(&s, key, row)) {
             keep(&s, key, row);
@@ -139,6 +145,32 @@ static void measure_links(const struct qv__graph *g, struct qv__graph_worker *w,
             w->keys[i + j] = qv__key(dists[j], links[i + j]);
         }
     }
+}
+
+uint32_t qv__prune_repair(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                          uint32_t node, const uint32_t *nodes, uint32_t n_live, uint32_t n,
+                          uint32_t cap)
+{
+    struct selection s = {.g = g, .w = w, .layer = layer};
+    uint32_t n_cand = n - n_live;
+    for (uint32_t i = 0; i < n_live; i++) {
+        uint64_t key = qv__key(0, nodes[i]);
+        keep(&s, key, key_vector(&s, key));
+    }
+    measure_links(g, w, layer, node, nodes + n_live, n_cand);
+    qv__keys_sort(w->keys, n_cand);
+    for (uint32_t i = 0; i < n_cand && s.n_kept < cap; i++) {
+        const void *row = key_vector(&s, w->keys[i]);
+        if (!is_redundant(&s, w->keys[i], row)) {
+            keep(&s, w->keys[i], row);
+        } else if (s.n_pruned < cap) {
+            w->pruned[s.n_pruned++] = w->keys[i];
+        }
+    }
+    for (uint32_t i = 0; i < s.n_pruned && s.n_kept < cap; i++) {
+        w->kept[s.n_kept++] = w->pruned[i];
+    }
+    return s.n_kept;
 }
 
 /* Write kept[0..n) over the record's n_old links; those in both stay where they are. */

@@ -112,7 +112,7 @@ void qv__scratch_epoch(struct qv__graph_scratch *s)
 bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes,
                        uint32_t ef, bool is_linear)
 {
-    if (!stamps_reserve(g, s, n_nodes) || !keys_reserve(g, &s->best, 0, &s->cap_best, ef) ||
+    if (!stamps_reserve(g, s, n_nodes) || !keys_reserve(g, &s->best, 0, &s->cap_best, ef + QV__GRAPH_BLOCK) ||
         (!is_linear && !keys_reserve(g, &s->cand, 0, &s->cap_cand, ef))) {
         return false;
     }

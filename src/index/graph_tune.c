@@ -12,6 +12,7 @@
 #include "index/graph_walk.h"
 
 #include "base/rng.h"
+#include "base/topk.h"
 
 enum {
     K = 10,
@@ -19,6 +20,8 @@ enum {
     N_LEAST = 1000,              /* fewer are scanned, or walked in no time */
     COMPARED_MAX = 50 * 1000000, /* by the exact scans: some seconds at most */
     QUERIES_LEAST = 20,
+    GROUP = 10, /* samples of one task */
+    BLOCK = 64, /* vectors compared with a whole group at a time */
 };
 
 static const uint32_t ladder[QV__GRAPH_TUNED_MAX] = {10, 16,  24,  32,  48,  64,
@@ -83,67 +86,134 @@ uint32_t qv__graph_ef_for(const struct qv__graph *g, float recall, uint32_t k)
     return (uint32_t)QV_MIN(ef + 1.0, (double)QV__GRAPH_EF_MAX);
 }
 
-/* A query of the sample: a node, and how far its K-th neighbour is. */
+/* A query of the sample: a node, how far its K-th neighbour is, and what walks found. */
 struct sample {
     uint32_t ord;
     float kth;
+    bool is_used;
+    uint8_t n_good[QV__GRAPH_TUNED_MAX]; /* of K, per beam */
 };
 
-static qv_status sample_take(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n, uint32_t ord,
-                             struct sample *out)
+struct tuning {
+    struct qv__graph *g;
+    const struct qv__index_env *env;
+    uint32_t n;
+    struct sample *samples;
+    uint32_t n_samples;
+    _Atomic int status;
+};
+
+static struct qv__qctx ctx_of(const struct tuning *t)
 {
-    struct qv__index_hit hits[K + 1];
-    uint32_t n_hits;
-    struct qv_err err;
-    struct qv__index_query q = {.vector = qv__graph_vector(g, ord), .k = K + 1, .n = n};
-    QV_TRY(qv__scan(g->index.simd, &g->index.vectors, 0, &q, ctx, hits, &n_hits, &err));
-    /* Among equal vectors the node itself may be none of the hits; the distance is the same. */
-    *out = (struct sample){.ord = ord, .kth = hits[K].dist};
-    return QV_OK;
+    return (struct qv__qctx){.cancel = t->env->cancel, .mem = t->g->index.mem};
 }
 
-/* The share of the samples' true neighbours that walks of this beam find. */
-static qv_status recall_at(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__qctx *ctx,
-                           uint32_t n, const struct sample *samples, uint32_t n_samples,
-                           uint32_t ef, double *out)
+/* Exact neighbours of a group of samples, by blocks of vectors that stay in the cache for all of
+ * them. The node itself is one of K + 1; among equal vectors it may be none, at the same distance.
+ */
+static void scan_task(void *arg, size_t begin, size_t end, unsigned worker)
 {
-    uint64_t n_good = 0, n_all = 0;
-    for (uint32_t i = 0; i < n_samples; i++) {
+    struct tuning *t = arg;
+    const struct qv__graph *g = t->g;
+    struct qv__hit hits[GROUP][K + 1];
+    struct qv__topk best[GROUP];
+    const void *rows[BLOCK];
+    float dists[BLOCK];
+    struct qv__qctx ctx = ctx_of(t);
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        qv__topk_init(&best[i - begin], hits[i - begin], K + 1);
+    }
+    for (uint32_t first = 0; first < t->n; first += BLOCK) {
+        uint32_t n = QV_MIN(t->n - first, (uint32_t)BLOCK);
+        if (qv__qctx_check(&ctx) != QV_OK) {
+            atomic_store_explicit(&t->status, QV_ECANCELLED, memory_order_relaxed);
+            return;
+        }
+        for (uint32_t j = 0; j < n; j++) {
+            rows[j] = qv__graph_vector(g, first + j);
+        }
+        for (size_t i = begin; i < end; i++) {
+            g->kernels.gather(qv__graph_vector(g, t->samples[i].ord), rows, n, g->index.vectors.dim,
+                              dists);
+            for (uint32_t j = 0; j < n; j++) {
+                float dist = qv__kernels_dist(g->kernels.is_similarity, dists[j]);
+                if (dist <= qv__topk_bound(&best[i - begin])) {
+                    qv__topk_push(&best[i - begin], dist, first + j);
+                }
+            }
+        }
+    }
+    for (size_t i = begin; i < end; i++) {
+        qv__topk_sort(&best[i - begin]);
+        t->samples[i].kth = hits[i - begin][K].dist;
+    }
+}
+
+/* What walks with each beam find of a sample's true neighbours. */
+static qv_status sample_walk(const struct tuning *t, struct qv__graph_scratch *s,
+                             struct sample *sample)
+{
+    struct qv__qctx ctx = ctx_of(t);
+    for (uint32_t i = 0; i < QV__GRAPH_TUNED_MAX; i++) {
         struct qv__index_hit hits[K];
         uint32_t n_hits;
         struct qv__index_query q = {
-            .vector = qv__graph_vector(g, samples[i].ord), .k = K, .ef = ef, .n = n};
+            .vector = qv__graph_vector(t->g, sample->ord), .k = K, .ef = ladder[i], .n = t->n};
         struct qv__graph_walk w = {
-            .ef = ef, .n = n, .ctx = ctx, .hidden = samples[i].ord, .has_hidden = true};
-        QV_TRY(qv__graph_walk_hits(g, s, &w, &q, hits, &n_hits));
-        if (w.entry == samples[i].ord) { /* the way down ends in it: it cannot be hidden */
-            continue;
+            .ef = ladder[i], .n = t->n, .ctx = &ctx, .hidden = sample->ord, .has_hidden = true};
+        QV_TRY(qv__graph_walk_hits(t->g, s, &w, &q, hits, &n_hits));
+        if (w.entry == sample->ord) { /* the way down ends in it: it cannot be hidden */
+            return QV_OK;
         }
         for (uint32_t j = 0; j < n_hits; j++) {
-            n_good += hits[j].dist <= samples[i].kth;
+            sample->n_good[i] = (uint8_t)(sample->n_good[i] + (hits[j].dist <= sample->kth));
         }
-        n_all += K;
     }
-    *out = n_all ? (double)n_good / (double)n_all : 0.0;
+    sample->is_used = true;
     return QV_OK;
 }
 
-static qv_status tune(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__qctx *ctx,
-                      uint32_t n, struct sample *samples, uint32_t n_samples)
+static void walk_task(void *arg, size_t begin, size_t end, unsigned worker)
 {
+    struct tuning *t = arg;
+    struct qv__graph_scratch *s = qv__scratch_take(t->g);
+    qv_status st = s ? QV_OK : QV_ENOMEM;
+    (void)worker;
+    for (size_t i = begin; i < end && st == QV_OK; i++) {
+        st = sample_walk(t, s, &t->samples[i]);
+    }
+    qv__scratch_give(t->g, s);
+    if (st != QV_OK) {
+        atomic_store_explicit(&t->status, (int)st, memory_order_relaxed);
+    }
+}
+
+static void tune(struct tuning *t)
+{
+    struct qv__graph *g = t->g;
     struct qv__rng rng;
     qv__rng_seed(&rng, g->index.params.seed ^ UINT64_C(0x74756e65));
-    for (uint32_t i = 0; i < n_samples; i++) {
-        uint32_t ord = (uint32_t)qv__rng_below(&rng, n);
-        QV_TRY(sample_take(g, ctx, n, ord, &samples[i]));
+    for (uint32_t i = 0; i < t->n_samples; i++) {
+        t->samples[i] = (struct sample){.ord = (uint32_t)qv__rng_below(&rng, t->n)};
+    }
+    unsigned threads = qv__env_threads(t->env);
+    qv__parallel_for(t->env->pool, threads, t->n_samples, GROUP, scan_task, t);
+    if (atomic_load(&t->status) == QV_OK) {
+        qv__parallel_for(t->env->pool, threads, t->n_samples, GROUP, walk_task, t);
+    }
+    if (atomic_load(&t->status) != QV_OK) {
+        return;
     }
     for (uint32_t i = 0; i < QV__GRAPH_TUNED_MAX; i++) {
-        double recall;
-        QV_TRY(recall_at(g, s, ctx, n, samples, n_samples, ladder[i], &recall));
-        qv__graph_tuned_set(g, i, ladder[i], (float)recall);
+        uint64_t n_good = 0, n_all = 0;
+        for (uint32_t j = 0; j < t->n_samples; j++) {
+            n_good += t->samples[j].is_used ? t->samples[j].n_good[i] : 0;
+            n_all += t->samples[j].is_used ? K : 0;
+        }
+        qv__graph_tuned_set(g, i, ladder[i], n_all ? (float)n_good / (float)n_all : 0.0f);
     }
-    g->n_tuned = n;
-    return QV_OK;
+    g->n_tuned = t->n;
 }
 
 /* Never fails: a graph that could not be measured is used all the same. */
@@ -152,14 +222,12 @@ void qv__graph_tune(struct qv__graph *g, const struct qv__index_env *env, uint32
     if (n < N_LEAST || n < 2 * g->n_tuned) {
         return;
     }
-    uint32_t n_samples =
+    struct tuning t = {.g = g, .env = env, .n = n};
+    t.n_samples =
         QV_MIN(QV_MAX((uint32_t)COMPARED_MAX / n, (uint32_t)QUERIES_LEAST), (uint32_t)QUERIES);
-    struct qv__qctx ctx = {.cancel = env->cancel, .mem = g->index.mem};
-    struct sample *samples = qv__calloc(g->index.mem, n_samples, sizeof *samples);
-    struct qv__graph_scratch *s = samples ? qv__scratch_take(g) : NULL;
-    if (s) {
-        (void)tune(g, s, &ctx, n, samples, n_samples);
+    t.samples = qv__calloc(g->index.mem, t.n_samples, sizeof *t.samples);
+    if (t.samples) {
+        tune(&t);
     }
-    qv__scratch_give(g, s);
-    qv__free(samples);
+    qv__free(t.samples);
 }

@@ -343,6 +343,28 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
     return QV_OK;
 }
 
+/* Put the seeds into the beam, beside the entry, where they wait to be expanded. */
+static bool begin_with(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
+{
+    float dists[QV__GRAPH_BLOCK];
+    measure(g, &w->to, w->layer, w->seeds, w->n_seeds, false, dists);
+    if (!s->is_linear && !qv__scratch_room(g, s, w->n_seeds)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < w->n_seeds; i++) {
+        uint64_t key = qv__key(dists[i], w->seeds[i]);
+        w->distances++;
+        if (!visit(s, w->seeds[i]) || key >= qv__beam_bound(s)) {
+            continue;
+        }
+        qv__beam_offer(s, key);
+        if (!s->is_linear) {
+            qv__heap_push(s->cand, &s->n_cand, ~key);
+        }
+    }
+    return true;
+}
+
 qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
 {
     bool is_linear = !w->allow && w->ef <= QV__BEAM_LINEAR_MAX;
@@ -357,6 +379,9 @@ qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct
     w->distances++;
     if (!w->allow || qv__bit_test(w->allow, w->entry)) {
         qv__beam_offer(s, key);
+    }
+    if (w->n_seeds && !begin_with(g, s, w)) {
+        return QV_ENOMEM;
     }
     if (is_linear) {
         return w->layer ? walk_linear(g, s, w, w->layer) : walk_linear(g, s, w, 0);

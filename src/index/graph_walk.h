@@ -51,7 +51,10 @@ struct qv__graph_target {
 struct qv__graph_walk {
     struct qv__graph_target to;
     uint32_t layer;
-    uint32_t entry;        /* node of that layer */
+    uint32_t entry; /* node of that layer */
+    const uint32_t
+        *seeds; /* without allow: nodes to start from beside the entry, at most a block */
+    uint32_t n_seeds;
     uint32_t ef;           /* >= 1 */
     uint32_t n;            /* ordinals from here on are not there */
     const uint64_t *allow; /* NULL = every node is a result */
@@ -93,7 +96,8 @@ struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g);
 void qv__scratch_give(struct qv__graph *g, struct qv__graph_scratch *s);
 /* Free all idle ones. */
 void qv__scratch_drop(struct qv__graph *g);
-/* Ready for a walk over nodes < n_nodes with a beam of ef. False when memory is out. */
+/* Ready for a walk over nodes < n_nodes with a beam of ef, and room for a block of keys behind what
+ * it finds. False when memory is out. */
 bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes,
                        uint32_t ef, bool is_linear);
 /* No node is visited any more. */

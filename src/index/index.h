@@ -120,8 +120,9 @@ struct qv__index_ops {
     /* Index ordinals [indexed, n). On error those already linked stay; the call can be repeated. */
     qv_status (*insert)(struct qv__index *, const struct qv__index_env *, uint32_t n,
                         struct qv_err *);
-    /* Build one index over the union of several: ordinal o of source s becomes remap[s][o], or is
-     * dropped when UINT32_MAX. `vectors` is the new run of n vectors. */
+    /* One index over the union of several: ordinal o of source s becomes remap[s][o], or is dropped
+     * when UINT32_MAX; no two become the same. What no source has is added. `vectors` is the new
+     * run of n vectors. A source may be NULL. What they have is used where it fits `params`. */
     qv_status (*merge)(const struct qv__index_params *, const struct qv__index_env *,
                        const struct qv__vectors *, uint32_t n, struct qv__index *const *sources,
                        const uint32_t *const *remaps, size_t n_sources, struct qv__index **out,

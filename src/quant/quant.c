@@ -6,6 +6,7 @@
 #include "base/rng.h"
 
 enum { SAMPLE_MAX = 16384 }; /* rows of a mean: its error is then 1/128 of the spread */
+#define FITS_OFF 0.1         /* of the spread, squared: 5 % of what codes err by */
 
 static const char *kind_name(uint32_t kind)
 {
@@ -115,31 +116,61 @@ qv_status qv__quant_create(const struct qv__quant_params *p, uint32_t dim, uint8
     return QV_OK;
 }
 
-/* One row from each of n_sample equal parts of [0, n), so that rows in any order are spread over.
- */
-static qv_status learn_mean(struct qv__quant *z, const struct qv__vectors *rows, uint32_t n,
-                            struct qv_err *err)
+/* Add up one row from each of n_sample equal parts of [0, n), so that rows in any order are spread
+ * over. */
+static void sample_add(const struct qv__vectors *rows, uint32_t n, uint32_t n_sample, uint64_t seed,
+                       double *sum, double *square)
 {
-    double *sum = qv__calloc(z->mem, z->dim, sizeof *sum);
-    if (sum == NULL) {
-        return qv__fail(err, QV_ENOMEM, "no memory to train a quantizer");
-    }
     struct qv__rng rng;
-    qv__rng_seed(&rng, z->params.seed);
-    uint32_t n_sample = QV_MIN(n, (uint32_t)SAMPLE_MAX);
+    qv__rng_seed(&rng, seed);
     for (uint32_t i = 0; i < n_sample; i++) {
         uint64_t from = (uint64_t)n * i / n_sample, to = (uint64_t)n * (i + 1) / n_sample;
         uint32_t ord = (uint32_t)(from + qv__rng_below(&rng, to - from));
         const float *v = qv__vectors_at(rows, ord);
-        for (uint32_t d = 0; d < z->dim; d++) {
-            sum[d] += (double)qv__load_float(v + d);
+        for (uint32_t d = 0; d < rows->dim; d++) {
+            double x = (double)qv__load_float(v + d);
+            sum[d] += x;
+            *square += x * x;
         }
     }
+}
+
+static qv_status learn_mean(struct qv__quant *z, const struct qv__vectors *rows, uint32_t n,
+                            struct qv_err *err)
+{
+    double *sum = qv__calloc(z->mem, z->dim, sizeof *sum), square = 0;
+    if (sum == NULL) {
+        return qv__fail(err, QV_ENOMEM, "no memory to train a quantizer");
+    }
+    uint32_t n_sample = QV_MIN(n, (uint32_t)SAMPLE_MAX);
+    sample_add(rows, n, n_sample, z->params.seed, sum, &square);
     for (uint32_t d = 0; d < z->dim && n_sample > 0; d++) {
         z->mean[d] = (float)(sum[d] / n_sample);
     }
     qv__free(sum);
     return QV_OK;
+}
+
+/* Codes err in proportion to the length of what is left when the mean is off, whose square is the
+ * spread around the right mean and the distance of the two means. */
+bool qv__quant_fits(const struct qv__quant *z, const struct qv__vectors *rows, uint32_t n,
+                    struct qv__mem *mem)
+{
+    double *sum = qv__calloc(mem, z->dim, sizeof *sum), spread = 0, off = 0;
+    uint32_t n_sample = QV_MIN(n, (uint32_t)SAMPLE_MAX);
+    if (sum == NULL || n_sample == 0) {
+        qv__free(sum);
+        return false;
+    }
+    sample_add(rows, n, n_sample, z->params.seed, sum, &spread);
+    spread /= n_sample;
+    for (uint32_t d = 0; d < z->dim; d++) {
+        double mean = sum[d] / n_sample, by = mean - (double)z->mean[d];
+        spread -= mean * mean;
+        off += by * by;
+    }
+    qv__free(sum);
+    return off <= FITS_OFF * QV_MAX(spread, 0.0);
 }
 
 qv_status qv__quant_train(const struct qv__quant_params *p, const struct qv__vectors *rows,

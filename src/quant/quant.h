@@ -60,6 +60,11 @@ qv_status qv__quant_train(const struct qv__quant_params *p, const struct qv__vec
                           uint32_t n, struct qv__mem *mem, const struct qv__simd *simd,
                           struct qv__quant **out, struct qv_err *err) QV_MUST_USE;
 
+/* True if the quantizer serves ordinals [0, n) of `rows` about as well as one trained on them: its
+ * mean is so near to theirs that codes lose no more than a twentieth. Dim, datatype and metric are
+ * as they were. False too when memory is out. */
+bool qv__quant_fits(const struct qv__quant *z, const struct qv__vectors *rows, uint32_t n,
+                    struct qv__mem *mem);
 /* The quantizer's own bytes (not its codes). Errors: QV_ENOMEM (b->failed). */
 qv_status qv__quant_save(const struct qv__quant *z, struct qv__buf *b,
                          struct qv_err *err) QV_MUST_USE;

@@ -1,5 +1,5 @@
 /* Indexes over half floats and bytes: the exact scan against truths of the stored elements, the
- * graph against the exact scan, built, grown and opened again. */
+ * graph against the exact scan, built, grown and merged. */
 #include "index_fixture.h"
 #include "simd/narrow.h"
 
@@ -107,6 +107,45 @@ static double recall(const struct qv__index *x, const struct typed *t, const str
     return (double)found / (QUERIES * K);
 }
 
+/* Of a graph made of two: one over 1,000 rows and 400 others that are dropped, and one over the
+ * rest. */
+static double recall_merged(const struct qv__index_params *params, const struct qv__index_env *env,
+                            const struct typed *t, const struct typed *queries)
+{
+    enum { FIRST = 1000, EXTRA = 400 };
+    struct qv_err err = {0};
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    struct typed more = typed_make(EXTRA, t->v.datatype, (enum qv__metric)t->v.metric, 9);
+    static const uint8_t *rows[2][FIRST + EXTRA];
+    static uint32_t remaps[2][FIRST + EXTRA];
+    struct qv__vectors runs[2] = {t->v, t->v};
+    struct qv__index *sources[2], *merged = NULL;
+    for (uint32_t i = 0; i < FIRST + EXTRA; i++) {
+        bool is_left = i % 7 >= 2; /* 1,000 of 1,400 */
+        uint32_t before = i / 7 * 5 + (is_left ? i % 7 - 2 : 0);
+        rows[0][i] =
+            qv__vectors_at(is_left ? &t->v : &more.v, is_left ? before : i / 7 * 2 + i % 7);
+        remaps[0][i] = is_left ? before : UINT32_MAX;
+        rows[1][i] = i < N - FIRST ? qv__vectors_at(&t->v, FIRST + i) : NULL;
+        remaps[1][i] = FIRST + i;
+    }
+    for (int i = 0; i < 2; i++) {
+        runs[i].chunks = rows[i];
+        runs[i].chunk_shift = 0;
+        check_ok(
+            ops->build(params, env, &runs[i], i ? N - FIRST : FIRST + EXTRA, &sources[i], &err));
+    }
+    const uint32_t *const both[] = {remaps[0], remaps[1]};
+    check_ok(ops->merge(params, env, &t->v, N, sources, both, 2, &merged, &err));
+    check_ok(ops->validate(merged, &err));
+    double of_merged = recall(merged, t, queries);
+    ops->free(merged);
+    ops->free(sources[0]);
+    ops->free(sources[1]);
+    typed_free(&more);
+    return of_merged;
+}
+
 static void every_type_and_metric(void **state)
 {
     (void)state;
@@ -130,9 +169,10 @@ static void every_type_and_metric(void **state)
             check_ok(ops->insert(grown, &env, N, &err));
             check_ok(ops->validate(built, &err));
             double of_built = recall(built, &t, &queries), of_grown = recall(grown, &t, &queries);
-            if (of_built < 0.9 || of_grown < 0.9) {
-                print_error("%s, metric %d: %.3f %.3f\n", types[i].name, (int)metrics[m], of_built,
-                            of_grown);
+            double of_merged = recall_merged(&params, &env, &t, &queries);
+            if (of_built < 0.9 || of_grown < 0.9 || of_merged < 0.9) {
+                print_error("%s, metric %d: %.3f %.3f %.3f\n", types[i].name, (int)metrics[m],
+                            of_built, of_grown, of_merged);
                 fail();
             }
             flat->ops->free(flat);

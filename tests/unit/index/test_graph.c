@@ -271,37 +271,6 @@ static void test_deterministic(void **state)
     qv__mem_close(mem);
 }
 
-static void test_merge_is_a_build(void **state)
-{
-    (void)state;
-    struct qv__mem *mem = qv__mem_root("test", 0);
-    struct qv_err err;
-    struct data d = data_make(2000, 8, QV__L2, 31);
-    fill_uniform(&d, 1);
-    struct qv__index *a = graph_build(mem, &d, 8, 40);
-    struct qv__index_params params = a->params;
-    struct qv__index_env env = env_make(mem, NULL, 1);
-    struct qv__index *sources[] = {a};
-    uint32_t *remap = malloc(d.n * sizeof *remap);
-    const uint32_t *remaps[] = {remap};
-    for (uint32_t i = 0; i < d.n; i++) {
-        remap[i] = i < 1500 ? i : UINT32_MAX;
-    }
-    struct qv__index *x;
-    check_ok(a->ops->merge(&params, &env, &d.v, 1500, sources, remaps, 1, &x, &err));
-    check_ok(x->ops->validate(x, &err));
-    assert_int_equal(qv__index_count(x), 1500);
-    struct data queries = data_make(50, 8, QV__L2, 31);
-    fill_uniform(&queries, 2);
-    assert_true(recall_of(x, &d, &queries, 10, 100, NULL, mem) >= 0.97);
-    x->ops->free(x);
-    a->ops->free(a);
-    free(remap);
-    data_free(&d);
-    data_free(&queries);
-    qv__mem_close(mem);
-}
-
 /* Time that passes by one nanosecond per look, so a deadline falls in the middle of a walk. */
 static uint64_t ticking(void *ctx)
 {
@@ -596,10 +565,10 @@ int main(void)
         cmocka_unit_test(test_recall_sorted_input), cmocka_unit_test(test_small),
         cmocka_unit_test(test_low_degree),          cmocka_unit_test(test_high_degree),
         cmocka_unit_test(test_equal_vectors),       cmocka_unit_test(test_many_duplicates),
-        cmocka_unit_test(test_deterministic),       cmocka_unit_test(test_merge_is_a_build),
-        cmocka_unit_test(test_search_stops),        cmocka_unit_test(test_build_cancelled),
-        cmocka_unit_test(test_plan_told),           cmocka_unit_test(test_not_a_number),
-        cmocka_unit_test(test_codes_and_vectors),   cmocka_unit_test(test_recall_asked_for),
+        cmocka_unit_test(test_deterministic),       cmocka_unit_test(test_search_stops),
+        cmocka_unit_test(test_build_cancelled),     cmocka_unit_test(test_plan_told),
+        cmocka_unit_test(test_not_a_number),        cmocka_unit_test(test_codes_and_vectors),
+        cmocka_unit_test(test_recall_asked_for),
     };
     return run_with_and_without_codes("graph", tests, QV_ARRAY_LEN(tests));
 }
