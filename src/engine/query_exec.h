@@ -64,6 +64,8 @@ qv_status qv__run_open(struct qv__run *r, struct qv_err *err) QV_MUST_USE;
  * QV_ENOTFOUND for examples, QV_EUNSUPPORTED for kinds that are not executed. */
 qv_status qv__plan(struct qv__run *r, const struct qv__query *q, struct qv__stage **out,
                    struct qv_err *err) QV_MUST_USE;
+/* The column that the stage's query names: `column` and `def`. */
+qv_status qv__stage_column(struct qv__run *r, struct qv__stage *s, struct qv_err *err) QV_MUST_USE;
 /* What can be said without a view. */
 qv_status qv__query_check(const struct qv__query *q, struct qv_err *err) QV_MUST_USE;
 

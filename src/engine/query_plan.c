@@ -144,7 +144,7 @@ qv_status qv__run_open(struct qv__run *r, struct qv_err *err)
     return QV_OK;
 }
 
-static qv_status plan_column(struct qv__run *r, struct qv__stage *s, struct qv_err *err)
+qv_status qv__stage_column(struct qv__run *r, struct qv__stage *s, struct qv_err *err)
 {
     struct qv__str name = s->q->using_vector;
     int column = qv__schema_vector(r->rs->schema, name);
@@ -154,7 +154,7 @@ static qv_status plan_column(struct qv__run *r, struct qv__stage *s, struct qv_e
     }
     s->column = (uint32_t)column;
     s->def = &r->rs->schema->vectors[column];
-    return qv__stage_inputs(r, s, err);
+    return QV_OK;
 }
 
 /* Depth is bounded by the check. `outer`: what the stages around this one ask of its points. */
@@ -164,7 +164,8 @@ static qv_status plan_stage(struct qv__run *r, const struct qv__query *q,
     s->q = q;
     s->take = q->limit + q->offset;
     if (compares(q->kind)) {
-        QV_TRY(plan_column(r, s, err));
+        QV_TRY(qv__stage_column(r, s, err));
+        QV_TRY(qv__stage_inputs(r, s, err));
     }
     const struct qv__filter *filter = NULL;
     QV_TRY(qv__filter_merge(&r->rs->arena, outer, q->filter, &filter, err));

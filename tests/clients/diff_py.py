@@ -315,10 +315,70 @@ def sample_request(world):
             "query_filter": world.filter(0.7)}
 
 
+def group_request(world):
+    rng = world.rng
+    world.should_used, world.staged = False, rng.random() < 0.3
+    name = rng.choice("ab")
+    request = {"query": world.vector_query(name, not world.staged, False, ties=False), "using": name,
+               "group_by": rng.choice(["group", "color", "tags", "n"]), "limit": rng.randint(4, 8),
+               "group_size": rng.randint(1, 6), "query_filter": world.filter(), "with_payload": rng.random() < 0.5,
+               "with_lookup": rng.choice([None, OTHER, models.WithLookup(
+                   collection=OTHER, with_payload=True, with_vectors=True)])}
+    if isinstance(request["query"], models.NearestQuery):  # candidates of a diverse choice are as many as groups
+        request["query"].mmr = None
+    if world.staged:
+        request["prefetch"] = [models.Prefetch(query=world.vector("a"), using="a", limit=1000, filter=world.filter())]
+    return request
+
+
+def same_groups(expected, got):
+    """Groups with the same best point come in no order that the local mode would keep to."""
+    names = [g.id for g in expected.groups], [g.id for g in got.groups]
+    if names[0] != names[1] and (set(names[0]) != set(names[1]) or not set(names[0]) <= set(COLORS)):
+        return f"groups {names[0]} expected, {names[1]} came"
+    found = {g.id: g for g in got.groups}
+    for e in expected.groups:
+        g = found[e.id]
+        problem = same_points(e.hits, g.hits)
+        if problem:
+            return f"group {e.id}: {problem}"
+        # Without with_payload the local mode leaves it out, though the default is true.
+        looked = [(x.lookup.id, e.lookup.payload and x.lookup.payload, sorted(x.lookup.vector or {})) if x.lookup else None
+                  for x in (e, g)]
+        if looked[0] != looked[1]:
+            return f"group {e.id}: {looked[0]} expected, {looked[1]} looked up"
+    return None
+
+
+def matrix_request(world):
+    """A sample of all there is, so that nothing is left to chance."""
+    world.should_used = False
+    return {"using": world.rng.choice("ab"), "sample": 500, "limit": world.rng.randint(1, 9),
+            "query_filter": world.filter()}
+
+
+def same_offsets(e, g):
+    same = e.ids == g.ids and e.offsets_row == g.offsets_row and e.offsets_col == g.offsets_col
+    if not same or not all(close(a, b) for a, b in zip(e.scores, g.scores)):
+        return f"{e} expected, {g} came"
+    return None
+
+
+def same_pairs(e, g):
+    same = len(e.pairs) == len(g.pairs) and all(
+        (x.a, x.b) == (y.a, y.b) and close(x.score, y.score) for x, y in zip(e.pairs, g.pairs))
+    return None if same else f"{e} expected, {g} came"
+
+
 def tests(world):
     """(what, how often, the check, the request) of one round."""
     yield "query", 40, lambda: compare(world, "query_points", world.last, points_of), world.request
     yield "sample", 3, lambda: compare(world, "query_points", world.last, sampled), lambda: sample_request(world)
+    yield "groups", 10, lambda: compare(world, "query_points_groups", world.last, same_groups), lambda: group_request(world)
+    yield ("matrix offsets", 1, lambda: compare(world, "search_matrix_offsets", world.last, same_offsets),
+           lambda: matrix_request(world))
+    yield ("matrix pairs", 1, lambda: compare(world, "search_matrix_pairs", world.last, same_pairs),
+           lambda: matrix_request(world))
 
 
 def main():

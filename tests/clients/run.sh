@@ -142,7 +142,7 @@ js() {
 }
 client js npm js
 client py PyPI timeout 120 "$work/py/bin/python" "$here/client_py.py"
-client py PyPI timeout 120 "$work/py/bin/python" "$here/diff_py.py" --rounds 4
+client py PyPI timeout 120 "$work/py/bin/python" "$here/diff_py.py" --rounds 3
 if [ -n "$server" ]; then
     ok "the server still runs" kill -0 "$server"
 fi

@@ -227,6 +227,104 @@ static void test_choice(void **state)
         "3 1");
 }
 
+/* Two groups of the payload's values; the point without a payload is in none. */
+static void test_groups(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Dot");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":8,\"vector\":[2.5,0],\"payload\":{\"of\":[\"x\",\"y\",\"x\"]}},"
+        "{\"id\":9,\"vector\":[1.5,0],\"payload\":{\"of\":[\"y\",true]}},"
+        "{\"id\":10,\"vector\":[0.5,0],\"payload\":{\"of\":3}},"
+        "{\"id\":11,\"vector\":[0.25,0],\"payload\":{\"of\":\"x\"}}]}",
+        200, "completed");
+    good(t, "POST", QUERY "/groups",
+         "{\"query\":[1,0],\"group_by\":\"of\",\"group_size\":2,\"with_lookup\":\"c\"}",
+         "{\"groups\":[{\"hits\":[{\"id\":8,\"version\":9,\"score\":2.5},{\"id\":11,\"version\":9,"
+         "\"score\":0.25}],\"id\":\"x\"},{\"hits\":[{\"id\":8,\"version\":9,\"score\":2.5}],\"id\":"
+         "\"y\"},"
+         "{\"hits\":[{\"id\":10,\"version\":9,\"score\":0.5}],\"id\":3,\"lookup\":{\"id\":3,"
+         "\"payload\":{"
+         "\"n\":3,\"odd\":true}}}]}");
+    good(t, "POST", "/collections/c/points/search/groups",
+         "{\"vector\":[1,0],\"group_by\":\"n\",\"group_size\":1,\"limit\":2}",
+         "{\"groups\":[{\"hits\":[{\"id\":6,\"version\":7,\"score\":6.0}],\"id\":6},{\"hits\":[{"
+         "\"id\":5,"
+         "\"version\":6,\"score\":5.0}],\"id\":5}]}");
+    good(t, "POST", "/collections/c/points/recommend/groups",
+         "{\"positive\":[6],\"group_by\":\"n\",\"group_size\":1,\"limit\":1,\"with_lookup\":{"
+         "\"collection\":"
+         "\"c\",\"with_payload\":false,\"with_vectors\":true}}",
+         "{\"groups\":[{\"hits\":[{\"id\":5,\"version\":6,\"score\":30.0}],\"id\":5,\"lookup\":{"
+         "\"id\":5,"
+         "\"vector\":[5.0,0.0]}}]}");
+    good(t, "POST", QUERY "/groups", "{\"query\":[1,0],\"group_by\":\"odd\"}", "{\"groups\":[]}");
+    /* what the stages find, however many points a group has */
+    good(t, "POST", QUERY "/groups",
+         "{\"prefetch\":{\"query\":[1,0],\"limit\":1},\"query\":{\"fusion\":\"rrf\"},\"group_by\":"
+         "\"n\","
+         "\"group_size\":2}",
+         "{\"groups\":[{\"hits\":[{\"id\":6,\"version\":7,\"score\":0.5}],\"id\":6},{\"hits\":[{"
+         "\"id\":5,"
+         "\"version\":6,\"score\":0.33333334}],\"id\":5}]}");
+}
+
+/* One large group before all others: rounds go on behind it. */
+static void test_group_rounds(void **state)
+{
+    struct rest *t = *state;
+    char *body = malloc(1 << 16);
+    size_t n = (size_t)sprintf(body, "{\"points\":[{\"id\":1,\"vector\":[0,1]}");
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    for (int i = 2; i <= 500; i++) {
+        n += (size_t)sprintf(body + n, ",{\"id\":%d,\"vector\":[%d,0],\"payload\":{\"g\":%d}}", i,
+                             i, i > 100 ? 7 : i);
+    }
+    strcpy(body + n, "]}");
+    has(t, "PUT", "/collections/c/points" WAIT, body, 200, "completed");
+    ids_at(t, QUERY "/groups", "{\"query\":[1,0],\"group_by\":\"g\",\"group_size\":2,\"limit\":3}",
+           "500 500, 499 499, 100 100, 99 99", __LINE__);
+    ids_at(t, QUERY "/groups", "{\"query\":[-1,0],\"group_by\":\"g\",\"group_size\":2,\"limit\":6}",
+           "2 -2, 3 -3, 4 -4, 5 -5, 6 -6, 7 -7, 101 -101", __LINE__);
+    free(body);
+}
+
+static void test_matrix(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Euclid");
+    good(t, "POST", "/collections/c/points/search/matrix/pairs",
+         "{\"filter\":{\"must\":[{\"has_id\":[1,2,5]}]},\"limit\":1}",
+         "{\"pairs\":[{\"a\":1,\"b\":2,\"score\":1.0},{\"a\":2,\"b\":1,\"score\":1.0},{\"a\":5,"
+         "\"b\":2,"
+         "\"score\":3.0}]}");
+    good(t, "POST", "/collections/c/points/search/matrix/offsets",
+         "{\"filter\":{\"must\":[{\"has_id\":[1,2,5]}]}}",
+         "{\"offsets_row\":[0,0,1,1,2,2],\"offsets_col\":[1,2,0,2,1,0],\"scores\":[1.0,4.0,1.0,3.0,"
+         "3.0,4.0],\"ids\":[1,2,5]}");
+    good(t, "POST", "/collections/c/points/search/matrix/pairs",
+         "{\"filter\":{\"must\":[{\"has_id\":[1]}]}}", "{\"pairs\":[]}");
+    has(t, "POST", "/collections/c/points/search/matrix/offsets", "{\"sample\":3}", 200,
+        "\"offsets_row\":[0,0,1,1,2,2]");
+}
+
+static void test_older(void **state)
+{
+    struct rest *t = *state;
+    line(t, "Dot");
+    ids_at(t, "/collections/c/points/discover",
+           "{\"target\":[1,0],\"context\":[{\"positive\":[1,0],\"negative\":[0,1]}],\"limit\":2,"
+           "\"offset\":5}",
+           "1 1.75, 7 -0.5", __LINE__);
+    ids_at(t, "/collections/c/points/discover",
+           "{\"context\":[{\"positive\":7,\"negative\":1}],\"limit\":1}", "2 -0.666667", __LINE__);
+    has(t, "POST", "/collections/c/points/discover/batch",
+        "{\"searches\":[{\"target\":6,\"limit\":1},{\"target\":1,\"limit\":1}]}", 200,
+        "{\"result\":[[{\"id\":5,");
+    ids_at(t, "/collections/c/points/recommend",
+           "{\"positive\":[[1,0]],\"strategy\":\"sum_scores\",\"limit\":1}", "6 6", __LINE__);
+}
+
 static void nest(char *body, int depth)
 {
     for (int i = 0; i < depth; i++) {
@@ -265,6 +363,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_distances, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_formula, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_choice, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_groups, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_group_rounds, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_matrix, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_older, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_limits, rest_setup, rest_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

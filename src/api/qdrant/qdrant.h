@@ -240,6 +240,18 @@ qv_status qv__qd_search(struct qv__call *c, qv__json obj,
                         struct qv__qd_query *out) QV_MUST_USE; /* legacy */
 qv_status qv__qd_recommend(struct qv__call *c, qv__json obj,
                            struct qv__qd_query *out) QV_MUST_USE; /* legacy */
+qv_status qv__qd_discover(struct qv__call *c, qv__json obj,
+                          struct qv__qd_query *out) QV_MUST_USE; /* legacy */
+
+/* --- query_routes.c
+ * --------------------------------------------------------------------------------------- */
+
+/* Examples of the whole tree must exist where they are looked up, and be such as the principal may
+ * see. */
+qv_status qv__qd_check_examples(struct qv__call *c, const struct qv__query *q) QV_MUST_USE;
+/* Another collection that a query names, retained; the peer's text when there is none. */
+qv_status qv__qd_lookup_open(struct qv__call *c, struct qv__str name,
+                             struct qv__collection **out) QV_MUST_USE;
 
 /* --- query_kinds.c
  * ---------------------------------------------------------------------------------------- */
@@ -249,6 +261,8 @@ qv_status qv__qd_kind(struct qv__call *c, qv__json query, struct qv__query *q) Q
 /* {positive, negative, strategy}; `place` names where they stand. */
 qv_status qv__qd_examples(struct qv__call *c, qv__json v, const char *place,
                           struct qv__query *q) QV_MUST_USE;
+/* {target, context}: discover, or context without a target. */
+qv_status qv__qd_target(struct qv__call *c, qv__json v, struct qv__query *q) QV_MUST_USE;
 
 /* --- config.c, config_kept.c: settings of collections
  * ------------------------------------------------------ */
@@ -400,6 +414,13 @@ qv_status qv__qd_points_search(struct qv__call *c);
 qv_status qv__qd_points_search_batch(struct qv__call *c);
 qv_status qv__qd_points_recommend(struct qv__call *c);
 qv_status qv__qd_points_recommend_batch(struct qv__call *c);
+qv_status qv__qd_points_discover(struct qv__call *c);
+qv_status qv__qd_points_discover_batch(struct qv__call *c);
+qv_status qv__qd_points_query_groups(struct qv__call *c);
+qv_status qv__qd_points_search_groups(struct qv__call *c);
+qv_status qv__qd_points_recommend_groups(struct qv__call *c);
+qv_status qv__qd_points_matrix_pairs(struct qv__call *c);
+qv_status qv__qd_points_matrix_offsets(struct qv__call *c);
 qv_status qv__qd_points_upsert(struct qv__call *c); /* points_write.c */
 qv_status qv__qd_points_delete(struct qv__call *c);
 qv_status qv__qd_points_update_vectors(struct qv__call *c);

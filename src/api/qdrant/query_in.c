@@ -285,3 +285,11 @@ qv_status qv__qd_recommend(struct qv__call *c, qv__json obj, struct qv__qd_query
     QV_TRY(parse_names(c, obj, &out->query));
     return qv__qd_examples(c, obj, "", &out->query);
 }
+
+qv_status qv__qd_discover(struct qv__call *c, qv__json obj, struct qv__qd_query *out)
+{
+    memset(out, 0, sizeof *out);
+    QV_TRY(parse_request(c, obj, true, out));
+    QV_TRY(parse_names(c, obj, &out->query));
+    return qv__qd_target(c, obj, &out->query);
+}

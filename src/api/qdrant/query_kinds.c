@@ -160,6 +160,19 @@ static qv_status kind_discover(struct qv__call *c, qv__json obj, qv__json v, str
     return parse_context(c, qv__json_get(v, "context"), q);
 }
 
+qv_status qv__qd_target(struct qv__call *c, qv__json v, struct qv__query *q)
+{
+    qv__json target = qv__json_get(v, "target"), context = qv__json_get(v, "context");
+    if (!qv__qd_given(target) && !qv__qd_given(context)) {
+        return qv__qd_fail(c, QV__QD_BAD_REQUEST, "No target or context given");
+    }
+    q->kind = qv__qd_given(target) ? QV__QUERY_DISCOVER : QV__QUERY_CONTEXT;
+    if (qv__qd_given(target)) {
+        QV_TRY(parse_input(c, target, "target", &q->target));
+    }
+    return parse_context(c, context, q);
+}
+
 static qv_status kind_context(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
 {
     (void)obj;

@@ -9,13 +9,12 @@ typedef qv_status (*parse_fn)(struct qv__call *c, qv__json obj, struct qv__qd_qu
 /* --- examples by id
  * ---------------------------------------------------------------------------------------- */
 
-static qv_status lookup_open(struct qv__call *c, const struct qv__query *q,
-                             struct qv__collection **out)
+qv_status qv__qd_lookup_open(struct qv__call *c, struct qv__str name, struct qv__collection **out)
 {
-    qv_status st = qv__db_collection(c->db, q->lookup_collection, out, &c->err);
+    qv_status st = qv__db_collection(c->db, name, out, &c->err);
     if (st == QV_ENOTFOUND) {
-        (void)qv__fail(&c->err, st, "Collection %.*s not found",
-                       (int)QV_MIN(q->lookup_collection.n, (size_t)255), q->lookup_collection.p);
+        (void)qv__fail(&c->err, st, "Collection %.*s not found", (int)QV_MIN(name.n, (size_t)255),
+                       name.p);
     }
     return st;
 }
@@ -43,12 +42,13 @@ static qv_status inputs_visible(struct qv__call *c, struct qv__collection *from,
 }
 
 /* Depth is bounded by the JSON's. */
-static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
+qv_status qv__qd_check_examples(struct qv__call *c, const struct qv__query *q)
 {
     struct qv__collection *lookup = NULL;
     qv_status st = QV_OK;
     if (q->lookup_collection.n) {
-        QV_TRY(lookup_open(c, q, &lookup)); /* the peer's text when there is none */
+        QV_TRY(qv__qd_lookup_open(c, q->lookup_collection,
+                                  &lookup)); /* the peer's text when there is none */
     }
     if (lookup || c->request->principal.forced_filter) {
         struct qv__collection *from = lookup ? lookup : c->collection;
@@ -62,7 +62,7 @@ static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
     }
     qv__collection_release(lookup);
     for (size_t i = 0; st == QV_OK && i < q->n_prefetch; i++) {
-        st = check_examples(c, &q->prefetch[i]);
+        st = qv__qd_check_examples(c, &q->prefetch[i]);
     }
     return st;
 }
@@ -74,7 +74,7 @@ static qv_status check_examples(struct qv__call *c, const struct qv__query *q)
 static qv_status execute(struct qv__call *c, const struct qv__qd_query *q, bool legacy)
 {
     struct qv__result_set rs = {0};
-    QV_TRY(check_examples(c, &q->query));
+    QV_TRY(qv__qd_check_examples(c, &q->query));
     QV_TRY(qv__collection_query(c->collection, &q->query, &q->fetch, &c->ctx, &rs, &c->err));
     if (!legacy) {
         qv__jw_obj(&c->w);
@@ -155,4 +155,14 @@ qv_status qv__qd_points_recommend(struct qv__call *c)
 qv_status qv__qd_points_recommend_batch(struct qv__call *c)
 {
     return batch(c, qv__qd_recommend, "recommend_request.", true);
+}
+
+qv_status qv__qd_points_discover(struct qv__call *c)
+{
+    return one(c, qv__qd_discover, "discover_request.", true);
+}
+
+qv_status qv__qd_points_discover_batch(struct qv__call *c)
+{
+    return batch(c, qv__qd_discover, "discover_request.", true);
 }
