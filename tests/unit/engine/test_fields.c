@@ -31,6 +31,8 @@ static const char *const filters[] = {
     "{\"key\":\"k\",\"match\":{\"value\":2}},{\"key\":\"z\",\"match\":{\"value\":true}}]}}}]}",
     "{\"must\":[{\"key\":\"when\",\"range\":{\"gte\":\"2024-01-03T00:00:00Z\"}}]}",
     "{\"must\":[{\"key\":\"color\",\"match\":{\"except\":[\"c1\",\"c2\"]}}]}",
+    "{\"must\":[{\"has_vector\":\"a\"},{\"key\":\"color\",\"match\":{\"value\":\"c3\"}}]}",
+    "{\"must_not\":[{\"has_vector\":\"a\"}],\"must\":[{\"key\":\"n\",\"range\":{\"lt\":200}}]}",
 };
 
 static const struct qv__payload_index_def defs[] = {
@@ -46,8 +48,10 @@ static void start(struct pair *p, int threads)
 {
     struct fix *f = &p->f;
     fix_open(f, threads);
-    struct qv__schema schema = {.shard_number = 2};
-    schema.policy = (struct qv__segment_policy){.seal_rows = SEAL, .merge_fanin = 2};
+    struct qv__vector_def def = {.name = QV__STR("a"), .metric = QV__L2, .dim = 2};
+    struct qv__schema schema = fix_schema(&def, 1, 2);
+    schema.policy = (struct qv__segment_policy){
+        .seal_rows = SEAL, .merge_fanin = 2, .index_rows = 1000000}; /* no graphs: scans */
     OK(qv__db_create_collection(f->db, QV__STR("with"), &schema, &f->err));
     OK(qv__db_create_collection(f->db, QV__STR("without"), &schema, &f->err));
     p->with = fix_collection(f, "with");
@@ -97,8 +101,15 @@ static struct qv__bytes payload(struct pair *p)
 static void put(struct pair *p, uint64_t from, size_t n)
 {
     struct qv__point *points = qv__arena_calloc(&p->arena, n, sizeof *points);
+    struct qv__named_vector *named = qv__arena_calloc(&p->arena, n, sizeof *named);
     for (size_t i = 0; i < n; i++) {
-        points[i] = (struct qv__point){.id = qv__id_u64(from + i), .payload = payload(p)};
+        float *v = qv__arena_calloc(&p->arena, 2, sizeof *v);
+        v[0] = (float)((from + i) % 1013);
+        named[i] = (struct qv__named_vector){.name = QV__STR("a"), .values = v, .dim = 2};
+        points[i] = (struct qv__point){.id = qv__id_u64(from + i),
+                                       .vectors = &named[i],
+                                       .n_vectors = (from + i) % 3 != 0,
+                                       .payload = payload(p)};
     }
     struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = points, .n_points = n};
     fix_write(&p->f, p->with, &m, 1);
@@ -155,6 +166,28 @@ static void same_facets(struct pair *p, const char *filter)
     }
 }
 
+/* The nearest points under a filter. */
+static void same_nearest(struct pair *p, const struct qv__filter *filter)
+{
+    struct fix *f = &p->f;
+    struct qv__result_set x, y;
+    struct qv__qctx ctx = fix_ctx(f);
+    float v[2] = {(float)qv__rng_below(&p->rng, 1000), 0.5f};
+    struct qv__query q = {.kind = QV__QUERY_NEAREST,
+                          .using_vector = QV__STR("a"),
+                          .target = {.values = v, .dim = 2},
+                          .filter = filter,
+                          .limit = 20};
+    OK(qv__collection_query(p->with, &q, NULL, &ctx, &x, &f->err));
+    OK(qv__collection_query(p->without, &q, NULL, &ctx, &y, &f->err));
+    assert_int_equal(x.n, y.n);
+    for (size_t i = 0; i < x.n; i++) {
+        assert_true(qv__id_eq(&x.points[i].id, &y.points[i].id));
+    }
+    qv__result_free(&x);
+    qv__result_free(&y);
+}
+
 static void same(struct pair *p)
 {
     struct fix *f = &p->f;
@@ -180,6 +213,7 @@ static void same(struct pair *p)
         }
         qv__result_free(&x);
         qv__result_free(&y);
+        same_nearest(p, filter);
     }
     qv__arena_reset(&p->arena);
 }
