@@ -25,10 +25,15 @@ struct qv__outgoing {
     struct qv__segment *segments[]; /* retained */
 };
 
+/* At a close, with more collections than MANY, shards that hold little stay in a short log: a file
+ * each, with its syncs, would take minutes, and the next start reads such a log in no time. */
+#define MANY             256u
+#define LITTLE_BYTES     (UINT64_C(64) << 10)
+#define LITTLE_LOG_BYTES (UINT64_C(64) << 20)
 /* On a short disk a checkpoint is worth it for this much new log. */
-#define SHORTEN_BYTES (UINT64_C(256) << 10)
+#define SHORTEN_BYTES    (UINT64_C(256) << 10)
 /* After a failed checkpoint the next one waits this long. */
-#define RETRY_NS      (UINT64_C(1000) * 1000 * 1000)
+#define RETRY_NS         (UINT64_C(1000) * 1000 * 1000)
 
 static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__arena *arena,
                               struct qv__manifest_shard *out, struct qv_err *err)
@@ -263,9 +268,19 @@ qv_status qv__checkpoint_swap(struct qv__db *db, const struct qv__swap *swap, st
     return commit(db, swap, err);
 }
 
+/* True if reading the shard's records again costs less than a file for them. */
+static bool holds_little(struct qv__shard *s)
+{
+    qv__mutex_lock(&s->write);
+    bool little = qv__segment_need(s->active) <= LITTLE_BYTES &&
+                  (s->view->n < 2 || qv__segment_sealed(s->view->segments[s->view->n - 2]));
+    qv__mutex_unlock(&s->write);
+    return little;
+}
+
 /* A shard that cannot be flushed holds back the log from its flushed LSN on, but not the others:
  * the manifest is written all the same. */
-qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
+static qv_status checkpoint(struct qv__db *db, bool leave_little, struct qv_err *err)
 {
     if (db->read_only) {
         return qv__fail(err, QV_EREADONLY, "the database is open read-only");
@@ -275,14 +290,19 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
     QV_TRY(qv__catalog_all(db, &all, &n, err));
     struct qv_err why = {.code = QV_OK};
     struct qv__job job;
+    struct qv__buf later; /* one manifest for all: with many collections it is the larger part */
     qv_status first = QV_OK;
+    qv__buf_init(&later, db->mem_catalog);
     qv__job_open(&job, db, NULL, QV__JOB_CHECKPOINT, n, NULL, "flush all, commit, trim the log");
     for (uint32_t i = 0; i < n; i++) {
         job.work.progress(job.work.ctx, i, n);
         for (uint32_t k = 0; k < all[i]->n_shards; k++) {
             struct qv__shard *s = &all[i]->shards[k];
+            if (leave_little && n > MANY && holds_little(s)) {
+                continue;
+            }
             qv__mutex_lock(&s->maintenance);
-            qv_status st = qv__maintain_flush(s, true, first == QV_OK ? &why : NULL);
+            qv_status st = qv__maintain_flush(s, true, &later, first == QV_OK ? &why : NULL);
             qv__mutex_unlock(&s->maintenance);
             if (atomic_load(&all[i]->quarantined)) {
                 st = QV_OK; /* whatever it said: its part of the manifest stays as it is */
@@ -293,12 +313,28 @@ qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
     }
     qv__catalog_all_free(all, n);
     qv_status st = qv__checkpoint_commit(db, first == QV_OK ? &why : NULL);
+    if (st == QV_OK) {
+        qv__maintain_clear(db, &later);
+    }
+    qv__buf_free(&later);
     first = first == QV_OK ? st : first;
     qv__job_close(&job, first);
     if (first != QV_OK && err) {
         *err = why;
     }
     return first;
+}
+
+qv_status qv__db_checkpoint(struct qv__db *db, struct qv_err *err)
+{
+    return checkpoint(db, false, err);
+}
+
+qv_status qv__checkpoint_close(struct qv__db *db, struct qv_err *err)
+{
+    struct qv__log_stats stats;
+    qv__log_stats(db->log, &stats);
+    return checkpoint(db, stats.file_bytes <= LITTLE_LOG_BYTES, err);
 }
 
 /* --- by itself --- */

@@ -329,8 +329,11 @@ void qv__maintain_call(struct qv__collection *c);
 /* Rows were published: queue their indexing if it is due. Any thread, no lock held. */
 void qv__maintain_published(struct qv__collection *c);
 /* Seal all frozen (and with `all` also the active) growing segments of a shard and commit a
- * manifest. */
-qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv_err *err) QV_MUST_USE;
+ * manifest; with `later` the caller commits one, for many shards, and then clears that away. */
+qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv__buf *later,
+                             struct qv_err *err) QV_MUST_USE;
+/* Remove the files that flushes put into `later`, and empty it. After the manifest. */
+void qv__maintain_clear(struct qv__db *db, struct qv__buf *later);
 /* Merge until at most max_segments sealed ones are left. */
 qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments,
                                 struct qv_err *err) QV_MUST_USE;
@@ -368,6 +371,8 @@ void qv__checkpoint_look(struct qv__db *db);
 void qv__checkpoint_shorten(struct qv__db *db);
 /* QV_EBUSY, saying why, while the log is as long as it may be. Before any lock is taken. */
 qv_status qv__checkpoint_admit(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
+/* The last one: shards that hold little may stay in the log. */
+qv_status qv__checkpoint_close(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 void qv__checkpointer_init(struct qv__db *db);
 qv_status qv__checkpointer_start(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 /* Let a running one end, begin no other. Twice is fine. */

@@ -193,7 +193,7 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
             st = qv__fail(err, QV_EREADONLY,
                           "the write-ahead log failed; the next open recovers from it");
         } else {
-            st = qv__db_checkpoint(db, err);
+            st = qv__checkpoint_close(db, err);
         }
     }
     db_free(db);

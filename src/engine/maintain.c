@@ -12,6 +12,8 @@
 
 /* After a failed task (no memory, no space) the next one waits this long. */
 #define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
+/* After one that found no space: by the next look of space.c. */
+#define RETRY_SPACE_NS (RETRY_NS / 5)
 /* After one that somebody cancelled. */
 #define PAUSE_NS (60 * RETRY_NS)
 
@@ -43,7 +45,8 @@ bool qv__maintain_stopping(const struct qv__collection *c)
 static void complain(struct qv__shard *s, const char *what, qv_status st, const struct qv_err *err)
 {
     if (st != QV_ECANCELLED) {
-        atomic_store(&s->retry_ns, qv__mono_ns(s->collection->db->clock) + RETRY_NS);
+        uint64_t wait_ns = st == QV_ENOSPC ? RETRY_SPACE_NS : RETRY_NS;
+        atomic_store(&s->retry_ns, qv__mono_ns(s->collection->db->clock) + wait_ns);
         if (st == QV_ENOSPC && !qv__space_ran_out(s->collection->db)) {
             return; /* told when it began */
         }
@@ -225,7 +228,7 @@ static qv_status seal(struct qv__shard *s, bool all, struct qv_err *err)
     qv_status st = qv__maintain_index_frozen(s, err);
     if (st == QV_OK && !qv__maintain_stopping(s->collection)) {
         qv__mutex_lock(&s->maintenance);
-        st = qv__maintain_flush(s, all, err);
+        st = qv__maintain_flush(s, all, NULL, err);
         qv__mutex_unlock(&s->maintenance);
     }
     return st;
@@ -375,7 +378,7 @@ static qv_status optimize_shard(struct qv__shard *s, uint32_t max_segments,
 {
     qv__mutex_lock(&s->merging);
     qv__mutex_lock(&s->maintenance);
-    qv_status st = qv__maintain_flush(s, true, err);
+    qv_status st = qv__maintain_flush(s, true, NULL, err);
     qv__mutex_unlock(&s->maintenance);
     bool did = true;
     while (did && st == QV_OK) {

@@ -12,6 +12,7 @@
 
 /* Finish a graph at a flush when no more than this is missing. */
 #define INDEX_TAIL_ROWS 4096u
+#define NAME_BYTES      64u
 
 struct flush {
     struct qv__view *view;                 /* as planned, retained */
@@ -138,25 +139,36 @@ static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_er
     return st;
 }
 
-static void remove_old_tombstones(struct qv__shard *s, const struct flush *f)
+/* Names of blobs, NAME_BYTES each. One for which there is no memory is removed at the next open. */
+static void note_old_tombstones(const struct flush *f, struct qv__buf *later)
 {
-    struct qv__blobs *blobs = s->collection->db->blobs;
     for (uint32_t i = 0; i < f->view->n; i++) {
         if (f->old_gens[i]) {
-            char name[64];
-            struct qv_err ignored; /* a file that stays is removed at the next open */
+            char name[NAME_BYTES] = {0};
             qv__tombstones_blob_name(qv__segment_id_number(f->view->segments[i]), f->old_gens[i],
                                      name);
-            (void)!blobs->ops->remove(blobs, name, &ignored);
+            qv__buf_put(later, name, sizeof name);
         }
     }
 }
 
-qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv_err *err)
+void qv__maintain_clear(struct qv__db *db, struct qv__buf *later)
+{
+    for (size_t at = 0; !later->failed && at < later->n; at += NAME_BYTES) {
+        struct qv_err ignored;
+        (void)!db->blobs->ops->remove(db->blobs, (const char *)later->p + at, &ignored);
+    }
+    qv__buf_free(later);
+}
+
+qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv__buf *later,
+                             struct qv_err *err)
 {
     struct qv__db *db = s->collection->db;
     struct flush f = {0};
     struct qv__job job;
+    struct qv__buf now;
+    qv__buf_init(&now, db->mem_catalog);
     if (atomic_load(&s->collection->quarantined)) {
         return QV_OK; /* what is unflushed stays in the log */
     }
@@ -181,9 +193,13 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv_err *err)
         }
         goto out;
     }
-    QV_GOTO(qv__checkpoint_commit(db, err));
-    remove_old_tombstones(s, &f);
+    note_old_tombstones(&f, later ? later : &now);
+    if (!later) {
+        QV_GOTO(qv__checkpoint_commit(db, err));
+        qv__maintain_clear(db, &now);
+    }
 out:
+    qv__buf_free(&now);
     flush_free(&f);
     return st;
 }

@@ -201,7 +201,7 @@ static qv_status cut_shard(struct qv__snapshot_work *w, struct qv_err *err)
     struct qv__shard *s = &w->all[w->collection]->shards[w->shard];
     struct qv__manifest_shard *out = &w->manifest.shards[w->manifest.n_shards];
     qv__mutex_lock(&s->maintenance);
-    qv_status st = qv__maintain_flush(s, true, err);
+    qv_status st = qv__maintain_flush(s, true, NULL, err);
     qv__mutex_unlock(&s->maintenance);
     QV_TRY(st);
     *out = (struct qv__manifest_shard){.collection_id = w->all[w->collection]->id,

@@ -141,6 +141,7 @@ bool qv__space_look(struct qv__db *db)
     atomic_store(&s->is_short, false);
     qv__log_line(db->logger, QV__LEVEL_INFO, "space",
                  "the disk has room again: %" PRIu64 " bytes free, writes are taken", now);
+    ask(db); /* what failed for lack of it goes on without waiting for a write */
     return false;
 }
 

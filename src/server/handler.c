@@ -124,7 +124,7 @@ static enum MHD_Result take_body(struct qv__conn *c, const char *data, size_t *n
             c->stage = QV__STAGE_ANSWERED;
             c->http_status = qv__refusal_row(c->refusal)->http_status;
             qv__count(&c->server->refused, 1);
-            qv__refuse_raw(c->fd, c->refusal);
+            qv__refuse_raw(c->server, c->fd, c->refusal);
             return MHD_NO;
         }
     }

@@ -1,8 +1,8 @@
 /* refusal.h: the answers that the carrier gives by itself.
  *
  * What it is: one table of every request that no handler will see: status, body, and whether the
- * connection may live on. Bodies are static, so refusing needs no memory of ours, and none repeats
- * bytes of the client.
+ * connection may live on. Bodies are static (that of 413 is the server's, with its limits), so
+ * refusing needs no memory of ours, and none repeats bytes of the client.
  * What it is not: the errors of a dialect. */
 #ifndef QV_SERVER_REFUSAL_H
 #define QV_SERVER_REFUSAL_H

@@ -101,12 +101,19 @@ static enum MHD_Result queue(struct qv__conn *c, int http_status, struct MHD_Res
 
 /* ---- the carrier's own answers ---- */
 
-static struct MHD_Response *refusal_response(enum qv__refusal id)
+/* s NULL: the table's. */
+static const char *body_of(const struct qv__server *s, enum qv__refusal id)
+{
+    return s && id == QV__REFUSE_BODY_LARGE ? s->body_large : qv__refusal_row(id)->body;
+}
+
+static struct MHD_Response *refusal_response(const struct qv__server *s, enum qv__refusal id)
 {
     const struct qv__refusal_row *row = qv__refusal_row(id);
+    const char *body = body_of(s, id);
     /* The library takes a plain pointer and, with this mode, never writes through it. */
-    struct MHD_Response *m = MHD_create_response_from_buffer(
-        strlen(row->body), (void *)(uintptr_t)row->body, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *m = MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body,
+                                                             MHD_RESPMEM_PERSISTENT);
     if (!m) {
         return NULL;
     }
@@ -135,17 +142,17 @@ enum MHD_Result qv__refuse(struct qv__conn *c, enum qv__refusal id)
     if (id != QV__REFUSE_OPTIONS && id != QV__REFUSE_PREFLIGHT) {
         qv__count(&c->server->refused, 1);
     }
-    struct MHD_Response *m = refusal_response(id);
+    struct MHD_Response *m = refusal_response(c->server, id);
     if (!m) {
         return MHD_NO;
     }
     add_common(m, c);
-    return queue(c, row->http_status, m, strlen(row->body));
+    return queue(c, row->http_status, m, strlen(body_of(c->server, id)));
 }
 
 enum MHD_Result qv__refuse_bare(struct MHD_Connection *mhd, enum qv__refusal id)
 {
-    struct MHD_Response *m = refusal_response(id);
+    struct MHD_Response *m = refusal_response(NULL, id);
     if (!m) {
         return MHD_NO;
     }
@@ -165,17 +172,17 @@ void qv__drain(int fd)
     }
 }
 
-void qv__refuse_raw(int fd, enum qv__refusal id)
+void qv__refuse_raw(const struct qv__server *s, int fd, enum qv__refusal id)
 {
+    const char *body = body_of(s, id);
     const struct qv__refusal_row *row = qv__refusal_row(id);
     char text[768];
-    int n =
-        snprintf(text, sizeof text,
-                 "HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
-                 "%sconnection: close\r\n\r\n%s",
-                 row->http_status, row->http_status == 413 ? "Payload Too Large" : "Unavailable",
-                 strlen(row->body),
-                 row->http_status == 503 ? "retry-after: " QV__RETRY_AFTER "\r\n" : "", row->body);
+    int n = snprintf(text, sizeof text,
+                     "HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
+                     "%sconnection: close\r\n\r\n%s",
+                     row->http_status,
+                     row->http_status == 413 ? "Payload Too Large" : "Unavailable", strlen(body),
+                     row->http_status == 503 ? "retry-after: " QV__RETRY_AFTER "\r\n" : "", body);
     QV_ASSERT(n > 0 && (size_t)n < sizeof text);
     /* The socket's buffer is empty or the answer is lost: nothing waits here. */
     (void)!send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -275,6 +282,12 @@ enum MHD_Result qv__respond(struct qv__conn *c)
     struct qv__response *from = &c->request.response;
     struct qv__source *source = from->source;
     from->source = NULL; /* closed by what follows */
+    if (from->http_status == qv_status_http(QV_ECANCELLED) && atomic_load(&c->server->draining)) {
+        if (source) {
+            source->close(source);
+        }
+        return qv__refuse(c, QV__REFUSE_STOPPING); /* nobody went but we */
+    }
     if (from->http_status < 200 || from->http_status > 599 || (from->body.failed && !source)) {
         if (source) {
             source->close(source);

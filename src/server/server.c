@@ -41,6 +41,11 @@ qv_status qv__server_create(const struct qv__server_options *o, struct qv__serve
     s->listen_fd = s->epoll_fd = s->wake_fd = -1;
     s->check_layout = strncmp(MHD_get_version(), "0.9.7", 5) == 0;
     s->o.sweep_ms = o->sweep_ms ? o->sweep_ms : SWEEP_MS;
+    (void)snprintf(s->body_large, sizeof s->body_large,
+                   "{\"status\":{\"error\":\"Payload error: the body is larger than this server "
+                   "allows: body_max is %" PRIu64 " bytes, upload_max (snapshots) %" PRIu64
+                   "\"},\"time\":0.0}",
+                   o->config.body_bytes_max, o->config.upload_bytes_max);
     if (s->o.config.http_threads == 0) {
         s->o.config.http_threads = QV_MIN(qv__cpu_count(), HTTP_THREADS_MAX);
     }

@@ -114,6 +114,7 @@ struct qv__server {
     bool check_layout;                /* the library's version is one whose buffers gate.h knows */
     bool running;
     uint16_t port;
+    char body_large[256];        /* the refusal, with the limits; immutable */
     _Atomic bool draining;       /* answer new requests with 503 */
     _Atomic bool closing;        /* the watcher ends */
     _Atomic uint32_t in_flight;  /* requests from head to last byte */
@@ -167,7 +168,7 @@ enum MHD_Result qv__refuse(struct qv__conn *c, enum qv__refusal id); /* of the t
 enum MHD_Result qv__refuse_bare(struct MHD_Connection *mhd, enum qv__refusal id); /* no conn */
 /* Write a refusal straight to a socket whose connection is about to be closed, and drop what has
  * arrived on it. */
-void qv__refuse_raw(int fd, enum qv__refusal id);
+void qv__refuse_raw(const struct qv__server *s, int fd, enum qv__refusal id);
 void qv__drain(int fd);
 /* Is the origin in a list as configured? *any: the list has "*". */
 bool qv__origin_allowed(const char *list, struct qv__str origin, bool *any);

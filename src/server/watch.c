@@ -69,7 +69,7 @@ static void accept_some(struct watch *w)
         }
         if (atomic_load(&s->registry.n_open) >= s->o.config.max_connections) {
             qv__count(&s->turned_away, 1);
-            qv__refuse_raw(fd, QV__REFUSE_BUSY);
+            qv__refuse_raw(s, fd, QV__REFUSE_BUSY);
             close(fd);
             continue;
         }

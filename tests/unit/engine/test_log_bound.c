@@ -262,7 +262,7 @@ static void delete_and_flush(void *arg)
         drop(f, b->c, id);
     }
     qv__mutex_lock(&s->maintenance);
-    OK(qv__maintain_flush(s, true, &f->err));
+    OK(qv__maintain_flush(s, true, NULL, &f->err));
     qv__mutex_unlock(&s->maintenance);
     for (uint64_t id = 5; id < 8; id++) {
         drop(f, b->c, id);

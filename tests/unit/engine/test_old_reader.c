@@ -62,7 +62,7 @@ static void flush(struct fix *f, struct qv__collection *c)
 {
     struct qv__shard *s = &c->shards[0];
     qv__mutex_lock(&s->maintenance);
-    OK(qv__maintain_flush(s, true, &f->err));
+    OK(qv__maintain_flush(s, true, NULL, &f->err));
     qv__mutex_unlock(&s->maintenance);
 }
 

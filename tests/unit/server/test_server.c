@@ -201,7 +201,7 @@ static void test_body_limit(void **state)
     assert_true(read_reply(&c, &r, false));
     assert_int_equal(r.status, 413);
     assert_non_null(strstr(r.head, " 413 "));
-    assert_non_null(strstr(r.body, "larger than this server allows"));
+    assert_non_null(strstr(r.body, "larger than this server allows: body_max is "));
     assert_string_equal(reply_header(&r, "content-type", v), "application/json");
     reply_free(&r);
     assert_true(reads_eof(&c));
@@ -228,7 +228,7 @@ static void test_body_limit(void **state)
         assert_true(read_reply(&c, &r, false));
         assert_int_equal(r.status, 413);
         assert_string_equal(reply_header(&r, "connection", v), "close");
-        assert_non_null(strstr(r.body, "larger than this server allows"));
+        assert_non_null(strstr(r.body, "larger than this server allows: body_max is "));
         reply_free(&r);
         client_close(&c);
     }

@@ -94,6 +94,13 @@ static void test_stop_cancels(void **state)
         nap_ms(1);
     }
     assert_int_equal(atomic_load(&env.saw_cancel), 2);
+    for (size_t i = 0; i < 2; i++) { /* the handler says 499, but no client has gone */
+        struct reply r;
+        assert_true(read_reply(&c[i], &r, false));
+        assert_int_equal(r.status, 503);
+        assert_non_null(strstr(r.body, "shutting down"));
+        reply_free(&r);
+    }
     nap_ms(50);
     assert_false(atomic_load(&s.stopped)); /* the memory of the held ones is still theirs */
     release_all(&env);
