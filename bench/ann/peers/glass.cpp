@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     stdout = out;
     double per_element = search == "SQ4U" ? 0.5 : search == "FP16" ? 2 : 1;
     size_t codes = (size_t)((per_element + (refine == "FP32" ? 4 : 2)) * (double)(s.base.rows * s.base.dim));
-    peer::print_index(engine.c_str(), a, s, path, peer::file_bytes(path) + codes);
+    peer::print_index(engine.c_str(), s, s.base.rows, path, peer::file_bytes(path) + codes);
     for (size_t ef : a.ef) {
         searcher->SetEf((int32_t)ef);
         peer::measure(engine.c_str(), a, s, ef, [&](const float *q, int32_t *hits) {

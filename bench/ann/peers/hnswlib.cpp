@@ -9,7 +9,6 @@
 int main(int argc, char **argv)
 {
     auto a = peer::parse(argc, argv);
-    auto s = peer::read_set(a);
     size_t m = 16, efc = 200;
     if (!a.variant.empty() && sscanf(a.variant.c_str(), "%zu:%zu", &m, &efc) != 2) {
         fprintf(stderr, "hnswlib: a variant is M:EF_CONSTRUCTION, not %s\n", a.variant.c_str());
@@ -17,18 +16,20 @@ int main(int argc, char **argv)
     }
     std::string engine = "hnswlib 0.8.0" + (a.variant.empty() ? "" : " " + a.variant);
     std::string path = a.file("hnswlib-" + std::to_string(m) + "-" + std::to_string(efc));
+    bool is_built = peer::is_file(path + ".took");
+    auto s = peer::read_set(a, !is_built);
     std::unique_ptr<hnswlib::SpaceInterface<float>> space;
     if (a.is_l2())
-        space = std::make_unique<hnswlib::L2Space>(s.base.dim);
+        space = std::make_unique<hnswlib::L2Space>(s.queries.dim);
     else
-        space = std::make_unique<hnswlib::InnerProductSpace>(s.base.dim);
-    if (!peer::is_file(path + ".took")) {
+        space = std::make_unique<hnswlib::InnerProductSpace>(s.queries.dim);
+    if (!is_built) {
         hnswlib::HierarchicalNSW<float> index(space.get(), s.base.rows, m, efc);
         peer::timed_build(a, path, [&] { peer::parallel(s.base.rows, a.threads, [&](size_t i) { index.addPoint(s.base.row(i), i); }); });
         index.saveIndex(path);
     }
     hnswlib::HierarchicalNSW<float> index(space.get(), path);
-    peer::print_index(engine.c_str(), a, s, path, index.indexFileSize());
+    peer::print_index(engine.c_str(), s, index.getCurrentElementCount(), path, index.indexFileSize());
     for (size_t ef : a.ef) {
         index.setEf(std::max(ef, peer::K));
         peer::measure(engine.c_str(), a, s, ef, [&](const float *q, int32_t *out) {

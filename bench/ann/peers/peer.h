@@ -87,9 +87,12 @@ struct Set {
     Matrix<int32_t> truth;
 };
 
-inline Set read_set(const Args &a)
+// Without the base where a loaded index has all it needs, so that the driver's memory is that of the index.
+inline Set read_set(const Args &a, bool with_base = true)
 {
-    Set s{read_vecs<float>(a.set + "/base.fvecs"), read_vecs<float>(a.set + "/queries.fvecs"), read_vecs<int32_t>(a.set + "/truth.ivecs")};
+    Set s{{}, read_vecs<float>(a.set + "/queries.fvecs"), read_vecs<int32_t>(a.set + "/truth.ivecs")};
+    if (with_base)
+        s.base = read_vecs<float>(a.set + "/base.fvecs");
     if (a.metric == "cosine") {
         for (auto *m : {&s.base, &s.queries})
             for (size_t i = 0; i < m->rows; i++) {
@@ -142,7 +145,7 @@ inline void timed_build(const Args &a, const std::string &index, const std::func
     }
 }
 
-inline void print_index(const char *engine, const Args &a, const Set &s, const std::string &index, size_t memory_bytes)
+inline void print_index(const char *engine, const Set &s, size_t points, const std::string &index, size_t memory_bytes)
 {
     double wall = 0, cpu = 0;
     size_t threads = 0;
@@ -153,7 +156,7 @@ inline void print_index(const char *engine, const Args &a, const Set &s, const s
         fclose(f);
     }
     printf("{\"engine\":\"%s\",\"points\":%zu,\"dim\":%zu,\"build_s\":%.3f,\"build_cpu_s\":%.3f,\"build_threads\":%zu,\"memory_bytes\":%zu}\n", engine,
-           s.base.rows, s.base.dim, wall, cpu, threads, memory_bytes);
+           points, s.queries.dim, wall, cpu, threads, memory_bytes);
 }
 
 // `search` fills K row numbers and returns how many there are.

@@ -126,7 +126,8 @@ class Svs:
 
 
 class SymphonyQG:
-    """The quantized graph of rabitqlib: degree 32, 200 candidates."""
+    """The quantized graph of rabitqlib: degree 32, 200 candidates. Vectors of length one are compared by L2, which orders them as
+    the inner product does and which its graphs are better at."""
 
     def __init__(self):
         import importlib.metadata
@@ -136,7 +137,8 @@ class SymphonyQG:
         self.engine = f"symphonyqg (rabitqlib {importlib.metadata.version('rabitqlib')})"
 
     def build(self, base, metric, threads):
-        self.index = self.module.SymqgIndex(base.shape[1], 32, "l2" if metric == "l2" else "ip")
+        is_unit = np.allclose(np.linalg.norm(base[:1000], axis=1), 1, atol=0.01)
+        self.index = self.module.SymqgIndex(base.shape[1], 32, "l2" if metric == "l2" or is_unit else "ip")
         self.index.build(base, 200, num_threads=threads)
 
     def save(self, path):

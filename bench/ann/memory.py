@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""memory.py: how little memory Quiver and hnswlib need, by the same method: the lowest limit of a control group, page cache
+included, at which searches keep 95 % of their speed.
+
+Usage: memory.py SET_DIR [RECALL]     as root; after `compare.sh SET_DIR`, whose indexes and driver in $WORK it uses
+Environment: WORK=build/bench, QUIVER=build/release/quiver, STAT=us|cpu_us (wall time: on a quiet machine; or CPU time with that of
+page faults)
+Both search at the beam that reaches RECALL (default 0.95). Limits are halved between what failed and what did until 3 % apart. A
+process that is killed for memory has failed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+KEEP, STEP = 0.95, 1.03
+BEAMS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORK = os.environ.get("WORK", f"{ROOT}/build/bench")
+STAT = os.environ.get("STAT", "us")
+
+
+class Group:
+    """A control group of memory, of either version of the interface."""
+
+    def __init__(self):
+        parent = "/sys/fs/cgroup/memory" if os.path.isdir("/sys/fs/cgroup/memory") else "/sys/fs/cgroup"
+        self.limit = "memory.limit_in_bytes" if parent.endswith("memory") else "memory.max"
+        self.path = tempfile.mkdtemp(prefix="quiver-bench-", dir=parent)
+
+    def run(self, command, limit):
+        self.write(self.limit, limit)
+        done = subprocess.run(["sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$@"', "sh", *command],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        self.empty()
+        return done.stdout if done.returncode == 0 else None
+
+    def write(self, name, value):
+        with open(f"{self.path}/{name}", "w", encoding="utf-8") as f:
+            f.write(str(value))
+
+    def empty(self):
+        """What the run left in the page cache must not count for the next one."""
+        name = "memory.force_empty" if self.limit == "memory.limit_in_bytes" else "memory.reclaim"
+        try:
+            self.write(name, 0 if name == "memory.force_empty" else 1 << 40)
+        except OSError:
+            pass  # it reclaimed what there was
+
+    def close(self):
+        os.rmdir(self.path)
+
+
+def commands(folder, metric):
+    files = [f"{folder}/{n}" for n in ("base.fvecs", "queries.fvecs", "truth.ivecs")]
+    index = f"{WORK}/index/{os.path.basename(folder)}"
+    quiver = os.environ.get("QUIVER", f"{ROOT}/build/release/quiver")
+
+    def of_quiver(beams):
+        return [quiver, "bench", "ann", "--base", files[0], "--queries", files[1], "--truth", files[2], "--metric", metric, "--ef", beams,
+                "--data", f"{index}/quiver", "--reuse", "--json"]  # fmt: skip
+
+    return {"quiver": of_quiver, "hnswlib": lambda beams: [f"{WORK}/hnswlib", folder, metric, index, "2", "1000", beams]}
+
+
+def searches(text):
+    return [line for line in map(json.loads, (text or "").splitlines()) if "ef" in line]
+
+
+def time_of(line):
+    return line.get(STAT) or 1e6 / line["qps"]
+
+
+def lowest(group, command, high):
+    """(bytes, microseconds without a limit)"""
+    free = min(time_of(searches(group.run(command, -1 if "limit_in" in group.limit else "max"))[0]) for _ in range(3))
+    low = 1 << 20
+    while high / low > STEP:
+        middle = int((low * high) ** 0.5)
+        best = min((time_of(s[0]) for s in (searches(group.run(command, middle)) for _ in range(2)) if s), default=float("inf"))
+        low, high = (low, middle) if free / best >= KEEP else (middle, high)
+    return high, free
+
+
+def main():
+    folder, recall = os.path.realpath(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.95
+    metric = "ip"
+    if os.path.exists(f"{folder}/metric"):
+        with open(f"{folder}/metric", encoding="utf-8") as f:
+            metric = f.read().strip()
+    group, found = Group(), {}
+    try:
+        for name, command in commands(folder, metric).items():
+            lines = searches(group.run(command(",".join(map(str, BEAMS))), -1 if "limit_in" in group.limit else "max"))
+            line = next((one for one in lines if one["recall"] >= recall), None)
+            if not line:
+                sys.exit(f"memory.py: {name} does not reach {recall}; is its index in {WORK}?")
+            size = os.path.getsize(f"{folder}/base.fvecs")
+            found[name] = lowest(group, command(str(line["ef"])), 3 * size + (64 << 20))
+            print(f"{name}: ef {line['ef']}, recall {line['recall']:.4f}, {found[name][1]:.1f} us; {found[name][0] / 1e6:.0f} MB", flush=True)
+    finally:
+        group.close()
+    print(f"quiver needs {found['quiver'][0] / found['hnswlib'][0]:.2f} of the memory of hnswlib")
+
+
+main()
