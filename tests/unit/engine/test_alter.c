@@ -1,8 +1,12 @@
 /* test_alter.c: a collection that changes while it is in use: settings of its indexes, columns that
  * come and go and come back with another size. Stepped. */
+#include <pthread.h>
+#include <sched.h>
+
 #include "engine_fixture.h"
 
 #include "engine/job.h"
+#include "engine/snapshot.h"
 
 #define DIM  6
 #define DIM2 3
@@ -382,6 +386,141 @@ static void test_old_reader(void **state)
     stop(f, c);
 }
 
+/* A snapshot that is being made keeps what its catalog names, whatever is dropped meanwhile; it
+ * comes back with it, and what has the name by then does not mix with it. */
+static void test_snapshot_meanwhile(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_work *w = NULL;
+    struct qv__snapshot_info info;
+    bool done = false;
+    fix_open(f, -1);
+    struct qv__collection *c = make(f, 128);
+    put(f, c, 0, 300, "ab", DIM);
+    run(f);
+    OK(qv__snapshot_begin(f->db, QV__STR("c"), &w, &f->err));
+    OK(drop(f, "a"));
+    OK(add(f, "a", DIM2));
+    put(f, c, 300, 450, "a", DIM2);
+    run(f);
+    while (!done) {
+        OK(qv__snapshot_step(w, &done, &f->err));
+    }
+    qv__snapshot_end(w, &info);
+    run(f);
+    assert_int_equal(info_of(f, c).n_outdated, 0); /* gone as soon as the snapshot let it */
+    assert_int_equal(having(f, c, "a"), 150);
+    struct qv__snapshot_from from = {.id = info.id};
+    OK(qv__db_snapshot_recover(f->db, QV__STR("d"), &from, &f->err));
+    for (int restarts = 0; restarts < 2; restarts++) {
+        struct qv__collection *d = fix_collection(f, "d");
+        assert_int_equal(having(f, d, "a"), 300);
+        assert_int_equal(having(f, d, "b"), 300);
+        qv__collection_release(d);
+        run(f);
+        qv__collection_release(c);
+        fix_reopen(f);
+        c = fix_collection(f, "c");
+        assert_int_equal(having(f, c, "a"), 150);
+    }
+    stop(f, c);
+}
+
+/* --- threads --- */
+
+struct crowd {
+    struct fix *f;
+    struct qv__collection *c;
+    _Atomic bool stop;
+    _Atomic unsigned writes, reads;
+};
+
+/* Points with b, and with x of whatever size there is by then. */
+static void *write_on(void *arg)
+{
+    struct crowd *x = arg;
+    float v[DIM];
+    for (uint64_t id = 0; !atomic_load(&x->stop); id = (id + 1) % 500) {
+        struct qv__schema *s = qv__collection_schema(x->c);
+        int at = qv__schema_vector(s, QV__STR("x"));
+        uint32_t dim = at < 0 ? 0 : s->vectors[at].dim;
+        qv__schema_release(s);
+        fill(v, id, DIM);
+        struct qv__named_vector nv[2] = {{.name = QV__STR("b"), .values = v, .dim = DIM},
+                                         {.name = QV__STR("x"), .values = v, .dim = dim}};
+        struct qv__point p = {.id = qv__id_u64(id), .vectors = nv, .n_vectors = dim ? 2 : 1};
+        struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = &p, .n_points = 1};
+        struct qv_err err;
+        qv_status st = qv__collection_write_sync(x->c, &m, 1, NULL, &err);
+        /* The column may be another one by the time of the write. */
+        if (st != QV_OK && st != QV_EINVAL) {
+            fail_msg("write: %s", err.message);
+        }
+        atomic_fetch_add(&x->writes, 1);
+    }
+    return NULL;
+}
+
+/* Every vector that is seen is one that was written to a column of that size. */
+static void *read_on(void *arg)
+{
+    struct crowd *x = arg;
+    for (uint64_t i = 0; !atomic_load(&x->stop); i++) {
+        struct qv__result_set rs;
+        struct qv_err err;
+        float q[DIM], want[DIM];
+        struct qv__qctx ctx = fix_ctx(x->f);
+        struct qv__fetch fetch = {.vectors = QV__VECTORS_ALL};
+        fill(q, i % 500, DIM);
+        struct qv__query query = {.kind = QV__QUERY_NEAREST,
+                                  .using_vector = QV__STR("b"),
+                                  .target = {.values = q, .dim = DIM},
+                                  .limit = 5};
+        if (qv__collection_query(x->c, &query, &fetch, &ctx, &rs, &err) != QV_OK) {
+            fail_msg("search: %s", err.message);
+        }
+        int at = qv__schema_vector(rs.schema, QV__STR("x"));
+        for (size_t k = 0; at >= 0 && k < rs.n; k++) {
+            const float *v = rs.points[k].vectors[at];
+            fill(want, rs.points[k].id.u, DIM);
+            assert_true(!v || memcmp(v, want, rs.schema->vectors[at].dim * sizeof *v) == 0);
+        }
+        qv__result_free(&rs);
+        atomic_fetch_add(&x->reads, 1);
+    }
+    return NULL;
+}
+
+static void test_crowd(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    pthread_t threads[4];
+    fix_open(f, 2);
+    struct qv__collection *c = make(f, 128);
+    struct crowd x = {.f = f, .c = c};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, i < 2 ? write_on : read_on, &x), 0);
+    }
+    for (uint32_t i = 0; i < 24; i++) {
+        unsigned writes = atomic_load(&x.writes), reads = atomic_load(&x.reads);
+        OK(add(f, "x", 1 + i % DIM));
+        set(f, "b", (struct qv__index_params){.m = 8 + i % 3}, false);
+        while (atomic_load(&x.writes) < writes + 20 || atomic_load(&x.reads) < reads + 5) {
+            sched_yield();
+        }
+        OK(drop(f, "x"));
+    }
+    atomic_store(&x.stop, true);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    OK(qv__collection_settle(c, 60000, &f->err));
+    assert_int_equal(info_of(f, c).n_outdated, 0);
+    stop(f, c);
+}
+
 /* Killed or cancelled half way: old or new, and the rest is done after a start. */
 static void test_interrupted(void **state)
 {
@@ -419,7 +558,8 @@ int main(void)
         cmocka_unit_test(test_index_settings), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_columns),        cmocka_unit_test(test_name_comes_back),
         cmocka_unit_test(test_payload_change), cmocka_unit_test(test_old_reader),
-        cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_interrupted),    cmocka_unit_test(test_snapshot_meanwhile),
+        cmocka_unit_test(test_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
