@@ -244,6 +244,17 @@ static void graph_describe(const struct qv__index *x, struct qv__index_info *inf
     };
 }
 
+/* A graph's own choice has changed with versions: any that it ever was is good, so that no upgrade
+ * makes every graph anew. */
+static bool codes_differ(const struct qv__graph *g, uint32_t asked, enum qv__index_codes wanted)
+{
+    enum qv__index_codes have = qv__graph_codes_have(g);
+    if (asked == QV__INDEX_CODES_AUTO) {
+        return have != QV__INDEX_CODES_NONE && have != QV__INDEX_CODES_INT8;
+    }
+    return have != wanted || (g->narrow.quant && asked == QV__INDEX_CODES_INT8);
+}
+
 static bool graph_differs(const struct qv__index *x, const struct qv__index_params *want,
                           char why[64])
 {
@@ -259,8 +270,7 @@ static bool graph_differs(const struct qv__index *x, const struct qv__index_para
     } else if (have->ef_construct != want->ef_construct) {
         (void)snprintf(text, sizeof text, "ef_construct %" PRIu32 " -> %" PRIu32,
                        have->ef_construct, want->ef_construct);
-    } else if (qv__index_count(x) &&
-               (codes != wanted || (g->narrow.quant && want->codes == QV__INDEX_CODES_INT8))) {
+    } else if (qv__index_count(x) && codes_differ(g, want->codes, wanted)) {
         (void)snprintf(text, sizeof text, "walk over %s -> %s",
                        g->narrow.quant ? "int4" : qv__graph_codes_name(codes),
                        qv__graph_codes_name(wanted));
