@@ -141,6 +141,51 @@ static void test_grown(void **state)
     qv__mem_close(mem);
 }
 
+/* Graphs with narrow codes merge by their codes of a byte into one with narrow codes. */
+static void test_merged(void **state)
+{
+    (void)state;
+    enum { HALF = SCALED(N) / 2 };
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = clustered(2 * HALF, DIM, QV__L2, 5);
+    struct data queries = clustered(QUERIES, DIM, QV__L2, 6);
+    struct data part[2];
+    struct saved s[2];
+    struct qv__index *source[2] = {NULL, NULL}, *x = NULL;
+    uint32_t remap[2][HALF];
+    const uint32_t *remaps[2] = {remap[0], remap[1]};
+    for (uint32_t i = 0; i < 2; i++) {
+        part[i] = data_make(HALF, DIM, QV__L2, 31);
+        memcpy(part[i].values, data_row(&d, i * HALF), sizeof(float) * HALF * DIM);
+        struct qv__index *built = build_with(mem, &part[i], QV__INDEX_CODES_AUTO, NULL, 1);
+        saved_take(&s[i], built);
+        built->ops->free(built);
+        struct qv__index_parts parts = saved_parts(&s[i]);
+        check_ok(open_parts(mem, &part[i], &parts, &source[i], &err));
+        for (uint32_t ord = 0; ord < HALF; ord++) {
+            remap[i][ord] = i * HALF + ord;
+        }
+    }
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .m = 8, .ef_construct = 48, .seed = 3};
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    check_ok(source[0]->ops->merge(&params, &env, &d.v, d.n, source, remaps, 2, &x, &err));
+    check_codes(x, "int4", DIM / 2 + 12);
+    check_ok(x->ops->validate(x, &err));
+    assert_true(recall_of(x, &d, &queries, K, EF, NULL, mem) >= 0.95);
+    x->ops->free(x);
+    for (uint32_t i = 0; i < 2; i++) {
+        source[i]->ops->free(source[i]);
+        saved_free(&s[i]);
+        data_free(&part[i]);
+    }
+    data_free(&queries);
+    data_free(&d);
+    check_no_leak(mem, 0);
+    qv__mem_close(mem);
+}
+
 static void test_threads_make_no_difference(void **state)
 {
     (void)state;
@@ -243,9 +288,13 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_when),  cmocka_unit_test(test_recall_and_round_trip),
-        cmocka_unit_test(test_grown), cmocka_unit_test(test_threads_make_no_difference),
-        cmocka_unit_test(test_files), cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_when),
+        cmocka_unit_test(test_recall_and_round_trip),
+        cmocka_unit_test(test_grown),
+        cmocka_unit_test(test_merged),
+        cmocka_unit_test(test_threads_make_no_difference),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
