@@ -238,6 +238,13 @@ void qv__mem_tune_process(void)
 #endif
 }
 
+void qv__mem_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
 const char *qv__mem_name(const struct qv__mem *m)
 {
     return m->name;

@@ -31,6 +31,9 @@ void qv__mem_close(struct qv__mem *m);
  * block of megabytes costs its page faults each time. For a program that is ours; a library leaves
  * its host's malloc alone. Before the first thread. */
 void qv__mem_tune_process(void);
+/* Give pages of freed blocks back to the system: after much was freed at once. Takes milliseconds
+ * for a large heap. Threads: any. */
+void qv__mem_trim(void);
 
 const char *qv__mem_name(const struct qv__mem *m);
 size_t qv__mem_used(const struct qv__mem *m); /* bytes, headers included */

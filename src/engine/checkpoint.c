@@ -317,6 +317,9 @@ static qv_status checkpoint(struct qv__db *db, bool leave_little, struct qv_err 
         qv__maintain_clear(db, &later);
     }
     qv__buf_free(&later);
+    if (!atomic_load(&db->closing)) {
+        qv__mem_trim(); /* rows that were in memory are in files now */
+    }
     first = first == QV_OK ? st : first;
     qv__job_close(&job, first);
     if (first != QV_OK && err) {

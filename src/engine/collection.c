@@ -4,10 +4,14 @@
 
 #include <stdio.h>
 
+/* After so much of dropped collections malloc is told to give pages back. */
+#define TRIM_BYTES (UINT64_C(8) << 20)
+
 static void collection_free(struct qv__collection *c)
 {
     struct qv__db *db = c->db;
     bool doomed = atomic_load(&c->dropped);
+    uint64_t bytes = doomed ? qv__mem_used(c->mem) : 0;
     for (uint32_t i = 0; i < c->n_shards; i++) {
         struct qv__shard *s = &c->shards[i];
         if (!s->collection) {
@@ -41,6 +45,10 @@ static void collection_free(struct qv__collection *c)
     struct qv__mem *mem = c->mem;
     qv__free(c);
     qv__mem_close(mem);
+    if (bytes && atomic_fetch_add(&db->dropped_bytes, bytes) + bytes >= TRIM_BYTES) {
+        atomic_store(&db->dropped_bytes, 0);
+        qv__mem_trim();
+    }
     atomic_fetch_sub(&db->collections_open, 1);
 }
 

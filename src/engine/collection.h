@@ -176,6 +176,7 @@ struct qv__db {
     _Atomic bool recovering;
     _Atomic uint32_t jobs;             /* all background tasks of the database */
     _Atomic uint32_t collections_open; /* alive, dropped ones included */
+    _Atomic uint64_t dropped_bytes;    /* memory of dropped ones since it was last trimmed */
     struct qv__counter searches;
     struct qv__counter paced; /* writes held back for the graph */
     uint64_t replayed_records, replayed_bytes;

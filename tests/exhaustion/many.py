@@ -2,12 +2,10 @@
 """many.py: many small collections in one server with few descriptors; see README.md."""
 
 import argparse
-import json
 import os
 import random
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -119,7 +117,9 @@ def main():
         began = time.monotonic()
         for i in range(n):
             ask("DELETE", f"/collections/c{i}")
-        told("dropped all", began, n)
+        now = told("dropped all", began, n)
+        if now["RssAnon"] - base["RssAnon"] > 16 * MIB + small * n / 4:
+            fail("dropping all gives too little memory back")
         left = [f for _, _, files in os.walk(os.path.join(root, "data", "blobs")) for f in files]
         if left:
             fail(f"{len(left)} files are left in blobs/: {left[:3]}")
