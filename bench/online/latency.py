@@ -2,10 +2,12 @@
 """latency.py: what happens to the latency of searches while data change.
 
 Starts a server of its own on an empty directory, loads random vectors, lets it settle, and measures
-how many searches a second it answers. Then it sends searches at a share of that, as an open load
-(a latency counts from the moment a request was due): with nothing beside them, beside steady
-inserts, beside a bulk load at full speed, and directly after it. Prints one table; the ratios are
-to the idle state of the same run. Needs Python alone.
+how many searches a second it answers. Then, in rounds, it sends searches at a share of that, as an
+open load (a latency counts from the moment a request was due): with nothing beside them, beside
+steady inserts, beside a bulk load at full speed, and directly after it. At last it measures how many
+searches a second are answered beside the inserts. Prints a table, whose ratios are to the idle state
+of the same round, and a verdict over the medians of the rounds; ends with 1 when it is not met.
+Needs Python alone.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import random
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +36,7 @@ def arguments():
     p.add_argument("--points", type=int, default=100000, help="loaded first (default: %(default)s)")
     p.add_argument("--dim", type=int, default=128)
     p.add_argument("--seconds", type=int, default=15, help="of each measurement (default: %(default)s)")
+    p.add_argument("--rounds", type=int, default=3, help="of all states (default: %(default)s)")
     p.add_argument("--percent", type=int, default=30, help="of the idle capacity (default: %(default)s)")
     p.add_argument("--inserts", type=int, default=1000, help="points a second of the steady state (default: %(default)s)")
     p.add_argument("--batch", type=int, default=500, help="points per request of the bulk load (default: %(default)s)")
@@ -43,13 +47,13 @@ def arguments():
 
 
 def write_fvecs(path, n, dim, seed):
-    """Whole numbers from -1000 to 1000, like those that the load generator makes."""
+    """Whole numbers from -1000 to 1000, as the load generator makes them; 256 different ones."""
     rng = random.Random(seed)
+    numbers = [float(x * 2000 // 255 - 1000) for x in range(256)]
     head = dim.to_bytes(4, "little")
     with open(path, "wb") as f:
         for _ in range(n):
-            row = array.array("f", (float(x % 2001 - 1000) for x in
-                                    memoryview(rng.randbytes(4 * dim)).cast("I")))
+            row = array.array("f", map(numbers.__getitem__, rng.randbytes(dim)))
             if sys.byteorder != "little":
                 row.byteswap()
             f.write(head + row.tobytes())
@@ -58,7 +62,7 @@ def write_fvecs(path, n, dim, seed):
 class Server:
     def __init__(self, quiver, data):
         self.process = subprocess.Popen([quiver, "serve", "--listen", "127.0.0.1:0", "--data", data],
-                                        stdout=subprocess.PIPE)
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         text = ""
         while "stop:" not in text:
             line = self.process.stdout.readline().decode()
@@ -77,6 +81,12 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return answer.read().decode()
 
+    def send(self, method, path, body):
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.url + path, data, {"content-type": "application/json"}, method=method)
+        with urllib.request.urlopen(request, timeout=3600) as answer:
+            return json.loads(answer.read())
+
     def cpu_s(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
             fields = f.read().rsplit(")", 1)[1].split()
@@ -86,9 +96,12 @@ class Server:
         m = re.search(rf'^{name}(?:\{{id="{COLLECTION}"\}})? (\d+)$', self.get("/metrics"), re.MULTILINE)
         return int(m.group(1)) if m else 0
 
+    def is_busy(self):
+        return json.loads(self.get("/collections/" + COLLECTION))["result"]["status"] == "yellow"
+
     def settle(self):
-        while json.loads(self.get("/collections/" + COLLECTION))["result"]["status"] == "yellow":
-            time.sleep(0.5)
+        while self.is_busy():
+            time.sleep(0.2)
 
 
 class Watch(threading.Thread):
@@ -109,10 +122,13 @@ class Watch(threading.Thread):
         return self.most
 
 
+def bench_command(a, server, seconds, *more):
+    return [a.quiver, "bench", "http", "--url", server.url, "--collection", COLLECTION, "--json",
+            "--seconds", str(seconds), "--seed", str(a.seed), *more]
+
+
 def bench(a, server, *more):
-    out = subprocess.run([a.quiver, "bench", "http", "--url", server.url, "--collection", COLLECTION, "--json",
-                          "--seconds", str(a.seconds), "--seed", str(a.seed), *more],
-                         stdout=subprocess.PIPE, check=True).stdout.decode()
+    out = subprocess.run(bench_command(a, server, a.seconds, *more), stdout=subprocess.PIPE, check=True).stdout.decode()
     return {load["request"]: load for load in map(json.loads, out.splitlines())}
 
 
@@ -129,17 +145,60 @@ def state(a, server, name, rate, *more):
             "refused": search["refused"] + write.get("refused", 0)}
 
 
-def measure(a, server):
+def steady(a):
+    """Options of the load generator for steady inserts, many small requests."""
+    batch = max(1, min(10, a.inserts))
+    return ["--batch", str(batch)], max(1, a.inserts // batch)
+
+
+def searches_per_s(a, server):
+    few = ["--mode", "search", "--connections", str(a.connections)]
+    return bench(a, server, *few)["search"]["requests_per_s"]
+
+
+def measure(a, server, rate):
     few = ["--connections", str(a.connections)]
     mixed = ["--mode", "mixed", "--search-connections", str(a.connections), *few]
-    capacity = bench(a, server, "--mode", "search", *few)["search"]["requests_per_s"]
-    rate = max(1, int(capacity * a.percent / 100))
-    steady = max(1, min(10, a.inserts))
+    batch, writes = steady(a)
     yield state(a, server, "idle", rate, "--mode", "search", *few)
-    yield state(a, server, f"{a.inserts} inserts/s", rate, *mixed, "--batch", str(steady),
-                "--write-rate", str(max(1, a.inserts // steady)))
+    yield state(a, server, f"{a.inserts} inserts/s", rate, *mixed, *batch, "--write-rate", str(writes))
     yield state(a, server, "bulk load", rate, *mixed, "--batch", str(a.batch))
     yield state(a, server, "after the load", rate, "--mode", "search", *few, "--warmup", "0")
+
+
+def qps_kept(a, server):
+    """Answers a second with nothing beside them, and beside the inserts; and the points written."""
+    alone = searches_per_s(a, server)
+    batch, writes = steady(a)
+    writer = subprocess.Popen(bench_command(a, server, a.seconds + 2, "--mode", "upsert", "--warmup", "0", "--connections",
+                                            str(a.connections), *batch, "--rate", str(writes)), stdout=subprocess.PIPE)
+    beside = searches_per_s(a, server)
+    written = json.loads(writer.communicate()[0].decode().splitlines()[0])["points_per_s"]
+    return alone, beside, written
+
+
+def verdict(a, rounds, kept):
+    """Print what is wanted and what was measured; true when all is met."""
+    def median(name, key):
+        return statistics.median(next(row[key] / (r[0][key] if key.endswith("_ms") else 1) for row in r
+                                      if row["state"] == name) for r in rounds)
+    alone, beside, written = kept
+    inserts, share = f"{a.inserts} inserts/s", 100 * beside / alone
+    checks = [(f"p99 beside a bulk load {median('bulk load', 'p99_ms'):.2f} x idle (at most 2)",
+               median("bulk load", "p99_ms") <= 2),
+              (f"p99 beside {inserts} {median(inserts, 'p99_ms'):.2f} x idle (at most 2)", median(inserts, "p99_ms") <= 2),
+              (f"p99 after the load {median('after the load', 'p99_ms'):.2f} x idle (at most 2)",
+               median("after the load", "p99_ms") <= 2),
+              (f"rows without a graph {max(row['most_unindexed'] for r in rounds for row in r):,} (below 20,000)",
+               max(row["most_unindexed"] for r in rounds for row in r) < 20000),
+              (f"searches/s kept beside {written:.0f} inserts/s {share:.0f} % (at least 70: {beside:.0f} of {alone:.0f})",
+               share >= 70)]
+    for text, met in checks:
+        print(f"{'met    ' if met else 'NOT MET'} {text}")
+    met = all(met for _, met in checks)
+    print(f"verdict: {'met' if met else 'not met'}; medians of {len(rounds)} rounds, bulk load at "
+          f"{median('bulk load', 'points_per_s'):.0f} points/s")
+    return met
 
 
 def show(row, idle):
@@ -149,31 +208,52 @@ def show(row, idle):
           + (f"  {row['refused']} refused" if row["refused"] else ""), flush=True)
 
 
+def load(a, server, work):
+    """The first points."""
+    vectors = os.path.join(work, "base.fvecs")
+    write_fvecs(vectors, a.points, a.dim, a.seed)
+    subprocess.run([a.quiver, "import", vectors, "--url", server.url, "--collection", COLLECTION, "--quiet"],
+                   stdout=subprocess.DEVNULL, check=True)
+    server.settle()
+
+
+def run(a, server):
+    rate = max(1, int(searches_per_s(a, server) * a.percent / 100))
+    rounds = []
+    if not a.json:
+        print("state            searches/s   p50 ms   p99 ms  x p50  x p99  points/s  paced  unindexed   cpu s")
+    for _ in range(a.rounds):
+        rows = []
+        for row in measure(a, server, rate):
+            rows.append(row)
+            if a.json:
+                print(json.dumps(row), flush=True)
+            else:
+                show(row, rows[0])
+        rounds.append(rows)
+        server.settle()
+    kept = qps_kept(a, server)
+    if a.json:
+        print(json.dumps(dict(zip(("searches_per_s_alone", "searches_per_s_beside", "points_per_s"), kept))))
+        return True
+    return verdict(a, rounds, kept)
+
+
 def main():
     a = arguments()
     a.quiver = os.path.abspath(a.quiver)
     work = tempfile.mkdtemp(prefix="quiver-online-", dir=a.dir)
     server = None
+    met = False
     try:
-        vectors = os.path.join(work, "base.fvecs")
-        write_fvecs(vectors, a.points, a.dim, a.seed)
         server = Server(a.quiver, os.path.join(work, "data"))
-        subprocess.run([a.quiver, "import", vectors, "--url", server.url, "--collection", COLLECTION, "--quiet"],
-                       stdout=subprocess.DEVNULL, check=True)
-        server.settle()
-        idle = None
-        for row in measure(a, server):
-            if a.json:
-                print(json.dumps(row), flush=True)
-                continue
-            if not idle:
-                idle = row
-                print("state            searches/s   p50 ms   p99 ms  x p50  x p99  points/s  paced  unindexed   cpu s")
-            show(row, idle)
+        load(a, server, work)
+        met = run(a, server)
     finally:
         if server:
             server.stop()
         shutil.rmtree(work, ignore_errors=True)
+    sys.exit(0 if met else 1)
 
 
 if __name__ == "__main__":
