@@ -296,6 +296,39 @@ static void test_sources(void **state)
     qv__mem_close(mem);
 }
 
+/* Beams of builds at both ends: more neighbours to start from than a beam holds, and so many that
+ * the beam is a heap. */
+static void test_beams(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    static const struct {
+        uint32_t m, ef_construct;
+    } ends[] = {{40, 4}, {40, 40}, {8, 900}};
+    static const uint32_t n[] = {800, 700};
+    for (size_t i = 0; i < QV_ARRAY_LEN(ends); i++) {
+        struct parts p = parts_make(mem, clustered(1500, 2), n, 2, keeps_all);
+        struct qv__index_params params = *params_of(ends[i].ef_construct);
+        params.m = ends[i].m;
+        for (int j = 0; j < 2; j++) {
+            ops->free(p.graphs[j]);
+            check_ok(ops->build(&params, &env, &p.runs[j].v, n[j], &p.graphs[j], &err));
+        }
+        struct qv__index *x = NULL;
+        check_ok(ops->merge(&params, &env, &p.left.v, p.left.n, p.graphs,
+                            (const uint32_t *const *)p.remaps, 2, &x, &err));
+        check_ok(x->ops->validate(x, &err));
+        double recall = recall_of(x, &p.left, &p.left, 10, 60, NULL, mem);
+        assert_true(recall >= (ends[i].ef_construct > 4 ? 0.97 : 0.5));
+        ops->free(x);
+        parts_free(&p);
+    }
+    qv__mem_close(mem);
+}
+
 static void test_edges(void **state)
 {
     (void)state;
@@ -394,10 +427,10 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recall),         cmocka_unit_test(test_turnover),
-        cmocka_unit_test(test_sources),        cmocka_unit_test(test_deterministic),
-        cmocka_unit_test(test_edges),          cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_recall),    cmocka_unit_test(test_turnover),
+        cmocka_unit_test(test_sources),   cmocka_unit_test(test_deterministic),
+        cmocka_unit_test(test_edges),     cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_cancelled), cmocka_unit_test(test_without_memory),
     };
     return run_with_and_without_codes("graph_merge", tests, QV_ARRAY_LEN(tests));
 }
