@@ -140,8 +140,12 @@ static void test_recall(void **state)
     struct qv_err err;
     for (size_t i = 0; i < QV_ARRAY_LEN(cases); i++) {
         uint64_t before = qv__mem_used(mem);
+        uint32_t n[PARTS_MAX];
+        for (uint32_t j = 0; j < PARTS_MAX; j++) {
+            n[j] = SCALED(cases[i].n[j]);
+        }
         struct parts p =
-            parts_make(mem, clustered(6000, 2), cases[i].n, cases[i].n_parts, cases[i].keeps);
+            parts_make(mem, clustered(SCALED(6000), 2), n, cases[i].n_parts, cases[i].keeps);
         struct qv__index *merged = NULL, *built = build(mem, &p.left);
         check_ok(merge(&p, &env, &merged, &err));
         check_ok(merged->ops->validate(merged, &err));
@@ -175,7 +179,7 @@ static void test_turnover(void **state)
     struct qv__mem *mem = qv__mem_root("test", 0);
     struct qv_err err;
     struct qv__index_env env = env_make(mem, NULL, 1);
-    struct data d = clustered(3000, 2), queries = clustered(200, 9);
+    struct data d = clustered(SCALED(3000), 2), queries = clustered(200, 9);
     struct qv__index *x = build(mem, &d);
     uint32_t *remap = malloc(d.n * sizeof *remap);
     assert_non_null(remap);
