@@ -44,6 +44,8 @@ def read(path, stat):
     engines = collections.defaultdict(Engine)
     with open(path, encoding="utf-8") as f:
         for text in f:
+            if not text.startswith("{"):
+                continue  # some libraries print, too
             line = json.loads(text)
             e = engines[line["engine"]]
             if "ef" not in line:

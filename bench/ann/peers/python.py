@@ -194,6 +194,7 @@ class Vsag:
     def __init__(self, codes):
         import pyvsag
 
+        pyvsag.set_logger_off()
         self.module, self.codes = pyvsag, codes
         self.engine = f"vsag {pyvsag.__version__} hgraph {codes}+fp16"
 
