@@ -297,6 +297,7 @@ void qv__db_info(struct qv__db *db, struct qv__db_info *out)
     out->checkpoint_lsn = atomic_load(&db->checkpoint_lsn_seen);
     out->checkpoint_failures = qv__counted(&db->checkpointer.failures);
     out->log_bytes_max = db->options.log_bytes_max;
+    out->log_held_bytes = atomic_load(&db->log_bytes_held);
     out->disk_free_bytes = atomic_load(&db->space.free_bytes);
     out->disk_reserve_bytes = atomic_load(&db->space.reserve);
     out->disk_owed_bytes = atomic_load(&db->space.growing);

@@ -335,6 +335,7 @@ struct qv__db_info {
     uint64_t checkpoint_lsn;
     uint64_t checkpoint_failures; /* since open */
     uint64_t log_bytes_max;       /* of log_file_bytes */
+    uint64_t log_held_bytes;      /* of log_file_bytes: for quarantined collections, unbounded */
     uint64_t disk_free_bytes;     /* UINT64_MAX = not known */
     uint64_t disk_reserve_bytes;  /* held now */
     uint64_t disk_owed_bytes;     /* what flushing the growing segments will take, about */

@@ -191,6 +191,9 @@ static void database(struct qv__buf *b, const struct qv__db_info *db)
            db->log_file_bytes);
     number(b, "quiver_log_bytes_max", "size of the log above which writes are refused", "gauge",
            db->log_bytes_max);
+    number(b, "quiver_log_held_bytes",
+           "log kept for quarantined collections, which bounds do not count", "gauge",
+           db->log_held_bytes);
     number(b, "quiver_checkpoint_failures_total", "checkpoints that failed", "counter",
            db->checkpoint_failures);
     number(b, "quiver_disk_free_bytes", "free space of the disk when last looked at", "gauge",

@@ -146,6 +146,9 @@ static void damage_and_repair(const char *prefix, uint64_t byte)
     for (unsigned round = 0; round < 3; round++) {
         OK(put(f, "b", 200 + 100 * round, 240 + 100 * round));
         OK(qv__db_checkpoint(f->db, &f->err));
+        struct qv__db_info info;
+        qv__db_info(f->db, &info);
+        assert_true(info.log_held_bytes > 0); /* told, since no bound counts it */
         fix_reopen(f);
         expect_quarantined(f, "a", strchr(bad.name, '/') + 1);
         expect_points(f, "b", ROWS + 10 + 40 * (round + 1));
@@ -207,6 +210,8 @@ static void test_missing_and_dropped(void **state)
     }
     qv__log_stats(f->db->log, &stats);
     assert_true(stats.first_lsn > 0);
+    qv__db_info(f->db, &info);
+    assert_int_equal(info.log_held_bytes, 0);
     fix_reopen(f);
     expect_points(f, "a", 3);
     expect_points(f, "b", ROWS + 10 + 4);
