@@ -126,6 +126,7 @@ static void scan_task(void *arg, size_t begin, size_t end, unsigned worker)
     }
     for (uint32_t first = 0; first < t->n; first += BLOCK) {
         uint32_t n = QV_MIN(t->n - first, (uint32_t)BLOCK);
+        qv__pool_give_way(t->env->pool);
         if (qv__qctx_check(&ctx) != QV_OK) {
             atomic_store_explicit(&t->status, QV_ECANCELLED, memory_order_relaxed);
             return;
@@ -181,6 +182,7 @@ static void walk_task(void *arg, size_t begin, size_t end, unsigned worker)
     qv_status st = s ? QV_OK : QV_ENOMEM;
     (void)worker;
     for (size_t i = begin; i < end && st == QV_OK; i++) {
+        qv__pool_give_way(t->env->pool);
         st = sample_walk(t, s, &t->samples[i]);
     }
     qv__scratch_give(t->g, s);
