@@ -126,9 +126,11 @@ static void tell(struct qv__plan_sink *s, const char *stage, const char *detail,
                  double actual)
 {
     struct told *t = QV_CONTAINER_OF(s, struct told, sink);
-    (void)stage;
     (void)estimate;
     (void)actual;
+    if (strcmp(stage, "graph") != 0) {
+        return; /* the fresh segment, which is empty, tells of its own steps */
+    }
     (void)snprintf(t->plan, sizeof t->plan, "%s", detail);
 }
 
