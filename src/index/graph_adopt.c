@@ -101,7 +101,8 @@ static uint32_t neighbours_left(const struct adoption *a, struct qv__graph_worke
     s->stamps[a->to[node]] = s->epoch;
     for (uint32_t i = 0; i < n_links; i++) {
         uint32_t to = a->to[links[i]];
-        if (to != QV__GRAPH_EMPTY) {
+        /* Met once, but in a mapped file that failed since: it reads as zeros. */
+        if (to != QV__GRAPH_EMPTY && s->stamps[to] != s->epoch) {
             s->stamps[to] = s->epoch;
             out[n++] = to;
         }
