@@ -18,11 +18,21 @@
 #define QV_LIKELY(x)                       __builtin_expect(!!(x), 1)
 #define QV_UNLIKELY(x)                     __builtin_expect(!!(x), 0)
 #define QV_ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
-#define QV_MIN(a, b)                       ((a) < (b) ? (a) : (b))
-#define QV_MAX(a, b)                       ((a) > (b) ? (a) : (b))
+#define QV_MIN(a, b)                       QV__PICK(a, <, b, QV__PASTE(qv_a, __COUNTER__), QV__PASTE(qv_b, __COUNTER__))
+#define QV_MAX(a, b)                       QV__PICK(a, >, b, QV__PASTE(qv_a, __COUNTER__), QV__PASTE(qv_b, __COUNTER__))
 #define QV_ALIGN_UP(n, to)                 (((n) + ((to)-1)) & ~((size_t)(to)-1))
 #define QV_UNUSED                          __attribute__((unused))
 #define QV_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* Of QV_MIN and QV_MAX. Each argument is evaluated once: an atomic that is read twice may be on the
+ * wrong side of the bound the second time. Names are unique, so that they nest. */
+#define QV__PICK(a, op, b, x, y)                                                                   \
+    __extension__({                                                                                \
+        __typeof__(0 ? (a) : (b)) x = (a), y = (b);                                                \
+        x op y ? x : y;                                                                            \
+    })
+#define QV__PASTE(a, b)  QV__PASTE2(a, b)
+#define QV__PASTE2(a, b) a##b
 
 /* Return the status of a failing expression at once. For functions that hold no resources. */
 #define QV_TRY(expr)                                                                               \

@@ -152,7 +152,7 @@ static qv_status parse_has_id(struct qv__fp *fp, const struct qv__fp_at *at, qv_
         return qv__fp_expected(fp, at, "an array of point IDs", v);
     }
     QV_TRY(qv__fp_take_values(fp, at, v->len));
-    struct qv__id *ids = qv__arena_calloc(fp->arena, QV_MAX(v->len, 1), sizeof *ids);
+    struct qv__id *ids = qv__arena_calloc(fp->arena, (size_t)QV_MAX(v->len, 1), sizeof *ids);
     if (!ids) {
         return qv__fp_no_memory(fp);
     }
@@ -290,7 +290,7 @@ static qv_status parse_clause(struct qv__fp *fp, const struct qv__fp_at *at, qv_
                            QV__FILTER_CONDS_MAX);
     }
     fp->conds += (uint32_t)n;
-    struct qv__cond *conds = qv__arena_calloc(fp->arena, QV_MAX(n, 1), sizeof *conds);
+    struct qv__cond *conds = qv__arena_calloc(fp->arena, (size_t)QV_MAX(n, 1), sizeof *conds);
     if (!conds) {
         return qv__fp_no_memory(fp);
     }

@@ -81,7 +81,7 @@ static qv_status match_list(struct qv__fp *fp, const struct qv__fp_at *at, qv__j
         return qv__fp_expected(fp, at, "an array of strings or of integers", v);
     }
     QV_TRY(qv__fp_take_values(fp, at, v->len));
-    struct qv__match_value *values = qv__arena_calloc(fp->arena, QV_MAX(v->len, 1), sizeof *values);
+    struct qv__match_value *values = qv__arena_calloc(fp->arena, (size_t)QV_MAX(v->len, 1), sizeof *values);
     if (!values) {
         return qv__fp_no_memory(fp);
     }

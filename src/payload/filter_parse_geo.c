@@ -68,7 +68,7 @@ static qv_status ring_points(struct qv__fp *fp, const struct qv__fp_at *at, qv__
     }
     QV_TRY(qv__fp_take_values(fp, at, list->len));
     struct qv__geo_point *points =
-        qv__arena_calloc(fp->arena, QV_MAX(list->len, 1), sizeof *points);
+        qv__arena_calloc(fp->arena, (size_t)QV_MAX(list->len, 1), sizeof *points);
     if (!points) {
         return qv__fp_no_memory(fp);
     }
@@ -114,7 +114,7 @@ static qv_status interiors(struct qv__fp *fp, const struct qv__fp_at *at, qv__js
         return qv__fp_expected(fp, at, "an array of lines", v);
     }
     QV_TRY(qv__fp_take_values(fp, at, v->len));
-    struct qv__geo_ring *rings = qv__arena_calloc(fp->arena, QV_MAX(v->len, 1), sizeof *rings);
+    struct qv__geo_ring *rings = qv__arena_calloc(fp->arena, (size_t)QV_MAX(v->len, 1), sizeof *rings);
     if (!rings) {
         return qv__fp_no_memory(fp);
     }

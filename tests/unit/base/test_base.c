@@ -121,9 +121,25 @@ static void a_failed_assertion_aborts(void **state)
     assert_true(aborts(assert_false_condition, &two));
 }
 
+static void minimum_and_maximum_ask_once(void **state)
+{
+    (void)state;
+    uint32_t n = 4, asked = 0;
+    assert_int_equal(QV_MIN(++asked, 5), 1);
+    assert_int_equal(QV_MIN(5u, ++asked), 2);
+    assert_int_equal(QV_MAX(++asked, n), 4);
+    assert_int_equal(asked, 3);
+    assert_int_equal(QV_MIN(QV_MAX(++asked, n), QV_MIN(n++, 9)), 4);
+    assert_int_equal(asked, 4);
+    assert_int_equal(n, 5);
+    assert_true(QV_MAX(0.5, 1) == 1.0);
+    assert_true(QV_MIN((uint64_t)1 << 40, 7u) == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(minimum_and_maximum_ask_once),
         cmocka_unit_test(fail_fills_code_and_message),
         cmocka_unit_test(long_messages_are_cut_not_overrun),
         cmocka_unit_test(a_message_may_quote_itself),
