@@ -5,7 +5,10 @@
  * those of its neighbours there that are linked already, and so needs neither a way down nor a wide
  * beam (the join set of Lucene, apache/lucene#14331: a point without such neighbours, or on an
  * upper layer, is one of the few that are searched for from the root). Linking in random order
- * gives nearly every point such neighbours after the first tenth.
+ * gives nearly every point such neighbours after the first tenth. Where the largest source lost
+ * nodes the walks start from the root as in a build: merges upon merges of what was deleted and
+ * written again, each begun at the neighbours of before, cost recall
+ * (tests/unit/engine/test_churn.c).
  *
  * It is a build instead where that is as good or better: no source's settings fit, or too little of
  * the largest is left to be worth mending. Deterministic like a build. */
@@ -170,7 +173,8 @@ static qv_status merge_run(struct merge *m, const struct qv__index_env *env,
     if (env->progress) {
         env->progress(env->progress_ctx, m->donor.n_kept, n);
     }
-    m->batch.seeds = &m->seeds;
+    bool is_whole = kept_count(m->donor.remap, m->donor.n) == m->donor.n;
+    m->batch.seeds = is_whole ? &m->seeds : NULL;
     return qv__build_link(&m->batch, m->order, m->n_order, m->donor.n_kept, err);
 }
 
