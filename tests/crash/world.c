@@ -216,6 +216,9 @@ void world_create(struct world *w, const char *collection, uint32_t shards)
     if (world_is_lost(w) || !oracle_collection(oracle_newest(&w->oracle), "")) {
         return;
     }
+    if (w->may_fail && oracle_collection(oracle_newest(&w->oracle), collection)) {
+        return; /* the drop before was refused */
+    }
     struct oracle_collection *c = oracle_collection(oracle_send(&w->oracle), "");
     *c = (struct oracle_collection){.shards = shards, .m = 16};
     snprintf(c->name, sizeof c->name, "%s", collection);
