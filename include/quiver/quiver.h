@@ -197,6 +197,8 @@ QV_API QV_MUST_USE qv_status qv_modify_payload(qv_db *db, const char *collection
  * -----------------------------------------------------------------------------------------------
  */
 
+enum qv_order_kind { QV_ORDER_NONE = 0, QV_ORDER_INTEGER = 1, QV_ORDER_NUMBER = 2 };
+
 struct qv_hit {
     struct qv_id id;       /* a string id is owned by the result */
     uint64_t version;      /* grows with every change of the point */
@@ -206,6 +208,9 @@ struct qv_hit {
     const struct qv_vector
         *vectors; /* NULL unless asked; owned by the result; cosine vectors are normalised */
     size_t n_vectors;
+    enum qv_order_kind order_kind; /* of qv_scroll with order_by: by which value the point stands */
+    int64_t order_integer; /* here; QV_ORDER_INTEGER: whole numbers, dates in microseconds */
+    double order_number;   /* since 1970; QV_ORDER_NUMBER: any number */
 };
 typedef struct qv_result qv_result;
 
@@ -230,6 +235,31 @@ QV_API QV_MUST_USE qv_status qv_search(qv_db *db, const char *collection,
 QV_API QV_MUST_USE qv_status qv_get(qv_db *db, const char *collection, const struct qv_id *ids,
                                     size_t n, bool with_payload, bool with_vectors,
                                     qv_result **result, struct qv_err *err);
+
+/* Points without a search: in the order of ids, or of the values of an indexed field. */
+struct qv_scroll {
+    const char *filter_json;  /* NULL = none; the REST dialect's filter object */
+    uint64_t limit;           /* 1..1,000,000 */
+    const struct qv_id *from; /* in the order of ids: the first of the page; NULL = of all */
+    /* Path of a payload index of type integer, float or datetime; NULL = in the order of ids. A
+     * point comes once for each value it has; equal values in the order of ids. */
+    const char *order_by;
+    bool descending;
+    /* Values before this are left out: the next page begins with the last value of this one, with a
+     * filter without the points that had it. QV_ORDER_NONE = from the first. */
+    enum qv_order_kind start_kind;
+    int64_t start_integer; /* of dates: microseconds since 1970 */
+    double start_number;
+    bool with_payload, with_vectors;
+    uint64_t timeout_ms; /* 0 = none; QV_ETIMEOUT */
+};
+/* Scores are 0 in the order of ids, 1 in that of a field. Errors: QV_EINVAL also when no index has
+ * the path. */
+QV_API QV_MUST_USE qv_status qv_scroll(qv_db *db, const char *collection,
+                                       const struct qv_scroll *page, qv_result **result,
+                                       struct qv_err *err);
+/* In the order of ids: `from` of the next page, borrowed; NULL = this was the last one. */
+QV_API const struct qv_id *qv_result_next(const qv_result *result);
 QV_API size_t qv_result_count(const qv_result *result);
 /* Borrowed from the result; NULL past the end. */
 QV_API const struct qv_hit *qv_result_hit(const qv_result *result, size_t i);

@@ -9,6 +9,8 @@ struct qv_result {
     struct qv__buf text; /* payloads, each with its NUL */
     struct qv_hit *hits;
     size_t n;
+    struct qv_id next;
+    bool has_next;
 };
 
 /* --- results
@@ -22,6 +24,11 @@ size_t qv_result_count(const qv_result *result)
 const struct qv_hit *qv_result_hit(const qv_result *result, size_t i)
 {
     return result && i < result->n ? &result->hits[i] : NULL;
+}
+
+const struct qv_id *qv_result_next(const qv_result *result)
+{
+    return result && result->has_next ? &result->next : NULL;
 }
 
 void qv_result_free(qv_result *result)
@@ -108,6 +115,17 @@ static qv_status copy_payloads(struct qv_result *r, const struct qv__result_set 
     return QV_OK;
 }
 
+static void copy_order(const struct qv__order_value *o, struct qv_hit *hit)
+{
+    if (o->kind == QV__ORDER_INT) {
+        hit->order_kind = QV_ORDER_INTEGER;
+        hit->order_integer = o->i;
+    } else if (o->kind == QV__ORDER_FLOAT) {
+        hit->order_kind = QV_ORDER_NUMBER;
+        hit->order_number = o->f;
+    }
+}
+
 static qv_status fill(struct qv_result *r, const struct qv__result_set *rs,
                       const struct qv__fetch *f, struct qv_err *err)
 {
@@ -123,11 +141,16 @@ static qv_status fill(struct qv_result *r, const struct qv__result_set *rs,
         r->hits[i].version = p->version;
         r->hits[i].expires_at_ms = p->expires_ms;
         r->hits[i].score = p->score + 0.0f; /* never -0 */
+        copy_order(&p->order, &r->hits[i]);
         if (f->vectors != QV__VECTORS_NONE) {
             QV_TRY(copy_vectors(r, rs->schema, p, names, &r->hits[i], err));
         }
     }
     r->n = rs->n;
+    r->has_next = rs->has_next;
+    if (rs->has_next) {
+        QV_TRY(copy_id(r, &rs->next_offset, &r->next, err));
+    }
     return f->payload.kind == QV__SELECT_NONE ? QV_OK : copy_payloads(r, rs, err);
 }
 
@@ -245,6 +268,90 @@ qv_status qv_get(qv_db *db, const char *collection, const struct qv_id *ids, siz
     qv_status st = qv__handle_ids(&arena, ids, n, &converted, err);
     if (st == QV_OK) {
         st = qv__collection_get(c, converted, n, &f, &ctx, &rs, err);
+    }
+    if (st == QV_OK) {
+        st = to_result(db, &rs, &f, result, err);
+    }
+    qv__arena_free(&arena);
+    qv__collection_release(c);
+    return st;
+}
+
+/* --- pages
+ * ---------------------------------------------------------------------------------------------- */
+
+static qv_status order_of(const struct qv_scroll *page, struct qv__order_by *by, struct qv_err *err)
+{
+    struct qv_err why = {.code = QV_OK};
+    by->key = qv__str_z(page->order_by);
+    if (qv__path_parse(by->key, &by->path, &why) != QV_OK) {
+        return qv__fail(err, QV_EINVAL, "page.order_by: %s", why.message);
+    }
+    by->order.descending = page->descending;
+    switch (page->start_kind) {
+    case QV_ORDER_NONE:
+        return QV_OK;
+    case QV_ORDER_INTEGER:
+        by->order.start = QV__START_INT;
+        by->order.start_int = page->start_integer;
+        return QV_OK;
+    case QV_ORDER_NUMBER:
+        by->order.start = QV__START_FLOAT;
+        by->order.start_float = page->start_number;
+        return page->start_number == page->start_number
+                   ? QV_OK
+                   : qv__fail(err, QV_EINVAL, "page.start_number: is not a number");
+    default:
+        return qv__fail(err, QV_EINVAL, "page.start_kind: %d is not known", (int)page->start_kind);
+    }
+}
+
+static qv_status check_scroll(const struct qv_scroll *page, struct qv_err *err)
+{
+    if (page->limit < 1 || page->limit > QV__LIMIT_MAX) {
+        return qv__fail(err, QV_EVALIDATION, "page.limit: %" PRIu64 " is not from 1 to %u",
+                        page->limit, QV__LIMIT_MAX);
+    }
+    if (page->order_by && page->from) {
+        return qv__fail(err, QV_EINVAL,
+                        "page.from: is of the order of ids; with order_by give the start's value");
+    }
+    return QV_OK;
+}
+
+qv_status qv_scroll(qv_db *db, const char *collection, const struct qv_scroll *page,
+                    qv_result **result, struct qv_err *err)
+{
+    struct qv__collection *c = NULL;
+    struct qv__result_set rs = {0};
+    struct qv__fetch f;
+    struct qv__id from = {0};
+    struct qv__order_by by = {0};
+    const struct qv__filter *filter = NULL;
+    if (!page || !result) {
+        return qv__handle_missing(err, page ? "result" : "page");
+    }
+    QV_TRY(check_scroll(page, err));
+    if (page->from) {
+        QV_TRY(qv__handle_id(page->from, "page.from", 0, &from, err));
+    }
+    if (page->order_by) {
+        QV_TRY(order_of(page, &by, err));
+    }
+    QV_TRY(qv__handle_collection(db, collection, &c, err));
+    struct qv__arena arena;
+    qv__arena_init(&arena, qv__db_mem(db->db));
+    fetch_of(page->with_payload, page->with_vectors, &f);
+    struct qv__qctx ctx = {.clock = qv__db_clock(db->db), .mem = arena.mem};
+    ctx.deadline_ns = deadline_after(ctx.clock, page->timeout_ms);
+    qv_status st = qv__handle_filter(&arena, page->filter_json, &filter, err);
+    if (st == QV_OK && page->order_by) {
+        struct qv__query q = {
+            .kind = QV__QUERY_ORDER_BY, .order_by = &by, .filter = filter, .limit = page->limit};
+        st = qv__collection_query(c, &q, &f, &ctx, &rs, err);
+    } else if (st == QV_OK) {
+        st = qv__collection_scroll(c, page->from ? &from : NULL, page->limit, filter, &f, &ctx, &rs,
+                                   err);
     }
     if (st == QV_OK) {
         st = to_result(db, &rs, &f, result, err);

@@ -23,10 +23,19 @@ static qv_status query_ids(struct qv__collection *c, const struct qv__query *q,
     return QV_OK;
 }
 
-static qv_status fetch_page(struct qv__run *r, const struct qv__query *q,
+static struct qv__order_value order_value(const struct qv__stage *s, int64_t key)
+{
+    if (s->order.type == QV__FIELD_FLOAT) {
+        return (struct qv__order_value){.kind = QV__ORDER_FLOAT, .f = qv__field_key_double(key)};
+    }
+    return (struct qv__order_value){.kind = QV__ORDER_INT, .i = key};
+}
+
+static qv_status fetch_page(struct qv__run *r, const struct qv__stage *root,
                             const struct qv__ranking *list, const struct qv__fetch *f,
                             struct qv_err *err)
 {
+    const struct qv__query *q = root->q;
     /* Skipping points of a sample would tell nobody anything. */
     uint64_t offset = q->kind == QV__QUERY_SAMPLE && !q->n_prefetch ? 0 : q->offset;
     size_t from = (size_t)QV_MIN(offset, (uint64_t)list->n);
@@ -41,6 +50,9 @@ static qv_status fetch_page(struct qv__run *r, const struct qv__query *q,
         const struct qv__ranked *p = &list->items[i];
         QV_TRY(qv__result_add(r->rs, r->segments[QV__KEY_SEGMENT(p->key)], QV__KEY_ROW(p->key),
                               p->score, f, err));
+        if (list->order_keys) {
+            r->rs->points[r->rs->n - 1].order = order_value(root, list->order_keys[i]);
+        }
     }
     return QV_OK;
 }
@@ -62,8 +74,9 @@ qv_status qv__collection_query(struct qv__collection *c, const struct qv__query 
     QV_GOTO(qv__run_open(&r, err));
     QV_GOTO(qv__fetch_check(out->schema, f, err));
     QV_GOTO(qv__plan(&r, q, &root, err));
+    root->order.each_value = true;
     QV_GOTO(qv__stage_run(&r, root, &list, err));
-    QV_GOTO(fetch_page(&r, q, &list, f, err));
+    QV_GOTO(fetch_page(&r, root, &list, f, err));
     out->stats = ctx->stats;
 out:
     st = qv__read_view_settle(out->view, st, err);

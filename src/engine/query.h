@@ -10,6 +10,7 @@
 
 #include "base/id.h"
 #include "base/qctx.h"
+#include "payload/field.h"
 #include "payload/formula.h"
 
 /* "Similarity" below is larger for the nearer: the inner product, or minus the (squared) distance.
@@ -24,9 +25,9 @@ enum qv__query_kind {
     QV__QUERY_DISCOVER,       /* context pairs won less pairs lost, then similarity to `target` */
     QV__QUERY_FEEDBACK, /* similarity to `target`, drawn to examples by how they were judged */
     QV__QUERY_CONTEXT,  /* 0 where every pair is won, less the further a pair is lost */
-    QV__QUERY_ORDER_BY,
-    QV__QUERY_SAMPLE, /* at random, each scored 1 */
-    QV__QUERY_RRF,    /* fuses prefetch stages by rank: sum of 1 / ((rank + 1) / weight + k - 1) */
+    QV__QUERY_ORDER_BY, /* by the values of an indexed field, each scored 1 */
+    QV__QUERY_SAMPLE,   /* at random, each scored 1 */
+    QV__QUERY_RRF,  /* fuses prefetch stages by rank: sum of 1 / ((rank + 1) / weight + k - 1) */
     QV__QUERY_DBSF, /* ... by score: each list's mean - 3 sigma becomes 0, mean + 3 sigma 1; sum */
     QV__QUERY_FORMULA, /* rescores what prefetch stages found */
     QV__QUERY_TEXT
@@ -72,6 +73,15 @@ struct qv__feedback {
     float a, b, c;       /* b >= 0 */
 };
 
+/* Of ORDER_BY. The collection needs an index with order on the path; its type is filled in by the
+ * plan. A point with several values comes once for each of them where it is the root that orders,
+ * else once. Equal values stand in the order of ids. */
+struct qv__order_by {
+    struct qv__str key; /* the path's text */
+    struct qv__path path;
+    struct qv__order order; /* descending, start */
+};
+
 struct qv__query {
     enum qv__query_kind kind;
     struct qv__str using_vector;    /* "" = the default vector */
@@ -84,6 +94,7 @@ struct qv__query {
     struct qv__rrf rrf;
     struct qv__mmr mmr;
     struct qv__feedback feedback;
+    const struct qv__order_by *order_by;
     const struct qv__formula *formula;
     const struct qv__filter *filter;
     struct qv__search_params params;
@@ -111,13 +122,23 @@ struct qv__fetch {
     size_t n_vector_names;
 };
 
+/* By what a point stands where it does: whole numbers, dates in microseconds since 1970; floats. */
+struct qv__order_value {
+    enum { QV__ORDER_NONE = 0, QV__ORDER_INT, QV__ORDER_FLOAT } kind;
+    union {
+        int64_t i;
+        double f;
+    };
+};
+
 /* One result. Payload and vectors are borrowed from the segments a result set holds. */
 struct qv__result_point {
     struct qv__id id;
     uint64_t version;
     int64_t expires_ms; /* INT64_MAX = never */
     float score;
-    struct qv__bytes payload; /* whole row; selection is applied by the writer */
+    struct qv__order_value order; /* of ORDER_BY */
+    struct qv__bytes payload;     /* whole row; selection is applied by the writer */
     const float *const
         *vectors; /* [schema->n_vectors], NULL = absent or not asked; NULL array = not asked */
 };

@@ -20,10 +20,11 @@ struct qv__ranked {
     uint64_t key;
     float score;
 };
-/* Best first, no key twice. */
+/* Best first, no key twice (but in the list of a root that orders by each value). */
 struct qv__ranking {
     struct qv__ranked *items;
     size_t n;
+    const int64_t *order_keys; /* ORDER_BY: the values, as of payload/field.h; else NULL */
 };
 
 struct qv__run {
@@ -47,7 +48,8 @@ struct qv__stage {
     const void *target;    /* in the column's datatype, as are the examples */
     const void **positive; /* [q->n_positive] */
     const void **negative;
-    float *weights; /* FEEDBACK: of each positive */
+    float *weights;         /* FEEDBACK: of each positive */
+    struct qv__order order; /* ORDER_BY, with the type of the index */
     /* leaves: what is taken from the collection; NULL = everything */
     const struct qv__filter *filter;
     /* the filter but for the exclusion of examples: a walk may rather drop these from its hits */
@@ -155,6 +157,17 @@ void qv__sample(struct qv__run *r, const struct qv__stage *s, struct qv__ranking
 qv_status qv__rescore_formula(struct qv__run *r, const struct qv__stage *s,
                               struct qv__ranking *lists, struct qv__ranking *out,
                               struct qv_err *err) QV_MUST_USE;
+
+/* --- query_order.c --- */
+
+/* The index to order by. QV_EINVAL when there is none. */
+qv_status qv__order_plan(struct qv__run *r, struct qv__stage *s, struct qv_err *err) QV_MUST_USE;
+qv_status qv__leaf_order(struct qv__run *r, const struct qv__stage *s, struct qv__ranking *out,
+                         struct qv_err *err) QV_MUST_USE;
+/* The candidates in order; those without a value are dropped. */
+qv_status qv__order_over(struct qv__run *r, const struct qv__stage *s,
+                         const struct qv__ranking *candidates, struct qv__ranking *out,
+                         struct qv_err *err) QV_MUST_USE;
 
 /* --- query_fusion.c --- */
 

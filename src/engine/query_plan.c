@@ -42,7 +42,7 @@ static const char *kind_name(enum qv__query_kind kind)
 
 static qv_status check_kind(const struct qv__query *q, struct qv_err *err)
 {
-    if (q->kind == QV__QUERY_ORDER_BY || q->kind >= QV__QUERY_TEXT) {
+    if (q->kind >= QV__QUERY_TEXT) {
         return qv__fail(err, QV_EUNSUPPORTED, "query.%s: not supported by this version",
                         kind_name(q->kind));
     }
@@ -166,6 +166,9 @@ static qv_status plan_stage(struct qv__run *r, const struct qv__query *q,
     if (compares(q->kind)) {
         QV_TRY(qv__stage_column(r, s, err));
         QV_TRY(qv__stage_inputs(r, s, err));
+    }
+    if (q->kind == QV__QUERY_ORDER_BY) {
+        QV_TRY(qv__order_plan(r, s, err));
     }
     const struct qv__filter *filter = NULL;
     QV_TRY(qv__filter_merge(&r->rs->arena, outer, q->filter, &filter, err));

@@ -20,6 +20,7 @@ qv_status qv__ranking_alloc(struct qv__run *r, uint64_t n, struct qv__ranking *o
                             struct qv_err *err)
 {
     out->n = 0;
+    out->order_keys = NULL;
     out->items = qv__arena_calloc(&r->rs->arena, (size_t)n + 1, sizeof *out->items);
     return out->items ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory for %" PRIu64 " results", n);
 }
@@ -122,6 +123,8 @@ static qv_status run_leaf(struct qv__run *r, const struct qv__stage *s, struct q
         return qv__leaf_ids(r, s, out, err);
     case QV__QUERY_SAMPLE:
         return qv__leaf_sample(r, s, out, err);
+    case QV__QUERY_ORDER_BY:
+        return qv__leaf_order(r, s, out, err);
     case QV__QUERY_NEAREST:
         if (s->q->mmr.on) {
             QV_TRY(qv__leaf_nearest(r, s, s->q->mmr.candidates, &nearest, err));
@@ -142,6 +145,9 @@ static qv_status run_over(struct qv__run *r, const struct qv__stage *s, struct q
     switch (s->q->kind) {
     case QV__QUERY_FORMULA:
         return qv__rescore_formula(r, s, lists, out, err);
+    case QV__QUERY_ORDER_BY:
+        QV_TRY(qv__rankings_union(r, lists, s->n_prefetch, &candidates, err));
+        return qv__order_over(r, s, &candidates, out, err);
     case QV__QUERY_SAMPLE:
         QV_TRY(qv__rankings_union(r, lists, s->n_prefetch, out, err));
         qv__sample(r, s, out);

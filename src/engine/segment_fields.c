@@ -96,6 +96,32 @@ bool qv__field_buildable(const struct qv__payload_index_def *def, enum qv__field
     return qv__field_type_parse(def->type, type) && qv__path_parse(def->key, &path, NULL) == QV_OK;
 }
 
+/* A setting of a definition; `fallback` when it is not given. */
+static bool setting(const struct qv__payload_index_def *def, const char *name, bool fallback,
+                    struct qv__mem *mem)
+{
+    struct qv__arena a;
+    qv__json v = NULL;
+    bool out = fallback;
+    if (def->params_json.n) {
+        qv__arena_init(&a, mem);
+        if (qv__json_parse(&a, def->params_json.p, def->params_json.n, NULL, &v, NULL) == QV_OK) {
+            (void)qv__json_bool(qv__json_get(v, name), &out);
+        }
+        qv__arena_free(&a);
+    }
+    return out;
+}
+
+bool qv__field_orders(const struct qv__payload_index_def *def, const struct qv__path *path,
+                      struct qv__mem *mem, enum qv__field_type *type)
+{
+    struct qv__path own;
+    return qv__field_type_parse(def->type, type) && qv__field_has_order(*type) &&
+           qv__path_parse(def->key, &own, NULL) == QV_OK && qv__path_eq(&own, path) &&
+           setting(def, "range", true, mem);
+}
+
 static struct qv__field *find(const struct qv__field_set *set, struct qv__str key,
                               enum qv__field_type type)
 {

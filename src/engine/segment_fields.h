@@ -42,6 +42,10 @@ struct qv__field_set {
 /* The type of the index that is built of a definition; false: none is (a type that is recorded
  * only; or a path that is none, recorded before paths were checked). */
 bool qv__field_buildable(const struct qv__payload_index_def *def, enum qv__field_type *type);
+/* True if it is an index of this path whose values can be ordered by: of numbers or dates, and not
+ * one of whole numbers that is for look-ups alone. */
+bool qv__field_orders(const struct qv__payload_index_def *def, const struct qv__path *path,
+                      struct qv__mem *mem, enum qv__field_type *type);
 /* Make the set that the schema asks for: indexes that are there are kept, others come from the
  * segment's file where it has them, or begin empty. Without `verify` the file's are trusted.
  * QV_ECORRUPT naming the file, QV_EVERSION, QV_ENOMEM: the set is as before. */

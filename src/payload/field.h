@@ -60,8 +60,8 @@ struct qv__field_block {
 bool qv__field_block_open(struct qv__bytes bytes, enum qv__field_type type, uint32_t n_rows,
                           bool verify, struct qv__field_block *out);
 
-/* Values that rows hold at a path, for counting: strings, whole numbers and truth values; an element
- * that is anything else is none. A row that holds one twice counts once. */
+/* Values that rows hold at a path, for counting: strings, whole numbers and truth values; an
+ * element that is anything else is none. A row that holds one twice counts once. */
 typedef void (*qv__facet_cb)(void *ctx, const struct qv__match_value *v, uint32_t count);
 /* Each value with the number of rows of words[QV__BLOCK_WORDS] that hold it. What the index cannot
  * tell of is left to `rest`: rows to be asked one by one instead (none of their values is
@@ -70,6 +70,35 @@ bool qv__field_facets(const struct qv__field_block *b, const uint64_t *words, ui
                       qv__facet_cb cb, void *ctx);
 /* The values of one row; called with count 1, more than once for a value that is there twice. */
 void qv__row_facets(struct qv__bytes row, const struct qv__path *path, qv__facet_cb cb, void *ctx);
+
+/* An order by the values of an index of whole numbers, floats or dates. */
+struct qv__order {
+    enum qv__field_type type; /* of the index */
+    bool descending;
+    bool
+        each_value; /* a row counts once for each of its values, else once, for the first of them */
+    /* values before this are left out; of an index of dates an integer is microseconds */
+    enum { QV__START_NONE = 0, QV__START_INT, QV__START_FLOAT } start;
+    int64_t start_int;
+    double start_float;
+};
+static inline bool qv__field_has_order(enum qv__field_type t)
+{
+    return t == QV__FIELD_INTEGER || t == QV__FIELD_FLOAT || t == QV__FIELD_DATETIME;
+}
+/* `key` orders as the value does; see qv__order_value. False: later keys of this list (no less, or
+ * no greater, than this one) are not wanted. */
+typedef bool (*qv__order_cb)(void *ctx, int64_t key, uint32_t row);
+/* Values of the rows of words[QV__BLOCK_WORDS], in two lists, each in order; a value that a row
+ * holds twice is one. What the index cannot tell of is left to `rest`: rows to be asked one by one,
+ * none of their values comes here. */
+void qv__field_order(const struct qv__field_block *b, const struct qv__order *o,
+                     const uint64_t *words, uint64_t *rest, qv__order_cb cb, void *ctx);
+/* The same of one row without an index. */
+void qv__row_order(struct qv__bytes row, const struct qv__path *path, const struct qv__order *o,
+                   qv__order_cb cb, void *ctx);
+/* The double of a key of a float index; keys of the other types are the values themselves. */
+double qv__field_key_double(int64_t key);
 
 /* Rows of the block for which the condition holds for certain (lo) and possibly (up), as
  * words[QV__BLOCK_WORDS] each; `up` includes `lo`. The condition's path is the index's. */

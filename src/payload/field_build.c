@@ -63,8 +63,8 @@ static void note(struct build *b, enum qv__field_part set)
 
 /* --- one element --- */
 
-/* The element as an entry; false if it is not of the type. */
-static bool entry_of(enum qv__field_type type, const struct qv__value *v, struct qv__field_entry *e)
+bool qv__field_entry_of(enum qv__field_type type, const struct qv__value *v,
+                        struct qv__field_entry *e)
 {
     switch (type) {
     case QV__FIELD_INTEGER:
@@ -122,7 +122,7 @@ static void element(struct build *b, const struct qv__value *v)
         return;
     }
     b->elements++;
-    if (!entry_of(b->type, v, &e)) {
+    if (!qv__field_entry_of(b->type, v, &e)) {
         note(b, QV__SET_OTHER);
         return;
     }

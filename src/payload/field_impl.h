@@ -66,9 +66,11 @@ static inline void qv__words_or(uint64_t *dst, const uint64_t *src)
     }
 }
 
-/* A double as an integer of the same order, and back; -0 is 0. */
+/* A double as an integer of the same order; -0 is 0. */
 int64_t qv__field_key_of(double v);
-double qv__field_key_double(int64_t key);
+/* The element as an entry; false if it is not of the type. */
+bool qv__field_entry_of(enum qv__field_type type, const struct qv__value *v,
+                        struct qv__field_entry *e);
 
 /* Append parts to `out` and their ends, from `origin`, to the head. Entries are sorted in place. */
 void qv__terms_write(struct qv__field_entry *e, size_t n, size_t origin, struct qv__field_head *h,
@@ -86,6 +88,11 @@ bool qv__numbers_open(const struct qv__field_block *b, bool verify);
  * is in the set). False: nothing can be said. */
 bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
 bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
+
+/* Values of the rows of `words`, in order; words is scratch. */
+void qv__numbers_order(const struct qv__field_block *b, const struct qv__order *o, uint64_t *words,
+                       qv__order_cb cb, void *ctx);
+bool qv__numbers_started(const struct qv__order *o, int64_t key);
 
 void qv__terms_facets(const struct qv__field_block *b, const uint64_t *words, qv__facet_cb cb,
                       void *ctx);

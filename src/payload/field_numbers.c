@@ -392,3 +392,66 @@ void qv__numbers_facets(const struct qv__field_block *b, const uint64_t *words, 
     list_facets(&one, words, cb, ctx);
     list_facets(&more, words, cb, ctx);
 }
+
+/* --- in order --- */
+
+/* The start as a condition on one end of the lists. */
+static struct interval start_of(const struct qv__order *o, struct qv__cond *c)
+{
+    bool exact = o->start == QV__START_INT && o->type != QV__FIELD_FLOAT;
+    double from = o->start == QV__START_INT ? (double)o->start_int : o->start_float;
+    memset(c, 0, sizeof *c);
+    if (o->start != QV__START_NONE && exact) {
+        c->irange.has_gte = !o->descending;
+        c->irange.has_lte = o->descending;
+        c->irange.gte = c->irange.lte = o->start_int;
+    } else if (o->start != QV__START_NONE) {
+        c->range.has_gte = !o->descending;
+        c->range.has_lte = o->descending;
+        c->range.gte = c->range.lte = from;
+    }
+    return exact                        ? (struct interval){qv__irange_above, qv__irange_below}
+           : o->type == QV__FIELD_FLOAT ? (struct interval){float_above, float_below}
+                                        : (struct interval){int_above, int_below};
+}
+
+bool qv__numbers_started(const struct qv__order *o, int64_t key)
+{
+    struct qv__cond c;
+    struct interval in = start_of(o, &c);
+    return in.above(&c, key) && in.below(&c, key);
+}
+
+static void list_order(const struct list *l, const struct qv__order *o, uint64_t *words,
+                       qv__order_cb cb, void *ctx)
+{
+    struct qv__cond c;
+    struct interval in = start_of(o, &c);
+    uint32_t from = cut(l, &c, in.above, true), to = cut(l, &c, in.below, false);
+    int64_t last = 0;
+    uint32_t last_row = UINT32_MAX;
+    for (; from < to;) {
+        uint32_t i = o->descending ? --to : from++;
+        uint32_t row = row_at(l, i);
+        int64_t key = key_at(l, i);
+        if (!qv__bit_test(words, row) || (row == last_row && key == last)) {
+            continue;
+        }
+        if (!o->each_value) {
+            qv__bit_clear(words, row); /* this was its first */
+        }
+        last = key;
+        last_row = row;
+        if (!cb(ctx, key, row)) {
+            return;
+        }
+    }
+}
+
+void qv__numbers_order(const struct qv__field_block *b, const struct qv__order *o, uint64_t *words,
+                       qv__order_cb cb, void *ctx)
+{
+    struct list one = singles(b), more = multis(b);
+    list_order(&one, o, words, cb, ctx);
+    list_order(&more, o, words, cb, ctx);
+}

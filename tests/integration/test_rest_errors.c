@@ -5,8 +5,11 @@
 #define C        "/collections/c"
 #define P        "/collections/c/points"
 #define BAD_JSON "Format error in JSON body: "
-#define INVALID  "Validation error in JSON body: "
-#define KINDS    "valid values are either an unsigned integer or a UUID"
+#define NO_ORDER(key)                                                                              \
+    "No range index for `order_by` key: `" key                                                     \
+    "`. Please create one to use `order_by`. An index of type integer, float or datetime has one"
+#define INVALID "Validation error in JSON body: "
+#define KINDS   "valid values are either an unsigned integer or a UUID"
 
 struct wrong {
     const char *method, *path, *body;
@@ -108,8 +111,22 @@ static const struct wrong bodies[] = {
      BAD_JSON "offset: value \\\"no\\\" is not a valid point ID, " KINDS},
     {"POST", P "/scroll", "{\"offset\":-5}", 400,
      BAD_JSON "offset: value -5 is not a valid point ID, " KINDS},
-    {"POST", P "/scroll", "{\"order_by\":\"n\"}", 501,
-     "Not supported: order_by: not supported by this version"},
+    {"POST", P "/scroll", "{\"order_by\":\"n\"}", 400, "Wrong input: " NO_ORDER("n")},
+    {"POST", P "/scroll", "{\"order_by\":1}", 400,
+     BAD_JSON "order_by: Expected a string, or an object with a key, direction and/or start_from"},
+    {"POST", P "/scroll", "{\"order_by\":{\"direction\":\"asc\"}}", 400,
+     BAD_JSON "order_by: Expected a string, or an object with a key, direction and/or start_from"},
+    {"POST", P "/scroll", "{\"order_by\":\"a..b\"}", 400, NULL},
+    {"POST", P "/scroll", "{\"order_by\":{\"key\":\"n\",\"direction\":\"up\"}}", 400,
+     BAD_JSON "order_by.direction: unknown variant `up`, expected `asc` or `desc`"},
+    {"POST", P "/scroll", "{\"order_by\":{\"key\":\"n\",\"start_from\":true}}", 400,
+     BAD_JSON "order_by.start_from: expected a number or a date (RFC 3339), not a boolean"},
+    {"POST", P "/scroll", "{\"order_by\":{\"key\":\"n\",\"start_from\":\"soon\"}}", 400,
+     BAD_JSON "order_by.start_from: expected a number or a date (RFC 3339), not another string"},
+    {"POST", P "/scroll", "{\"order_by\":\"n\",\"offset\":1}", 400,
+     "Wrong input: Cannot use an `offset` when using `order_by`. The alternative for paging is to "
+     "use `order_by.start_from` and a filter to exclude the IDs that you've already seen for the "
+     "`order_by.start_from` value"},
     {"POST", P "/scroll", "{\"with_payload\":1}", 400,
      BAD_JSON "with_payload: expected a boolean, an array of strings, or an object with an "
               "include/exclude field, not an integer"},
@@ -264,8 +281,11 @@ static const struct wrong queries[] = {
      400,
      "Wrong input: Expected number value for no.such in the payload and/or in the formula "
      "defaults. Error: Value is not a number"},
-    {"POST", P "/query", "{\"query\":{\"order_by\":\"n\"}}", 501,
-     "Not supported: query.order_by: not supported by this version"},
+    {"POST", P "/query", "{\"query\":{\"order_by\":\"n\"}}", 400, "Wrong input: " NO_ORDER("n")},
+    {"POST", P "/query", "{\"query\":{\"order_by\":{\"key\":2}}}", 400,
+     BAD_JSON
+     "internal.query.order_by: Expected a string, or an object with a key, direction and/or "
+     "start_from"},
     {"POST", P "/query", "{\"query\":{\"order_by\":\"n\"},\"score_threshold\":1}", 400,
      "Bad request: Can't use score_threshold with an order_by query."},
     {"POST", P "/query", "{\"query\":{\"nearest\":[1,2],\"mmr\":{\"diversity\":2}}}", 422,

@@ -133,6 +133,14 @@ void qv__qd_point_write(struct qv__jw *w, const struct qv__result_set *rs, size_
     if (f->vectors != QV__VECTORS_NONE) {
         write_vectors(w, rs->schema, p, f);
     }
+    if (p->order.kind != QV__ORDER_NONE) {
+        qv__jw_key(w, "order_value");
+        if (p->order.kind == QV__ORDER_INT) {
+            qv__jw_i64(w, p->order.i);
+        } else {
+            qv__jw_f64(w, p->order.f);
+        }
+    }
     if (p->expires_ms != INT64_MAX) {
         char text[QV__DATETIME_TEXT_MAX];
         qv__jw_key(w, "expires_at"); /* ours: only where there is one */

@@ -34,6 +34,22 @@ qv_status qv__qd_points_get(struct qv__call *c)
     return QV_OK;
 }
 
+/* A page in the order of a field. There is no offset to go on from: paging is by start_from. */
+static qv_status scroll_ordered(struct qv__call *c, qv__json order_by, uint64_t limit,
+                                const struct qv__filter *filter, const struct qv__fetch *f,
+                                struct qv__result_set *rs)
+{
+    struct qv__query q = {.kind = QV__QUERY_ORDER_BY, .limit = limit, .filter = filter};
+    QV_TRY(qv__qd_order_by(c, order_by, "order_by", &q.order_by));
+    if (qv__qd_given(qv__json_get(c->body, "offset"))) {
+        return qv__fail(&c->err, QV_EINVAL,
+                        "Cannot use an `offset` when using `order_by`. The alternative for paging "
+                        "is to use `order_by.start_from` and a filter to exclude the IDs that "
+                        "you've already seen for the `order_by.start_from` value");
+    }
+    return qv__collection_query(c->collection, &q, f, &c->ctx, rs, &c->err);
+}
+
 qv_status qv__qd_points_scroll(struct qv__call *c)
 {
     struct qv__result_set rs = {0};
@@ -43,10 +59,8 @@ qv_status qv__qd_points_scroll(struct qv__call *c)
     uint64_t limit = 10;
     bool given;
     qv__json offset = qv__json_get(c->body, "offset");
+    qv__json order_by = qv__json_get(c->body, "order_by");
     QV_TRY(qv__qd_no_shard_key(c, c->body));
-    if (qv__qd_given(qv__json_get(c->body, "order_by"))) {
-        return qv__qd_unsupported(c, "order_by");
-    }
     QV_TRY(qv__qd_u64(c, c->body, "limit", &given, &limit));
     QV_TRY(qv__qd_range(c, "scroll_request.limit", limit, 1, limit ? QV__LIMIT_MAX : 0));
     QV_TRY(qv__qd_fetch(c, c->body, true, &f));
@@ -54,8 +68,12 @@ qv_status qv__qd_points_scroll(struct qv__call *c)
     if (qv__qd_given(offset)) {
         QV_TRY(qv__qd_id(c, offset, "offset", &from));
     }
-    QV_TRY(qv__collection_scroll(c->collection, qv__qd_given(offset) ? &from : NULL, limit, filter,
-                                 &f, &c->ctx, &rs, &c->err));
+    if (qv__qd_given(order_by)) {
+        QV_TRY(scroll_ordered(c, order_by, limit, filter, &f, &rs));
+    } else {
+        QV_TRY(qv__collection_scroll(c->collection, qv__qd_given(offset) ? &from : NULL, limit,
+                                     filter, &f, &c->ctx, &rs, &c->err));
+    }
     qv__jw_obj(&c->w);
     qv__jw_key(&c->w, "points");
     qv__qd_points_write(&c->w, &rs, &f, QV__QD_RECORD);

@@ -40,7 +40,7 @@ enum {
     QV__QD_ADMIN = 1u << 8,         /* refused to principals that see only some points */
     QV__QD_MUTATES = 1u << 9,       /* the handler leaves mutations; points_write.c runs them */
     QV__QD_STRICT_NAME =
-        1u << 10, /* the name of something to be created: the engine's rules at once */
+        1u << 10,           /* the name of something to be created: the engine's rules at once */
     QV__QD_WAIT = 1u << 11, /* wait alone, true unless given */
     QV__QD_FILE = 1u << 12  /* the body may come as a file */
 };
@@ -258,6 +258,9 @@ qv_status qv__qd_lookup_open(struct qv__call *c, struct qv__str name,
 
 /* The member "query" of a stage, into the stage whose other members are parsed. */
 qv_status qv__qd_kind(struct qv__call *c, qv__json query, struct qv__query *q) QV_MUST_USE;
+/* order_by.c: a key, or an object with key, direction and start_from; `place` for messages. */
+qv_status qv__qd_order_by(struct qv__call *c, qv__json v, const char *place,
+                          const struct qv__order_by **out) QV_MUST_USE;
 /* {positive, negative, strategy}; `place` names where they stand. */
 qv_status qv__qd_examples(struct qv__call *c, qv__json v, const char *place,
                           struct qv__query *q) QV_MUST_USE;
@@ -312,7 +315,7 @@ struct qv__qd_changes {
     qv__json vectors; /* what is kept per vector, by name; or that of the default vector itself: */
     bool vectors_single;
     const struct qv__str *vectors_of; /* `vectors` is what is kept of the vector of this name */
-    bool vectors_named; /* of a new collection: its vectors were given by name */
+    bool vectors_named;               /* of a new collection: its vectors were given by name */
 };
 /* Write the configuration to keep for the vectors of `s`: `old` (parsed, may be NULL) with the
  * changes. Lives in the arena. QV_ETOOBIG when there is too much to keep. */

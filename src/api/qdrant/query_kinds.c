@@ -227,12 +227,12 @@ static qv_status kind_rrf(struct qv__call *c, qv__json obj, qv__json v, struct q
 static qv_status kind_order_by(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
 {
     (void)obj;
-    (void)v;
     if (q->has_threshold) {
         return qv__qd_fail(c, QV__QD_BAD_REQUEST,
                            "Can't use score_threshold with an order_by query.");
     }
-    return qv__qd_unsupported(c, "query.order_by");
+    q->kind = QV__QUERY_ORDER_BY;
+    return qv__qd_order_by(c, v, "query.order_by", &q->order_by);
 }
 
 static qv_status kind_sample(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)

@@ -10,6 +10,9 @@ static struct qv__collection *filled(struct fix *f)
     struct qv__vector_def def = {
         .name = QV__STR(""), .dim = DIM, .metric = QV__DOT, .datatype = QV__F32};
     struct qv__schema s = fix_schema(&def, 1, 3);
+    struct qv__payload_index_def index = {.key = QV__STR("n"), .type = QV__STR("integer")};
+    s.indexes = &index;
+    s.n_indexes = 1;
     struct qv__arena a;
     OK(qv__db_create_collection(f->db, QV__STR("c"), &s, &f->err));
     struct qv__collection *c = fix_collection(f, "c");
@@ -35,11 +38,14 @@ static const struct qv__vector_input there = {.values = forward, .dim = DIM};
 static const struct qv__vector_input up[2] = {{.values = upward, .dim = DIM},
                                               {.by_id = true, .id = {.kind = QV__ID_U64, .u = 7}}};
 
+static struct qv__order_by by_n = {.key = QV__STR("n")};
+
 /* One stage of every kind that needs no other: the leaves of the trees here. */
-#define LEAVES 7
+#define LEAVES 8
 static void leaves(struct qv__query *q)
 {
     static const float judged[2] = {1, 0.5f};
+    assert_int_equal(qv__path_parse(by_n.key, &by_n.path, NULL), QV_OK);
     memset(q, 0, LEAVES * sizeof *q);
     for (int i = 0; i < LEAVES; i++) {
         q[i].limit = 10;
@@ -57,6 +63,8 @@ static void leaves(struct qv__query *q)
     q[4].feedback = (struct qv__feedback){.scores = judged, .a = 1, .b = 1, .c = 1};
     q[5].kind = QV__QUERY_SAMPLE;
     q[6].kind = QV__QUERY_IDS;
+    q[7].kind = QV__QUERY_ORDER_BY;
+    q[7].order_by = &by_n;
 }
 
 /* A formula over both fusions of all of them. */
@@ -187,8 +195,11 @@ static void test_refused(void **state)
     struct qv__qctx ctx = fix_ctx(f);
     struct qv__query leaf = {.kind = QV__QUERY_IDS, .limit = 1};
     struct qv__query q = {.kind = QV__QUERY_ORDER_BY, .limit = 1};
-    assert_int_equal(run(f, c, &q, &ctx, &n), QV_EUNSUPPORTED);
+    assert_int_equal(run(f, c, &q, &ctx, &n), QV_EINVAL);
     assert_non_null(strstr(f->err.message, "order_by"));
+    q.kind = QV__QUERY_TEXT;
+    assert_int_equal(run(f, c, &q, &ctx, &n), QV_EUNSUPPORTED);
+    assert_non_null(strstr(f->err.message, "text"));
     q = (struct qv__query){.kind = QV__QUERY_FORMULA, .limit = 1};
     assert_int_equal(run(f, c, &q, &ctx, &n), QV_EINVAL);
     q = (struct qv__query){.kind = QV__QUERY_IDS, .limit = 1, .prefetch = &leaf, .n_prefetch = 1};
