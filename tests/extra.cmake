@@ -41,7 +41,7 @@ endif()
 
 # Whether the compiler kept the prefetches shows only in optimised code.
 if(QV_SANITIZE STREQUAL "" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  foreach(kernels dist_avx2 dist_avx512 codes_avx2 codes_avx512vnni)
+  foreach(kernels dist_avx2 dist_avx512 codes_avx2 codes_avx512vnni narrow_avx2 narrow_avx512)
     set(source "${PROJECT_SOURCE_DIR}/src/simd/${kernels}.c")
     get_source_file_property(flags "${source}" TARGET_DIRECTORY qv_simd_objects COMPILE_OPTIONS)
     add_library(lint_${kernels} OBJECT "${source}")
@@ -54,6 +54,8 @@ if(QV_SANITIZE STREQUAL "" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   qv_lint(prefetch_avx512 "${tools}/check_prefetch.sh" -n 24 $<TARGET_OBJECTS:lint_dist_avx512>)
   qv_lint(prefetch_codes_avx2 "${tools}/check_prefetch.sh" -n 12 $<TARGET_OBJECTS:lint_codes_avx2>)
   qv_lint(prefetch_codes_avx512 "${tools}/check_prefetch.sh" -n 12 $<TARGET_OBJECTS:lint_codes_avx512vnni>)
+  qv_lint(prefetch_narrow_avx2 "${tools}/check_prefetch.sh" -n 8 -x cos_ $<TARGET_OBJECTS:lint_narrow_avx2>)
+  qv_lint(prefetch_narrow_avx512 "${tools}/check_prefetch.sh" -n 8 -x cos_ $<TARGET_OBJECTS:lint_narrow_avx512>)
 endif()
 
 # --- the kernels of 64-bit ARM, under an emulator ------------------------------------------------

@@ -38,6 +38,7 @@ set -- -std=gnu17 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wshadow -Wconve
 for source in src/simd/simd.c src/simd/dist_scalar.c src/simd/dist_neon.c src/simd/codes.c \
     src/simd/codes_scalar.c src/simd/codes_neon.c src/simd/codes_neondot.c \
     src/simd/narrow.c src/simd/narrow_scalar.c src/simd/narrow_neon.c src/base/base.c \
+    src/base/elements.c \
     src/base/status.c src/base/rng.c; do
     case "$source" in
     *_neondot.c) more=-march=armv8.2-a+dotprod ;;
@@ -50,7 +51,8 @@ done
     -Wno-cast-qual -static "$root/tests/unit/simd/neon_main.c" "$work"/*.o -lm \
     -o "$work/neon_main" || fail "the cases did not compile"
 
-"$root/tools/check_prefetch.sh" "$work/dist_neon.o" "$work/codes_neon.o" "$work/codes_neondot.o"
+"$root/tools/check_prefetch.sh" "$work/dist_neon.o" "$work/codes_neon.o" "$work/codes_neondot.o" &&
+    "$root/tools/check_prefetch.sh" -n 8 -x cos_ "$work/narrow_neon.o"
 case $? in
 0 | 77) ;; # a missing disassembler is not this script's business
 *) fail "prefetches are missing from the object code" ;;

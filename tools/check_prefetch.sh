@@ -6,10 +6,11 @@
 # four rows: the lines of a block, one in the loop over the rest, the last one), and of these at
 # least four inside a loop within a loop (blocks within groups of rows).
 #
-#   tools/check_prefetch.sh [-n TOTAL] OBJECT...
+#   tools/check_prefetch.sh [-n TOTAL] [-x PREFIX] OBJECT...
 #
-# The objects are those of src/simd/dist_<isa>.c and codes_<isa>.c, except the scalar ones. TOTAL is
-# 12 if not given; dist_avx2 should have 16 and dist_avx512 24.
+# The objects are those of src/simd/dist_<isa>.c, codes_<isa>.c and narrow_<isa>.c, except the scalar
+# ones. TOTAL is 12 if not given; dist_avx2 should have 16 and dist_avx512 24. Functions whose names
+# begin with PREFIX are passed over (cosines of bytes, which prefetch on the way to their lengths).
 #
 # Exit: 0 all there, 1 missing, 2 wrong use, 77 no disassembler (skipped).
 set -u
@@ -20,11 +21,16 @@ if [ "${1-}" = -n ] && [ $# -ge 2 ]; then
     total=$2
     shift 2
 fi
+skip=
+if [ "${1-}" = -x ] && [ $# -ge 2 ]; then
+    skip=$2
+    shift 2
+fi
 case "$total" in
 '' | *[!0-9]*) set -- ;;
 esac
 if [ $# -eq 0 ]; then
-    echo "usage: $0 [-n TOTAL] OBJECT..." >&2
+    echo "usage: $0 [-n TOTAL] [-x PREFIX] OBJECT..." >&2
     exit 2
 fi
 
@@ -54,7 +60,7 @@ for object in "$@"; do
     fi
     # A loop is the span of a backward jump; loops are told apart by where they begin.
     LC_ALL=C "$objdump" -d --no-show-raw-insn "$object" | awk -v need="$rows_per_group" \
-        -v total="$total" -v object="$object" '
+        -v total="$total" -v skip="$skip" -v object="$object" '
         function hex(s,    i, v) {
             v = 0
             for (i = 1; i <= length(s); i++) {
@@ -86,7 +92,8 @@ for object in "$@"; do
             finish()
             name = $2
             gsub(/[<>:]/, "", name)
-            if (name !~ /_(gather|many)($|\.)/ || name ~ /\.cold/) {
+            if (name !~ /_(gather|many)(_[a-z0-9]+)?($|\.)/ || name ~ /\.cold/ ||
+                (skip != "" && index(name, skip) == 1)) {
                 name = ""
             }
             begin = hex($1)

@@ -24,6 +24,7 @@ FILES = """open openat creat fopen fdopen freopen read pread readv write pwrite 
 CLOCKS = """time clock gettimeofday clock_gettime nanosleep usleep sleep getrandom getentropy""".split()
 PRINTING = """printf fprintf vprintf vfprintf puts fputs putchar perror dprintf abort exit
     _exit""".split()
+PREFETCHES = """__builtin_prefetch _mm_prefetch __pld __pldx""".split()
 
 # (functions, why, who may): a folder ends in "/".
 ONLY = [
@@ -31,12 +32,14 @@ ONLY = [
     (FILES, "files are the business of src/os", ["src/os/"]),
     (CLOCKS, "time and entropy come from base/clock.h and src/os", ["src/os/"]),
     (PRINTING, "a library does not print or end the process", []),
+    (PREFETCHES, "gcc 12 drops all but the first of a loop: simd/prefetch.h", ["src/simd/prefetch.h"]),
 ]
 
 # The exceptions, each with its reason: (file or folder, functions, why).
 EXEMPT = [
     ("src/base/alloc.c", "madvise", "advice about memory, not about a file"),
     ("src/base/base.c", "fprintf abort", "a failed assertion ends the process"),
+    ("src/base/map.c", "__builtin_prefetch", "one, not in a loop, and base is below simd"),
     ("src/base/thread.c", "clock_gettime", "the deadline of a timed wait"),
     ("src/server/logsink.c", "write", "the log goes to standard error"),
     ("src/server/server.c", "write nanosleep", "waking the listener; waiting for requests at the end"),

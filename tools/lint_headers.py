@@ -23,6 +23,7 @@ NOT_ALONE = {
     "src/simd/narrow_list.h": "the table of these",
     "src/simd/codes_body.h": "the same for codes",
     "src/simd/codes_neon_body.h": "the same for codes, for both kinds of ARM processors",
+    "src/simd/bits_body.h": "the same for bit vectors",
 }
 
 WARN = "-Wall -Wextra -Wpedantic -Wshadow -Wundef -Wstrict-prototypes -Wno-unused -Werror".split()

@@ -34,10 +34,30 @@ static inline float qv__metric_score(enum qv__metric m, float dist)
     }
 }
 
-/* Bytes of an element; bits are counted elsewhere. */
-static inline uint32_t qv__datatype_bytes(uint8_t datatype)
+/* "float32", "float16", "uint8", "int8", "bit". */
+static inline const char *qv__datatype_name(uint8_t datatype)
+{
+    static const char *const names[] = {"float32", "float16", "uint8", "int8", "bit"};
+    return datatype < QV_ARRAY_LEN(names) ? names[datatype] : "unknown";
+}
+
+/* Bytes that an element's address is a multiple of; bits lie eight to a byte. */
+static inline uint32_t qv__datatype_align(uint8_t datatype)
 {
     return datatype == QV__F32 ? 4 : datatype == QV__F16 ? 2 : 1;
+}
+
+/* Bytes of a stored vector of `dim` elements. Element i of a bit vector is bit 7 - i % 8 of byte
+ * i / 8, so that hexadecimal digits read as the elements do; bits behind the last one are zero. */
+static inline uint32_t qv__vector_bytes(uint8_t datatype, uint32_t dim)
+{
+    return datatype == QV__BIT ? (dim + 7) / 8 : dim * qv__datatype_align(datatype);
+}
+
+/* Bits have the Hamming distance and no other, and nothing else has it. */
+static inline bool qv__metric_serves(uint8_t metric, uint8_t datatype)
+{
+    return metric <= QV__HAMMING && (metric == QV__HAMMING) == (datatype == QV__BIT);
 }
 
 /* Whether the vectors of a column are scaled to length one before they are stored. Bytes are not:

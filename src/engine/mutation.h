@@ -20,6 +20,7 @@ struct qv__named_vector {
     struct qv__str name; /* "" = the default vector */
     const float *values; /* as given */
     uint32_t dim;
+    bool is_packed;     /* given as packed bits, which only a bit column takes */
     const void *stored; /* set by qv__stage_check: what the column keeps of the values */
 };
 
@@ -28,7 +29,7 @@ struct qv__point {
     const struct qv__named_vector *vectors;
     uint32_t n_vectors;
     struct qv__bytes payload; /* row encoding; {NULL, 0} = empty */
-    int64_t expires_ms; /* Unix milliseconds; 0 = as the collection says, INT64_MAX = never */
+    int64_t expires_ms;       /* Unix milliseconds; 0 = as the collection says, INT64_MAX = never */
     struct qv__expected expected;
 };
 
@@ -61,7 +62,7 @@ struct qv__mutation {
     const struct qv__filter *filter;
     bool by_filter;
     struct qv__bytes payload;
-    int64_t expires_ms; /* *_PAYLOAD: the new expiry, INT64_MAX = never, 0 = as it was */
+    int64_t expires_ms;           /* *_PAYLOAD: the new expiry, INT64_MAX = never, 0 = as it was */
     struct qv__expected expected; /* of every point selected, or of points that say nothing */
     const struct qv__payload_op *ops;
     size_t n_ops;

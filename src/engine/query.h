@@ -39,6 +39,7 @@ struct qv__vector_input {
     struct qv__id id;
     const float *values;
     uint32_t dim;
+    bool is_packed; /* given as packed bits, which only a bit column takes */
 };
 
 struct qv__search_params {

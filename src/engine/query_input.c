@@ -3,7 +3,8 @@
  *
  * All are copied into the result's arena, so that nothing hangs on the other collection's view. For
  * averages they are taken as given, as the primary peer does; what is compared is normalised where
- * the column is, and in the column's datatype, at the end of its range where it reaches beyond. */
+ * the column is, and in the column's datatype, at the end of its range where it reaches beyond; an
+ * average of bits is the bit of the majority. */
 #include "engine/query_exec.h"
 #include "simd/narrow.h"
 
@@ -69,6 +70,20 @@ out:
     return st;
 }
 
+/* Beyond the range of bytes there is a nearest byte; a bit is 0 or 1. */
+static qv_status bits_check(const struct qv__stage *s, const struct qv__vector_input *in,
+                            struct qv_err *err)
+{
+    for (uint32_t i = 0; s->def->datatype == QV__BIT && i < in->dim; i++) {
+        if (in->values[i] != 0.0f && in->values[i] != 1.0f) {
+            return qv__fail(err, QV_EINVAL,
+                            "query vector: element %" PRIu32 " is %g; a bit is 0 or 1", i,
+                            (double)in->values[i]);
+        }
+    }
+    return QV_OK;
+}
+
 /* An input as floats, as it was given or is stored. */
 static qv_status input_floats(struct qv__run *r, const struct qv__stage *s,
                               const struct qv__vector_input *in, float **out, struct qv_err *err)
@@ -81,6 +96,12 @@ static qv_status input_floats(struct qv__run *r, const struct qv__stage *s,
                         "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32,
                         s->def->dim, in->dim);
     }
+    if (in->is_packed && s->def->datatype != QV__BIT) {
+        return qv__fail(err, QV_EINVAL,
+                        "query vector: hexadecimal digits are for bit vectors, not for %s",
+                        qv__datatype_name(s->def->datatype));
+    }
+    QV_TRY(bits_check(s, in, err));
     if (!qv__simd_finite(in->values, in->dim)) {
         return qv__fail(
             err, QV_EINVAL,
@@ -105,7 +126,7 @@ static qv_status typed_vector(struct qv__run *r, const struct qv__stage *s, floa
     if (s->def->datatype == QV__F32) {
         return QV_OK;
     }
-    size_t bytes = (size_t)s->def->dim * qv__datatype_bytes(s->def->datatype);
+    size_t bytes = qv__vector_bytes(s->def->datatype, s->def->dim);
     void *typed = qv__arena_alloc(&r->rs->arena, bytes);
     if (!typed) {
         return no_memory(err);

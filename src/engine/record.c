@@ -5,6 +5,7 @@
  * per vector: name, u8 kind, u8 datatype, varint byte length, bytes; PUT and PAYLOAD end with the
  * payload row. Vectors go by name, because columns may come and go between writing and replay. */
 #include "engine/collection.h"
+#include "simd/narrow.h"
 
 enum { FLAG_EXPIRES = 1 };
 
@@ -25,7 +26,7 @@ static void put_vectors(struct qv__buf *b, const struct qv__schema *schema,
     for (uint32_t i = 0; i < schema->n_vectors; i++) {
         if (e->vectors[i]) {
             const struct qv__vector_def *d = &schema->vectors[i];
-            size_t bytes = (size_t)d->dim * qv__datatype_bytes(d->datatype);
+            size_t bytes = qv__vector_bytes(d->datatype, d->dim);
             qv__buf_str(b, d->name);
             qv__buf_u8(b, d->kind);
             qv__buf_u8(b, d->datatype);
@@ -88,10 +89,14 @@ static qv_status read_vectors(struct qv__reader *r, uint64_t lsn, const struct q
         }
         const struct qv__vector_def *d = &schema->vectors[c];
         if (kind != d->kind || datatype != d->datatype ||
-            bytes != (uint64_t)d->dim * qv__datatype_bytes(d->datatype)) {
+            bytes != qv__vector_bytes(d->datatype, d->dim)) {
             return qv__fail(err, QV_ECORRUPT,
                             "log: vector `%.*s` does not fit the collection's schema", (int)name.n,
                             name.p);
+        }
+        if (d->datatype == QV__BIT && !qv__elements_valid(QV__BIT, p, d->dim)) {
+            return qv__fail(err, QV_ECORRUPT, "log: vector `%.*s` has bits behind its last element",
+                            (int)name.n, name.p);
         }
         void *copy = qv__arena_alloc(arena, (size_t)bytes);
         if (!copy) {

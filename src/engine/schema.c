@@ -119,21 +119,37 @@ static qv_status vector_check(const struct qv__schema *s, uint32_t i, struct qv_
                         "vectors.%.*s: sparse and multi vectors are not supported by this version",
                         nn, v->name.p);
     }
-    if (v->datatype > QV__U8) {
-        return qv__fail(
-            err, QV_EUNSUPPORTED,
-            "vectors.%.*s.datatype: only float32, float16 and uint8 are supported by this "
-            "version",
-            nn, v->name.p);
-    }
-    if (v->metric > QV__L1) {
+    const char *dot = v->name.n ? "." : "";
+    if (v->datatype > QV__BIT) {
         return qv__fail(err, QV_EUNSUPPORTED,
-                        "vectors.%.*s.distance: not supported by this version", nn, v->name.p);
+                        "vectors%s%.*s.datatype: number %u is not known to this version", dot, nn,
+                        v->name.p, v->datatype);
+    }
+    if (v->metric > QV__HAMMING) {
+        return qv__fail(err, QV_EUNSUPPORTED,
+                        "vectors%s%.*s.distance: number %u is not known to this version", dot, nn,
+                        v->name.p, v->metric);
+    }
+    if (!qv__metric_serves(v->metric, v->datatype)) {
+        return qv__fail(err, QV_EVALIDATION,
+                        "vectors%s%.*s.distance: value %s invalid for datatype %s, must be %s", dot,
+                        nn, v->name.p, qv__metric_name((enum qv__metric)v->metric),
+                        qv__datatype_name(v->datatype),
+                        v->datatype == QV__BIT ? "Hamming"
+                                               : "Cosine, Dot, Euclid or Manhattan (Hamming is of "
+                                                 "bit vectors)");
+    }
+    if (v->datatype == QV__BIT && v->index.codes > QV__INDEX_CODES_NONE &&
+        v->index.codes < QV__INDEX_CODES_KINDS) {
+        return qv__fail(err, QV_EVALIDATION,
+                        "vectors%s%.*s.quantization_config: bit vectors have no codes, an element "
+                        "takes one bit as it is",
+                        dot, nn, v->name.p);
     }
     if (v->dim < 1 || v->dim > QV__DIM_MAX) {
         return qv__fail(err, QV_EVALIDATION,
-                        "vectors%s%.*s.size: value %" PRIu32 " invalid, must be from 1 to %u",
-                        v->name.n ? "." : "", nn, v->name.p, v->dim, QV__DIM_MAX);
+                        "vectors%s%.*s.size: value %" PRIu32 " invalid, must be from 1 to %u", dot,
+                        nn, v->name.p, v->dim, QV__DIM_MAX);
     }
     for (uint32_t j = 0; j < i; j++) {
         if (qv__str_eq(v->name, s->vectors[j].name)) {

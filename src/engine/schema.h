@@ -61,7 +61,7 @@ struct qv__segment_policy {
     /* A sealed segment of at least so many rows, of which more than this percentage are deleted, is
      * written anew without them. 20 %; 1,000 rows, or seal_rows when that is less. */
     uint32_t vacuum_percent, vacuum_rows;
-    uint64_t ttl_ms; /* points that name no expiry live this long; 0 = for ever */
+    uint64_t ttl_ms;     /* points that name no expiry live this long; 0 = for ever */
     bool payload_cached; /* payload of files is read into memory when they are opened */
 };
 
@@ -127,7 +127,8 @@ qv_status qv__schema_from_json(struct qv__mem *mem, qv__json v, struct qv__schem
  */
 qv_status qv__collection_name_check(struct qv__str name, struct qv_err *err) QV_MUST_USE;
 
-const char *qv__metric_name(enum qv__metric m); /* "Cosine", "Dot", "Euclid", "Manhattan" */
+const char *
+qv__metric_name(enum qv__metric m); /* "Cosine", "Dot", "Euclid", "Manhattan", "Hamming" */
 bool qv__metric_parse(struct qv__str text, enum qv__metric *out);
 
 #endif

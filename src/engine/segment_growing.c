@@ -24,7 +24,7 @@ static qv_status column_init(struct qv__segment *s, uint32_t i)
     struct qv__column *c = &s->columns[i];
     c->def = &s->schema->vectors[i];
     c->vectors =
-        (struct qv__vectors){.stride_bytes = c->def->dim * qv__datatype_bytes(c->def->datatype),
+        (struct qv__vectors){.stride_bytes = qv__vector_bytes(c->def->datatype, c->def->dim),
                              .dim = c->def->dim,
                              .datatype = c->def->datatype,
                              .metric = c->def->metric};

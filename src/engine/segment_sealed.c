@@ -128,7 +128,7 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
     struct qv__bytes o2r = qv__segfile_section(s->file, QV__SEC_VEC_ORD_TO_ROW, column);
     struct qv__bytes r2o = qv__segfile_section(s->file, QV__SEC_VEC_ROW_TO_ORD, column);
     if (c->def || m.dim != def->dim || m.kind != def->kind || m.datatype != def->datatype ||
-        m.metric != def->metric || m.stride_bytes != def->dim * qv__datatype_bytes(def->datatype) ||
+        m.metric != def->metric || m.stride_bytes != qv__vector_bytes(def->datatype, def->dim) ||
         m.n_ords > n_rows || data.n != (size_t)m.n_ords * m.stride_bytes) {
         return damaged(s, err, "a vector column does not fit the schema");
     }
@@ -151,7 +151,7 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
         }
     }
     for (uint32_t i = 0; verify && i < m.n_ords; i++) {
-        if (!qv__elements_finite(m.datatype, qv__vectors_at(&c->vectors, i), m.dim)) {
+        if (!qv__elements_valid(m.datatype, qv__vectors_at(&c->vectors, i), m.dim)) {
             return damaged(s, err, "a stored vector is not finite");
         }
     }

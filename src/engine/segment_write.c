@@ -96,7 +96,7 @@ static qv_status column_gather(const struct qv__segment_build *b, uint32_t colum
     c->identity = c->n_ords == b->n_rows;
     c->run = (struct qv__vectors){.chunks = c->vectors,
                                   .chunk_shift = 0,
-                                  .stride_bytes = def->dim * qv__datatype_bytes(def->datatype),
+                                  .stride_bytes = qv__vector_bytes(def->datatype, def->dim),
                                   .dim = def->dim,
                                   .datatype = def->datatype,
                                   .metric = def->metric};

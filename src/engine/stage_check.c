@@ -25,6 +25,11 @@ static qv_status range_check(const struct qv__vector_def *d, const float *values
 {
     struct qv__element_range range = qv__element_range(d->datatype);
     for (uint32_t k = 0; k < d->dim; k++) {
+        if (d->datatype == QV__BIT && values[k] != 0.0f && values[k] != 1.0f) {
+            return qv__fail(err, QV_EINVAL,
+                            "points[%zu].vector `%.*s`: element %" PRIu32 " is %g; a bit is 0 or 1",
+                            i, name_len(d->name), d->name.p, k, (double)values[k]);
+        }
         if (values[k] < range.min || values[k] > range.max) {
             return qv__fail(err, QV_EINVAL,
                             "points[%zu].vector `%.*s`: element %" PRIu32
@@ -41,22 +46,21 @@ static const void *stored_form(const struct qv__vector_def *d, const struct qv__
                                struct qv__arena *arena, const float *values)
 {
     size_t n = d->dim;
-    bool normalises = qv__normalises(d->metric, d->datatype);
-    if (d->datatype == QV__F32 && !normalises) {
+    if (qv__normalises(d->metric, d->datatype)) {
+        float *unit = qv__arena_alloc(arena, n * sizeof *unit);
+        if (!unit) {
+            return NULL;
+        }
+        memcpy(unit, values, n * sizeof *unit);
+        qv__simd_normalize(simd, unit, n); /* a zero vector stays zero and scores 0 */
+        values = unit;
+    }
+    if (d->datatype == QV__F32) {
         return values;
     }
-    float *unit = qv__arena_alloc(arena, n * sizeof *unit);
-    void *out =
-        d->datatype == QV__F32 ? unit : qv__arena_alloc(arena, n * qv__datatype_bytes(d->datatype));
-    if (!unit || !out) {
-        return NULL;
-    }
-    memcpy(unit, values, n * sizeof *unit);
-    if (normalises) {
-        qv__simd_normalize(simd, unit, n); /* a zero vector stays zero and scores 0 */
-    }
-    if (d->datatype != QV__F32) {
-        qv__elements_of_floats(d->datatype, unit, n, out);
+    void *out = qv__arena_alloc(arena, qv__vector_bytes(d->datatype, d->dim));
+    if (out) {
+        qv__elements_of_floats(d->datatype, values, n, out);
     }
     return out;
 }
@@ -75,6 +79,12 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
                         "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32
                         " (points[%zu], vector `%.*s`)",
                         d->dim, v->dim, i, name_len(v->name), v->name.p);
+    }
+    if (v->is_packed && d->datatype != QV__BIT) {
+        return qv__fail(err, QV_EINVAL,
+                        "points[%zu].vector `%.*s`: hexadecimal digits are for bit vectors, not "
+                        "for %s",
+                        i, name_len(v->name), v->name.p, qv__datatype_name(d->datatype));
     }
     if (!qv__simd_finite(v->values, v->dim)) {
         return qv__fail(err, QV_EINVAL,

@@ -6,6 +6,7 @@
 #define QV_INDEX_COMMON_H
 
 #include "index/index.h"
+#include "simd/codes.h"
 #include "simd/narrow.h"
 
 extern const struct qv__index_ops qv__flat_ops;
@@ -22,6 +23,10 @@ struct qv__kernels {
 static inline struct qv__kernels qv__kernels_narrow(const struct qv__simd *simd, uint8_t datatype,
                                                     uint8_t metric)
 {
+    if (datatype == QV__BIT) {
+        const struct qv__dist *bits = &qv__codes_best(simd)->bits;
+        return (struct qv__kernels){bits->one, bits->many, bits->gather, false};
+    }
     enum qv__narrow_type type = datatype == QV__F16  ? QV__NARROW_F16
                                 : datatype == QV__U8 ? QV__NARROW_U8
                                                      : QV__NARROW_I8;

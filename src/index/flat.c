@@ -159,7 +159,7 @@ static void flat_describe(const struct qv__index *x, struct qv__index_info *info
                                     .memory_bytes = sizeof(struct flat),
                                     .codes = "vectors",
                                     .code_bytes =
-                                        x->vectors.dim * qv__datatype_bytes(x->vectors.datatype)};
+                                        qv__vector_bytes(x->vectors.datatype, x->vectors.dim)};
 }
 
 static void flat_free(struct qv__index *x)

@@ -240,7 +240,7 @@ static void graph_describe(const struct qv__index *x, struct qv__index_info *inf
                      : qv__graph_codes_name(n ? qv__graph_codes_have(g) : QV__INDEX_CODES_NONE),
         .code_bytes = n && g->quant ? (uint32_t)qv__quant_code_bytes(
                                           g->narrow.quant ? g->narrow.quant : g->quant)
-                                    : x->vectors.dim * qv__datatype_bytes(x->vectors.datatype),
+                                    : qv__vector_bytes(x->vectors.datatype, x->vectors.dim),
     };
 }
 

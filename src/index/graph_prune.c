@@ -41,8 +41,7 @@ static bool is_redundant(const struct selection *s, uint64_t key, const void *ro
     float dist = qv__key_dist(key);
     /* Equal vectors have equal distances to the node, so they are next to each other. */
     for (uint32_t i = s->n_kept; i > 0 && s->w->kept[i - 1] >> 32 == key >> 32; i--) {
-        if (memcmp(row, s->w->rows[i - 1], dim * qv__datatype_bytes(g->index.vectors.datatype)) ==
-            0) {
+        if (memcmp(row, s->w->rows[i - 1], qv__vector_bytes(g->index.vectors.datatype, dim)) == 0) {
             return true;
         }
     }

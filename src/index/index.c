@@ -52,27 +52,20 @@ qv_status qv__index_params_check(const struct qv__index_params *p, struct qv_err
     return QV_OK;
 }
 
-static const char *datatype_name(uint8_t datatype)
-{
-    static const char *const names[] = {"float32", "float16", "uint8", "int8", "bit"};
-    return datatype < QV_ARRAY_LEN(names) ? names[datatype] : "unknown";
-}
-
 qv_status qv__index_vectors_check(const struct qv__vectors *v, struct qv_err *err)
 {
-    if (v->datatype > QV__I8) {
-        return qv__fail(err, QV_EUNSUPPORTED, "datatype: no index over %s vectors yet",
-                        datatype_name(v->datatype));
+    if (v->datatype > QV__BIT) {
+        return qv__fail(err, QV_EUNSUPPORTED, "datatype: number %u is not known", v->datatype);
     }
-    if (v->metric > QV__L1) {
-        return qv__fail(err, QV_EUNSUPPORTED, "metric: no index for %s yet",
-                        v->metric == QV__HAMMING ? "hamming" : "this metric");
+    if (!qv__metric_serves(v->metric, v->datatype)) {
+        return qv__fail(err, QV_EUNSUPPORTED, "metric: number %u does not serve %s vectors",
+                        v->metric, qv__datatype_name(v->datatype));
     }
     if (v->dim < 1 || v->dim > QV__DIM_MAX) {
         return qv__fail(err, QV_EINVAL, "dim: %" PRIu32 " is outside 1..%u", v->dim, QV__DIM_MAX);
     }
-    uint32_t bytes = qv__datatype_bytes(v->datatype);
-    if (v->stride_bytes < v->dim * bytes || v->stride_bytes % bytes != 0 || v->chunk_shift > 31) {
+    if (v->stride_bytes < qv__vector_bytes(v->datatype, v->dim) ||
+        v->stride_bytes % qv__datatype_align(v->datatype) != 0 || v->chunk_shift > 31) {
         return qv__fail(err, QV_EINVAL, "vectors: bad stride %" PRIu32 " or chunk shift %" PRIu32,
                         v->stride_bytes, v->chunk_shift);
     }

@@ -1,7 +1,8 @@
 /* codes.h: kernels on packed integer codes.
  *
  * What it is: inner products of small unsigned integers, packed 8, 4, 2 or 1 bits wide, with a
- * query of signed bytes, one query against many codes; and Hamming distances of bits. Integers
+ * query of signed bytes, one query against many codes; and Hamming distances of bits, of codes
+ * and of vectors. Integers
  * throughout: every table gives the same numbers. What it is not: aware of what a code stands for;
  * scales, offsets and metrics are quant/'s.
  *
@@ -50,6 +51,7 @@ struct qv__codes {
     qv__code_many_fn many[QV__WIDTHS];
     qv__code_gather_fn gather[QV__WIDTHS];
     qv__hamming_fn hamming;
+    struct qv__dist bits; /* Hamming distance of vectors of dim bits; those behind them are zero */
 };
 
 enum qv__codes_isa {

@@ -173,20 +173,42 @@ QV__KERNEL ivec count_bits(ivec v)
     return _mm256_sad_epu8(s, _mm256_setzero_si256());
 }
 
-static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t n_bytes)
+#define bvec      __m256i
+#define bits_zero _mm256_setzero_si256
+
+QV__KERNEL bvec bits_half(bvec sum, const uint8_t *a, const uint8_t *b)
 {
-    ivec sum = _mm256_setzero_si256();
-    for (; n_bytes >= 32; a += 32, b += 32, n_bytes -= 32) {
-        sum = _mm256_add_epi64(sum, count_bits(_mm256_xor_si256(load(a), load(b))));
+    return _mm256_add_epi64(sum, count_bits(_mm256_xor_si256(load(a), load(b))));
+}
+
+QV__KERNEL bvec bits_line(bvec sum, const uint8_t *a, const uint8_t *b)
+{
+    return bits_half(bits_half(sum, a, b), a + 32, b + 32);
+}
+
+QV__KERNEL bvec bits_part(bvec sum, const uint8_t *a, const uint8_t *b, size_t n)
+{
+    if (n >= 32) {
+        sum = bits_half(sum, a, b);
+        a += 32;
+        b += 32;
+        n -= 32;
     }
-    if (n_bytes > 0) {
+    if (n > 0) {
         uint8_t x[32] = {0}, y[32] = {0};
-        memcpy(x, a, n_bytes);
-        memcpy(y, b, n_bytes);
-        sum = _mm256_add_epi64(sum, count_bits(_mm256_xor_si256(load(x), load(y))));
+        memcpy(x, a, n);
+        memcpy(y, b, n);
+        sum = bits_half(sum, x, y);
     }
+    return sum;
+}
+
+QV__KERNEL uint32_t bits_total(bvec sum)
+{
     return (uint32_t)ivec_sum(sum); /* the upper halves of the 64-bit sums are zero */
 }
+
+#include "simd/bits_body.h"
 
 #include "simd/codes_body.h"
 

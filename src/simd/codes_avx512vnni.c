@@ -116,21 +116,28 @@ QV__KERNEL ivec block1(ivec acc, const int8_t *q, const uint8_t *c)
     return rest1(rest1(acc, q + 384, c + 48), q + 448, c + 56);
 }
 
-static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t n_bytes)
+#define bvec      __m512i
+#define bits_zero _mm512_setzero_si512
+
+QV__KERNEL bvec bits_line(bvec sum, const uint8_t *a, const uint8_t *b)
 {
-    ivec sum = _mm512_setzero_si512();
-    for (; n_bytes >= 64; a += 64, b += 64, n_bytes -= 64) {
-        ivec differ = _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_loadu_si512(b));
-        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(differ));
-    }
-    if (n_bytes > 0) {
-        __mmask64 m = ~UINT64_C(0) >> (64 - n_bytes);
-        ivec differ =
-            _mm512_xor_si512(_mm512_maskz_loadu_epi8(m, a), _mm512_maskz_loadu_epi8(m, b));
-        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(differ));
-    }
+    bvec differ = _mm512_xor_si512(_mm512_loadu_si512(a), _mm512_loadu_si512(b));
+    return _mm512_add_epi64(sum, _mm512_popcnt_epi64(differ));
+}
+
+QV__KERNEL bvec bits_part(bvec sum, const uint8_t *a, const uint8_t *b, size_t n)
+{
+    __mmask64 m = ~UINT64_C(0) >> (64 - n);
+    bvec differ = _mm512_xor_si512(_mm512_maskz_loadu_epi8(m, a), _mm512_maskz_loadu_epi8(m, b));
+    return _mm512_add_epi64(sum, _mm512_popcnt_epi64(differ));
+}
+
+QV__KERNEL uint32_t bits_total(bvec sum)
+{
     return (uint32_t)_mm512_reduce_add_epi64(sum);
 }
+
+#include "simd/bits_body.h"
 
 #include "simd/codes_body.h"
 

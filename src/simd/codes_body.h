@@ -8,7 +8,7 @@
  *   part8(acc, q, c, n)         the first n < 64 bytes of code; reads nothing of it beyond
  *   BIAS8                       what block8 and part8 take off each code: 128 where only signed
  *                               bytes can be multiplied, else 0
- *   hamming, CODES_NAME, CODES_TABLE
+ *   what bits_body.h defines, CODES_NAME, CODES_TABLE
  * What it is not: a header of declarations. It emits static functions and one table, compiled with
  * the flags of the file that includes it.
  *
@@ -200,4 +200,5 @@ const struct qv__codes CODES_TABLE = {
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
     .hamming = hamming,
+    .bits = {bits_one, bits_many, bits_gather},
 };

@@ -120,18 +120,45 @@ QV__KERNEL ivec block1(ivec acc, const int8_t *q, const uint8_t *c)
     return acc;
 }
 
-static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t n_bytes)
+#define bvec      uint32x4_t
+#define bits_zero zero_bits
+
+QV__KERNEL bvec zero_bits(void)
 {
-    uint32x4_t sum = vdupq_n_u32(0);
-    for (; n_bytes >= 16; a += 16, b += 16, n_bytes -= 16) {
-        uint8x16_t ones = vcntq_u8(veorq_u8(vld1q_u8(a), vld1q_u8(b)));
-        sum = vpadalq_u16(sum, vpaddlq_u8(ones));
-    }
-    uint32_t rest_ones = 0;
-    for (size_t i = 0; i < n_bytes; i++) {
-        rest_ones += (uint32_t)__builtin_popcount((unsigned)(a[i] ^ b[i]));
-    }
-    return vaddvq_u32(sum) + rest_ones;
+    return vdupq_n_u32(0);
 }
+
+QV__KERNEL uint8x16_t bits_quarter(const uint8_t *a, const uint8_t *b)
+{
+    return vcntq_u8(veorq_u8(vld1q_u8(a), vld1q_u8(b)));
+}
+
+QV__KERNEL bvec bits_line(bvec sum, const uint8_t *a, const uint8_t *b)
+{
+    uint8x16_t x = vaddq_u8(bits_quarter(a, b), bits_quarter(a + 16, b + 16));
+    uint8x16_t y = vaddq_u8(bits_quarter(a + 32, b + 32), bits_quarter(a + 48, b + 48));
+    return vpadalq_u16(sum, vpaddlq_u8(vaddq_u8(x, y))); /* at most 32 a byte */
+}
+
+QV__KERNEL bvec bits_part(bvec sum, const uint8_t *a, const uint8_t *b, size_t n)
+{
+    for (; n >= 16; a += 16, b += 16, n -= 16) {
+        sum = vpadalq_u16(sum, vpaddlq_u8(bits_quarter(a, b)));
+    }
+    if (n > 0) {
+        uint8_t x[16] = {0}, y[16] = {0};
+        memcpy(x, a, n);
+        memcpy(y, b, n);
+        sum = vpadalq_u16(sum, vpaddlq_u8(bits_quarter(x, y)));
+    }
+    return sum;
+}
+
+QV__KERNEL uint32_t bits_total(bvec sum)
+{
+    return vaddvq_u32(sum);
+}
+
+#include "simd/bits_body.h"
 
 #include "simd/codes_body.h"

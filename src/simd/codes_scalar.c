@@ -1,6 +1,7 @@
 /* codes_scalar.c: the reference kernels on codes, element by element, as the packing is written
  * down in codes.h; also what runs where no others do. */
 #include "simd/codes_tables.h"
+#include "simd/prefetch.h"
 
 /* `w` is a constant wherever this is inlined. */
 QV__KERNEL uint32_t element(enum qv__code_width w, const uint8_t *code, size_t dims, size_t i)
@@ -53,22 +54,38 @@ KERNELS(dot2, QV__W2)
 KERNELS(dot4, QV__W4)
 KERNELS(dot8, QV__W8)
 
-static uint32_t hamming(const uint8_t *a, const uint8_t *b, size_t n_bytes)
+#define bvec            uint32_t
+#define bits_zero       zero_bits
+#define bits_total(sum) (sum)
+
+QV__KERNEL uint32_t zero_bits(void)
 {
-    uint32_t sum = 0;
+    return 0;
+}
+
+QV__KERNEL uint32_t bits_part(uint32_t sum, const uint8_t *a, const uint8_t *b, size_t n)
+{
     size_t i = 0;
-    for (; i + 8 <= n_bytes; i += 8) {
+    for (; i + 8 <= n; i += 8) {
         sum += (uint32_t)__builtin_popcountll(qv__load_bits64(a + i) ^ qv__load_bits64(b + i));
     }
-    for (; i < n_bytes; i++) {
+    for (; i < n; i++) {
         sum += (uint32_t)__builtin_popcount((unsigned)(a[i] ^ b[i]));
     }
     return sum;
 }
+
+QV__KERNEL uint32_t bits_line(uint32_t sum, const uint8_t *a, const uint8_t *b)
+{
+    return bits_part(sum, a, b, QV__CACHE_LINE_BYTES);
+}
+
+#include "simd/bits_body.h"
 
 const struct qv__codes qv__codes_scalar = {
     .name = "scalar",
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
     .hamming = hamming,
+    .bits = {bits_one, bits_many, bits_gather},
 };

@@ -10,7 +10,7 @@
 #ifndef QV_SIMD_NARROW_H
 #define QV_SIMD_NARROW_H
 
-#include "base/vec.h"
+#include "base/elements.h"
 #include "simd/simd.h"
 
 enum qv__narrow_type { QV__NARROW_F16 = 0, QV__NARROW_U8, QV__NARROW_I8, QV__NARROW_TYPES };
@@ -25,12 +25,6 @@ enum qv__narrow_op {
     QV__NARROW_OPS
 };
 
-struct qv__dist {
-    qv__dist_fn one;
-    qv__dist_many_fn many;
-    qv__dist_gather_fn gather;
-};
-
 struct qv__narrow {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
     struct qv__dist dist[QV__NARROW_TYPES][QV__NARROW_OPS];
@@ -39,22 +33,8 @@ struct qv__narrow {
 /* The kernels of the instruction set of `simd`. */
 const struct qv__narrow *qv__narrow_of(const struct qv__simd *simd);
 
-/* Half floats are IEEE 754 binary16, rounded to nearest, ties to even; what is above 65504 becomes
- * an infinity. */
-float qv__half_to_float(uint16_t h);
-uint16_t qv__half_of_float(float f);
-
-/* Whole vectors of any of the datatypes f32, f16, u8, i8 (base/vec.h). To f32 is exact. From f32,
- * half floats are rounded and bytes cut towards zero; what is beyond the type's range becomes its
- * end. Any alignment of the elements. */
-void qv__elements_to_floats(uint8_t datatype, const void *elements, size_t n, float *out);
-void qv__elements_of_floats(uint8_t datatype, const float *v, size_t n, void *out);
-/* The largest magnitude an element takes below zero and above, after cutting. */
-struct qv__element_range {
-    float min, max;
-};
-struct qv__element_range qv__element_range(uint8_t datatype);
-/* What qv__simd_finite says of the same vector in f32. */
-bool qv__elements_finite(uint8_t datatype, const void *elements, size_t n);
+/* What qv__simd_finite says of the same vector in f32; of bits, that those behind the last element
+ * are zero. */
+bool qv__elements_valid(uint8_t datatype, const void *elements, size_t n);
 
 #endif

@@ -24,6 +24,13 @@ typedef void (*qv__dist_many_fn)(const void *query, const void *rows, size_t str
 typedef void (*qv__dist_gather_fn)(const void *query, const void *const *rows, size_t n, size_t dim,
                                    float *out);
 
+/* One distance in its three forms. */
+struct qv__dist {
+    qv__dist_fn one;
+    qv__dist_many_fn many;
+    qv__dist_gather_fn gather;
+};
+
 struct qv__simd {
     enum qv__isa isa;
     const char *name; /* "scalar", "avx2", "avx512", "neon" */

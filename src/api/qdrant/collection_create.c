@@ -18,10 +18,10 @@ static qv_status parse_metric(struct qv__call *c, const char *place, qv__json v,
         return qv__qd_fail(c, QV__QD_FORMAT, "%sdistance: expected a string, not %s", place,
                            qv__qd_kind_name(v));
     }
-    if (!qv__metric_parse(text, &metric) || metric > QV__L1) {
+    if (!qv__metric_parse(text, &metric)) {
         return qv__qd_fail(c, QV__QD_FORMAT,
                            "%sdistance: unknown variant `%.*s`, expected one of `Cosine`, "
-                           "`Euclid`, `Dot`, `Manhattan`",
+                           "`Euclid`, `Dot`, `Manhattan`, `Hamming`",
                            place, (int)QV_MIN(text.n, (size_t)64), text.p);
     }
     out->metric = (uint8_t)metric;
@@ -75,9 +75,10 @@ qv_status qv__qd_vector_parse(struct qv__call *c, const char *place, struct qv__
     if (qv__json_str_is(datatype, "turbo4")) {
         return qv__qd_unsupported(c, "the vector datatype turbo4");
     }
-    out->datatype = qv__json_str_is(datatype, "float16") ? QV__F16
-                    : qv__json_str_is(datatype, "uint8") ? QV__U8
-                                                         : QV__F32;
+    out->datatype = QV__F32;
+    for (uint8_t d = QV__F32; d <= QV__BIT; d++) {
+        out->datatype = qv__json_str_is(datatype, qv__datatype_name(d)) ? d : out->datatype;
+    }
     return QV_OK;
 }
 
@@ -182,6 +183,20 @@ static qv_status parse_sharding(struct qv__call *c, struct qv__schema *schema)
  * ---------------------------------------------------------------------------------------------------
  */
 
+/* Quantization for all vectors of a collection, where none can have it. */
+static qv_status quantization_serves(struct qv__call *c, const struct qv__schema *s,
+                                     qv__json quantization)
+{
+    bool serves = s->n_vectors == 0 || !qv__json_is(quantization, QV__JSON_OBJ);
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        serves = serves || s->vectors[i].datatype != QV__BIT;
+    }
+    return serves ? QV_OK
+                  : qv__qd_fail(c, QV__QD_INVALID,
+                                "quantization_config: bit vectors have no codes, an element takes "
+                                "one bit as it is");
+}
+
 qv_status qv__qd_collection_create(struct qv__call *c)
 {
     struct qv__schema schema;
@@ -195,6 +210,7 @@ qv_status qv__qd_collection_create(struct qv__call *c)
     QV_TRY(parse_sharding(c, &schema));
     QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &schema.durability));
     QV_TRY(parse_vectors(c, qv__json_get(c->body, "vectors"), &schema, &ch));
+    QV_TRY(quantization_serves(c, &schema, ch.quantization));
     QV_TRY(qv__qd_config_keep(c, &schema, NULL, &ch, &schema.config_json));
     QV_TRY(qv__qd_config_read(c, &schema, &kept));
     qv__qd_policy(kept, &schema, &schema.policy);
@@ -244,6 +260,7 @@ static qv_status patch(struct qv__call *c, const struct qv__schema *s)
     QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "params.", ch.params));
     QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &durability));
     QV_TRY(check_vector_changes(c, s, ch.vectors));
+    QV_TRY(quantization_serves(c, s, ch.quantization));
     QV_TRY(qv__qd_config_read(c, s, &old));
     QV_TRY(qv__qd_config_keep(c, s, old, &ch, &changed.config_json));
     QV_TRY(qv__qd_config_read(c, &changed, &kept));

@@ -12,7 +12,9 @@
 
 static const char *const memories[] = {"cold", "cached", "pinned", NULL};
 static const char *const memories_unpinned[] = {"cold", "cached", NULL};
-static const char *const datatypes[] = {"float32", "uint8", "float16", "turbo4", NULL};
+/* int8 and bit are additions. */
+static const char *const datatypes[] = {"float32", "uint8", "float16", "turbo4",
+                                        "int8",    "bit",   NULL};
 
 static const struct qv__qd_setting hnsw[] = {
     {.name = "m", .type = QV__QD_UINT, .fallback = "16"},

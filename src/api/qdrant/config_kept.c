@@ -238,7 +238,9 @@ void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
     v->index.ef_construct = graph_number(hnsw, all, "ef_construct", 100);
     v->no_graph = v->index.m == 0;
     v->index.m = v->index.m ? v->index.m : 16;
-    v->index.codes = codes_of(codes ? codes : qv__json_get(kept, "quantization_config"));
+    /* What all vectors are given goes past those that have no codes. */
+    codes = codes || v->datatype == QV__BIT ? codes : qv__json_get(kept, "quantization_config");
+    v->index.codes = codes_of(codes);
     read_on_disk(own, &v->on_disk);
     read_on_disk(all, &v->index.on_disk);
     read_on_disk(hnsw, &v->index.on_disk);
@@ -271,7 +273,7 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
     }
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         const struct qv__vector_def *v = &s->vectors[i];
-        stride = QV_MAX(stride, (uint64_t)v->dim * qv__datatype_bytes(v->datatype));
+        stride = QV_MAX(stride, qv__vector_bytes(v->datatype, v->dim));
     }
     /* 0 switches indexing of fresh rows off, for bulk loads; else it is the size below which rows
      * are scanned. */

@@ -82,6 +82,20 @@ static bool wanted(const struct qv__fetch *f, struct qv__str name)
     return f->vectors == QV__VECTORS_ALL;
 }
 
+/* Bits without a decimal point: half the length. */
+static void write_elements(struct qv__jw *w, const struct qv__vector_def *def, const float *v)
+{
+    if (def->datatype != QV__BIT) {
+        qv__jw_floats(w, v, def->dim);
+        return;
+    }
+    qv__jw_arr(w);
+    for (uint32_t i = 0; i < def->dim; i++) {
+        qv__jw_u64(w, v[i] != 0.0f);
+    }
+    qv__jw_arr_end(w);
+}
+
 /* The default vector alone is an array; anything else a map by name, {} when the point has none. */
 static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
                           const struct qv__result_point *p, const struct qv__fetch *f)
@@ -95,14 +109,14 @@ static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
     }
     qv__jw_key(w, "vector");
     if (n == 1 && s->vectors[last].name.n == 0) {
-        qv__jw_floats(w, p->vectors[last], s->vectors[last].dim);
+        write_elements(w, &s->vectors[last], p->vectors[last]);
         return;
     }
     qv__jw_obj(w);
     for (uint32_t i = 0; n && i < s->n_vectors; i++) {
         if (p->vectors[i] && wanted(f, s->vectors[i].name)) {
             qv__jw_key_n(w, s->vectors[i].name);
-            qv__jw_floats(w, p->vectors[i], s->vectors[i].dim);
+            write_elements(w, &s->vectors[i], p->vectors[i]);
         }
     }
     qv__jw_obj_end(w);

@@ -206,9 +206,17 @@ qv_status qv__qd_get(struct qv__call *c, struct qv__collection *from, const stru
 /* --- vectors_in.c
  * ---------------------------------------------------------------------------------------- */
 
+struct qv__qd_dense {
+    const float *values;
+    uint32_t dim;
+    bool is_packed; /* they were packed bits */
+};
 /* What kind of vector stands here, beside dense: QV_EUNSUPPORTED by name, or a format error. */
-qv_status qv__qd_dense(struct qv__call *c, qv__json v, const char *field, const float **out,
-                       uint32_t *dim) QV_MUST_USE;
+qv_status qv__qd_dense(struct qv__call *c, qv__json v, const char *field,
+                       struct qv__qd_dense *out) QV_MUST_USE;
+/* The same, of a query. */
+qv_status qv__qd_dense_input(struct qv__call *c, qv__json v, const char *field,
+                             struct qv__vector_input *out) QV_MUST_USE;
 /* The vectors of one point: a list is the default vector, a map gives them by name. */
 qv_status qv__qd_vectors(struct qv__call *c, qv__json v, const char *field,
                          struct qv__named_vector **out, uint32_t *n) QV_MUST_USE;

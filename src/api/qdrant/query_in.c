@@ -267,7 +267,7 @@ qv_status qv__qd_search(struct qv__call *c, qv__json obj, struct qv__qd_query *o
     memset(out, 0, sizeof *out);
     QV_TRY(parse_request(c, obj, true, out));
     q->kind = QV__QUERY_NEAREST;
-    if (qv__json_is(v, QV__JSON_OBJ)) {
+    if (qv__json_is(v, QV__JSON_OBJ) && !qv__json_get(v, "bits")) {
         bool given;
         QV_TRY(qv__qd_str(c, v, "name", &given, &q->using_vector));
         if (!given) {
@@ -275,7 +275,7 @@ qv_status qv__qd_search(struct qv__call *c, qv__json obj, struct qv__qd_query *o
         }
         v = qv__json_get(v, "vector");
     }
-    return qv__qd_dense(c, v, "vector", &q->target.values, &q->target.dim);
+    return qv__qd_dense_input(c, v, "vector", &q->target);
 }
 
 qv_status qv__qd_recommend(struct qv__call *c, qv__json obj, struct qv__qd_query *out)

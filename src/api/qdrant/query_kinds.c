@@ -18,7 +18,7 @@ static qv_status parse_input(struct qv__call *c, qv__json v, const char *field,
         out->by_id = true;
         return qv__qd_id(c, v, field, &out->id);
     }
-    return qv__qd_dense(c, v, field, &out->values, &out->dim);
+    return qv__qd_dense_input(c, v, field, out);
 }
 
 static qv_status parse_inputs(struct qv__call *c, qv__json v, const char *field,
@@ -217,9 +217,13 @@ static qv_status kind_rrf(struct qv__call *c, qv__json obj, qv__json v, struct q
     QV_TRY(qv__qd_range(c, "query.rrf.k", k, 1, k ? UINT32_MAX : 0));
     q->rrf.k = (uint32_t)k;
     if (qv__qd_given(weights)) {
-        uint32_t n = 0;
-        QV_TRY(qv__qd_dense(c, weights, "query.rrf.weights", &q->rrf.weights, &n));
-        q->rrf.n_weights = n;
+        struct qv__qd_dense d;
+        if (!qv__json_is(weights, QV__JSON_ARR)) {
+            return qv__qd_expected(c, "query.rrf.weights", "an array of numbers", weights);
+        }
+        QV_TRY(qv__qd_dense(c, weights, "query.rrf.weights", &d));
+        q->rrf.weights = d.values;
+        q->rrf.n_weights = d.dim;
     }
     return no_using(c, q);
 }
@@ -345,7 +349,7 @@ static const struct kind kinds[] = {
 
 qv_status qv__qd_kind(struct qv__call *c, qv__json query, struct qv__query *q)
 {
-    if (!qv__json_is(query, QV__JSON_OBJ)) {
+    if (!qv__json_is(query, QV__JSON_OBJ) || qv__json_get(query, "bits")) {
         q->kind = QV__QUERY_NEAREST;
         return parse_input(c, query, "query", &q->target);
     }

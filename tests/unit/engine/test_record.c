@@ -4,13 +4,15 @@
 
 static struct qv__schema *make_schema(struct qv__mem *mem)
 {
-    struct qv__vector_def defs[2] = {
+    struct qv__vector_def defs[4] = {
         {.name = QV__STR(""), .metric = QV__COSINE, .dim = 3},
-        {.name = QV__STR("b"), .metric = QV__L1, .dim = 2, .on_disk = true}};
+        {.name = QV__STR("b"), .metric = QV__L1, .dim = 2, .on_disk = true},
+        {.name = QV__STR("i"), .metric = QV__DOT, .datatype = QV__I8, .dim = 3},
+        {.name = QV__STR("h"), .metric = QV__HAMMING, .datatype = QV__BIT, .dim = 10}};
     struct qv__payload_index_def index = {
         .key = QV__STR("a.b"), .type = QV__STR("keyword"), .params_json = QV__STR("{\"x\":1}")};
     struct qv__schema from = {.vectors = defs,
-                              .n_vectors = 2,
+                              .n_vectors = 4,
                               .indexes = &index,
                               .n_indexes = 1,
                               .shard_number = 2,
@@ -23,8 +25,10 @@ static struct qv__schema *make_schema(struct qv__mem *mem)
 static void encode(struct qv__buf *b, const struct qv__schema *s)
 {
     static const float v3[3] = {1, 2, 3}, v2[2] = {4, 5};
+    static const int8_t i3[3] = {-128, 0, 127};
+    static const uint8_t h10[2] = {0xA5, 0x40};
     static const uint8_t payload[3] = {QV__TAG_OBJ, 1, 0};
-    const void *both[2] = {v3, v2}, *one[2] = {NULL, v2};
+    const void *both[4] = {v3, v2, i3, h10}, *one[4] = {NULL, v2, NULL, NULL};
     struct qv__id str = {.kind = QV__ID_STR, .len = 3, .s = "abc"};
     struct qv__effect e[4] = {
         {.kind = QV__EFFECT_PUT,
@@ -72,6 +76,8 @@ static void test_round_trip(void **state)
     assert_int_equal(e[0].id.u, 7);
     const float *v0 = e[0].vectors[0], *v1 = e[0].vectors[1];
     assert_true(v0[2] == 3.0f && v1[1] == 5.0f);
+    assert_memory_equal(e[0].vectors[2], "\x80\x00\x7f", 3);
+    assert_memory_equal(e[0].vectors[3], "\xa5\x40", 2);
     assert_null(e[1].vectors[0]);
     assert_int_equal(e[1].expires_ms, 12345);
     assert_memory_equal(e[1].id.s, "abc", 3);
@@ -118,6 +124,31 @@ static void test_damage(void **state)
         qv__arena_free(&a);
         b.p[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
+    qv__buf_free(&b);
+    qv__schema_release(s);
+    qv__mem_close(mem);
+}
+
+/* Bits behind the last element are zero, or the record is damaged. */
+static void test_bits_behind_the_end(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv__schema *s = make_schema(mem);
+    struct qv__buf b;
+    struct qv__arena a;
+    struct qv__record_part *parts = NULL;
+    struct qv_err err;
+    size_t n = 0;
+    qv__buf_init(&b, mem);
+    qv__arena_init(&a, mem);
+    encode(&b, s);
+    uint8_t *bits = memmem(b.p, b.n, "\xa5\x40", 2);
+    assert_non_null(bits);
+    bits[1] |= 0x20;
+    assert_int_equal(qv__record_decode(qv__buf_bytes(&b), 9, s, &a, &parts, &n, &err), QV_ECORRUPT);
+    assert_non_null(strstr(err.message, "`h`"));
+    qv__arena_free(&a);
     qv__buf_free(&b);
     qv__schema_release(s);
     qv__mem_close(mem);
@@ -185,10 +216,20 @@ static void test_schema_limits(void **state)
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED,
                    "sparse");
     d[0].kind = QV__VEC_DENSE;
-    d[0].datatype = QV__I8;
+    d[0].datatype = QV__BIT + 1;
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED,
                    "datatype");
+    d[0].datatype = QV__BIT;
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION,
+                   "distance");
     d[0].datatype = QV__F32;
+    d[0].metric = QV__HAMMING;
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION,
+                   "distance");
+    d[0].metric = QV__HAMMING + 1;
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED,
+                   "distance");
+    d[0].metric = QV__COSINE;
     d[0].index.m = 1;
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION, "m");
     d[0].index.m = 16;
@@ -223,9 +264,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_schema_json), cmocka_unit_test(test_schema_limits),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_round_trip),          cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_bits_behind_the_end), cmocka_unit_test(test_schema_json),
+        cmocka_unit_test(test_schema_limits),       cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

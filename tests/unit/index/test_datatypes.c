@@ -8,8 +8,8 @@ enum { N = 1500, DIM = 40, QUERIES = 30, K = 10 };
 static const struct {
     const char *name;
     uint8_t datatype;
-} types[] = {{"float16", QV__F16}, {"uint8", QV__U8}, {"int8", QV__I8}};
-static const enum qv__metric metrics[] = {QV__COSINE, QV__DOT, QV__L2, QV__L1};
+} types[] = {{"float16", QV__F16}, {"uint8", QV__U8}, {"int8", QV__I8}, {"bit", QV__BIT}};
+static const enum qv__metric metrics[] = {QV__COSINE, QV__DOT, QV__L2, QV__L1, QV__HAMMING};
 
 /* Clustered rows as stored: `values` is what the elements stand for. */
 struct typed {
@@ -21,19 +21,19 @@ struct typed {
 static struct typed typed_make(uint32_t n, uint8_t datatype, enum qv__metric metric, uint64_t seed)
 {
     struct typed t = {.d = data_make(n, DIM, metric, 31)};
-    uint32_t bytes = qv__datatype_bytes(datatype);
-    t.bytes = calloc(n, (size_t)DIM * bytes);
+    uint32_t bytes = qv__vector_bytes(datatype, DIM);
+    t.bytes = calloc(n, bytes);
     assert_non_null(t.bytes);
     fill_clustered(&t.d, 20, 0.5f, 3, seed, NULL);
-    for (size_t i = 0; i < (size_t)n * DIM && bytes == 1; i++) {
+    for (size_t i = 0; i < (size_t)n * DIM && datatype != QV__F16; i++) {
         bool cosine = metric == QV__COSINE; /* the fixture has normalised these */
         t.d.values[i] =
             t.d.values[i] * (cosine ? 150.0f : 30.0f) + (datatype == QV__U8 ? 128.0f : 0);
-    }
+    } /* of bits the sign */
     qv__elements_of_floats(datatype, t.d.values, (size_t)n * DIM, t.bytes);
     qv__elements_to_floats(datatype, t.bytes, (size_t)n * DIM, t.d.values);
     t.d.chunks[0] = t.bytes;
-    t.v = (struct qv__vectors){t.d.chunks, 31, DIM * bytes, DIM, datatype, (uint8_t)metric};
+    t.v = (struct qv__vectors){t.d.chunks, 31, bytes, DIM, datatype, (uint8_t)metric};
     return t;
 }
 
@@ -46,7 +46,14 @@ static void typed_free(struct typed *t)
 static double truth(const struct typed *t, const float *q, uint32_t ord)
 {
     const float *row = data_row(&t->d, ord);
-    double aa = 0, bb = 0, dist = exact_distance(&t->d, q, ord);
+    double aa = 0, bb = 0, differ = 0;
+    for (uint32_t i = 0; t->v.metric == QV__HAMMING && i < DIM; i++) {
+        differ += q[i] != row[i];
+    }
+    if (t->v.metric == QV__HAMMING) {
+        return differ;
+    }
+    double dist = exact_distance(&t->d, q, ord);
     if (t->v.metric != QV__COSINE || t->v.datatype == QV__F16) {
         return dist;
     }
@@ -154,6 +161,9 @@ static void every_type_and_metric(void **state)
     struct qv__index_params params = {.m = 12, .ef_construct = 64, .seed = 5};
     for (size_t i = 0; i < QV_ARRAY_LEN(types); i++) {
         for (size_t m = 0; m < QV_ARRAY_LEN(metrics); m++) {
+            if (!qv__metric_serves((uint8_t)metrics[m], types[i].datatype)) {
+                continue;
+            }
             struct typed t = typed_make(N, types[i].datatype, metrics[m], 7);
             struct typed queries = typed_make(QUERIES, types[i].datatype, metrics[m], 8);
             struct qv_err err = {0};

@@ -250,13 +250,64 @@ static inline void case_hamming(struct code_report *r)
     }
 }
 
+/* Bit vectors of every length, in all forms, at changing offsets and at the end of a page. */
+static inline void case_bits(struct code_report *r)
+{
+    enum { BYTES_MAX = 1536 / 8, ROOM = CODE_ROWS * (BYTES_MAX + 8) + 64 };
+    struct fenced fq, fr;
+    struct qv__rng rng;
+    qv__rng_seed(&rng, SEED);
+    bool open = fenced_open(&fq, BYTES_MAX + 64) && fenced_open(&fr, ROOM);
+    code_check(r, open, "no memory for the pages", 0, 0);
+    for (size_t i = 0; open && i < DIMS; i++) {
+        size_t dim = dim_at(i), bytes = (dim + 7) / 8, stride = bytes + i % 5;
+        size_t all = (CODE_ROWS - 1) * stride + bytes;
+        uint8_t *q = i % 2 ? fq.end - bytes : fq.begin + i % 61;
+        uint8_t *rows = i % 2 ? fr.end - all : fr.begin + i % 59;
+        float want[CODE_ROWS], backwards[CODE_ROWS], out[CODE_ROWS + 1];
+        const void *at[CODE_ROWS];
+        for (size_t j = 0; j <= CODE_ROWS; j++) {
+            uint8_t *v = j < CODE_ROWS ? rows + j * stride : q;
+            for (size_t k = 0; k < bytes; k++) {
+                v[k] = (uint8_t)qv__rng_u64(&rng);
+            }
+            if (dim % 8) {
+                v[bytes - 1] &= (uint8_t)(0xff00u >> dim % 8);
+            }
+        }
+        for (size_t j = 0; j < CODE_ROWS; j++) {
+            unsigned differ = 0;
+            at[CODE_ROWS - 1 - j] = rows + j * stride;
+            for (size_t k = 0; k < dim; k++) {
+                unsigned both = (unsigned)(q[k / 8] ^ rows[j * stride + k / 8]);
+                differ += both >> (7 - k % 8) & 1u;
+            }
+            want[j] = backwards[CODE_ROWS - 1 - j] = (float)differ;
+            code_check(r, r->k->bits.one(q, rows + j * stride, dim) == want[j], "pair", dim, j);
+        }
+        for (size_t n = 0; n <= CODE_ROWS; n++) {
+            out[n] = 77.0f;
+            r->k->bits.many(q, rows, stride, n, dim, out);
+            bool ok = n == 0 || memcmp(out, want, n * sizeof(*out)) == 0;
+            code_check(r, ok && out[n] == 77.0f, "many", dim, n);
+            r->k->bits.gather(q, at, n, dim, out);
+            ok = n == 0 || memcmp(out, backwards, n * sizeof(*out)) == 0;
+            code_check(r, ok && out[n] == 77.0f, "gather", dim, n);
+        }
+    }
+    if (open) {
+        fenced_close(&fq);
+        fenced_close(&fr);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct code_report *);
 } code_cases[] = {
     {"codes: lengths", case_code_lengths}, {"codes: extremes", case_code_extremes},
     {"codes: longest", case_code_longest}, {"codes: page ends", case_code_page_ends},
-    {"codes: hamming", case_hamming},
+    {"codes: hamming", case_hamming},      {"codes: bits", case_bits},
 };
 enum { CODE_CASES = sizeof(code_cases) / sizeof(code_cases[0]) };
 
