@@ -131,8 +131,7 @@ static const struct qv__field *index_of(const struct qv__field_set *set,
                                         const struct qv__path *path)
 {
     for (uint32_t i = 0; set && i < set->n; i++) {
-        enum qv__field_type type = set->fields[i]->type;
-        if (type != QV__FIELD_FLOAT && type != QV__FIELD_DATETIME &&
+        if (qv__field_has_facets(set->fields[i]->type) &&
             qv__path_eq(&set->fields[i]->path, path)) {
             return set->fields[i];
         }

@@ -22,7 +22,8 @@ enum qv__field_type {
     QV__FIELD_FLOAT = 3,   /* all numbers, as doubles */
     QV__FIELD_BOOL = 4,
     QV__FIELD_DATETIME = 5, /* strings that are dates, in microseconds */
-    QV__FIELD_UUID = 6      /* strings; as they are written */
+    QV__FIELD_UUID = 6,     /* strings; as they are written */
+    QV__FIELD_GEO = 7       /* objects with numbers lon and lat */
 };
 /* "keyword", "integer", …; false for a type that no index is built of. */
 bool qv__field_type_parse(struct qv__str name, enum qv__field_type *out);
@@ -63,6 +64,11 @@ bool qv__field_block_open(struct qv__bytes bytes, enum qv__field_type type, uint
 /* Values that rows hold at a path, for counting: strings, whole numbers and truth values; an
  * element that is anything else is none. A row that holds one twice counts once. */
 typedef void (*qv__facet_cb)(void *ctx, const struct qv__match_value *v, uint32_t count);
+static inline bool qv__field_has_facets(enum qv__field_type t)
+{
+    return t == QV__FIELD_KEYWORD || t == QV__FIELD_UUID || t == QV__FIELD_BOOL ||
+           t == QV__FIELD_INTEGER;
+}
 /* Each value with the number of rows of words[QV__BLOCK_WORDS] that hold it. What the index cannot
  * tell of is left to `rest`: rows to be asked one by one instead (none of their values is
  * counted here). False: the index is of a type without such values, and nothing was called. */

@@ -132,14 +132,19 @@ static bool others_may_match(const struct qv__field_block *b, const struct qv__c
     bool strings = qv__field_is_strings(b->type);
     switch (c->kind) {
     case QV__COND_MATCH_ANY: {
-        int kind = strings                         ? QV__MATCH_STR
-                   : b->type == QV__FIELD_BOOL     ? QV__MATCH_BOOL
-                   : b->type == QV__FIELD_DATETIME ? -1
-                                                   : QV__MATCH_INT;
+        int kind = strings                        ? QV__MATCH_STR
+                   : b->type == QV__FIELD_BOOL    ? QV__MATCH_BOOL
+                   : b->type == QV__FIELD_INTEGER ? QV__MATCH_INT
+                   : b->type == QV__FIELD_FLOAT   ? QV__MATCH_INT
+                                                  : -1;
         /* sorted by kind */
         return c->match.n && ((int)c->match.values[0].kind != kind ||
                               (int)c->match.values[c->match.n - 1].kind != kind);
     }
+    case QV__COND_GEO_BOX:
+    case QV__COND_GEO_RADIUS:
+    case QV__COND_GEO_POLYGON:
+        return b->type != QV__FIELD_GEO;
     case QV__COND_RANGE:
         return b->type != QV__FIELD_FLOAT;
     case QV__COND_DATETIME_RANGE:
@@ -179,6 +184,12 @@ static void except_bounds(const struct qv__field_block *b, bool known, uint64_t 
     qv__words_or(up, lo);
 }
 
+static bool is_geo(const struct qv__cond *c)
+{
+    return c->kind == QV__COND_GEO_BOX || c->kind == QV__COND_GEO_RADIUS ||
+           c->kind == QV__COND_GEO_POLYGON;
+}
+
 void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
                       uint64_t *up)
 {
@@ -197,6 +208,13 @@ void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c,
         return;
     }
     clear(lo);
+    if (b->type == QV__FIELD_GEO && is_geo(c)) {
+        clear(up);
+        qv__geo_match(b, c, lo, up);
+        qv__words_or(up, lo);
+        add(b, QV__SET_LOOSE, up);
+        return;
+    }
     bool known =
         qv__field_is_terms(b->type) ? qv__terms_match(b, c, lo) : qv__numbers_match(b, c, lo);
     if (c->kind == QV__COND_MATCH_EXCEPT) {

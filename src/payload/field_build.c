@@ -4,6 +4,9 @@
  * entries. A row with too many, or too long ones, is noted as loose, which costs a look at it when
  * somebody asks. Strings stay where they are until the block is written. */
 #include "payload/field_impl.h"
+#include "payload/filter_value.h"
+#include "payload/geo.h"
+#include "payload/geo_cell.h"
 #include "payload/wire.h"
 
 #include <stdlib.h>
@@ -29,9 +32,13 @@ bool qv__field_type_parse(struct qv__str name, enum qv__field_type *out)
     static const struct {
         const char *name;
         enum qv__field_type type;
-    } all[] = {{"keyword", QV__FIELD_KEYWORD},   {"integer", QV__FIELD_INTEGER},
-               {"float", QV__FIELD_FLOAT},       {"bool", QV__FIELD_BOOL},
-               {"datetime", QV__FIELD_DATETIME}, {"uuid", QV__FIELD_UUID}};
+    } all[] = {{"keyword", QV__FIELD_KEYWORD},
+               {"integer", QV__FIELD_INTEGER},
+               {"float", QV__FIELD_FLOAT},
+               {"bool", QV__FIELD_BOOL},
+               {"datetime", QV__FIELD_DATETIME},
+               {"uuid", QV__FIELD_UUID},
+               {"geo", QV__FIELD_GEO}};
     for (size_t i = 0; i < QV_ARRAY_LEN(all); i++) {
         if (qv__str_eq(name, qv__str_z(all[i].name))) {
             *out = all[i].type;
@@ -63,9 +70,23 @@ static void note(struct build *b, enum qv__field_part set)
 
 /* --- one element --- */
 
+/* A place outside the grid is of the type, and not held. */
+static bool entry_of_place(const struct qv__value *v, struct qv__field_entry *e)
+{
+    struct qv__geo_point p;
+    uint64_t cell = 0;
+    if (!qv__geo_of(v, &p)) {
+        return false;
+    }
+    e->n = qv__cell_of(p, &cell) ? 0 : UINT32_MAX;
+    e->key = qv__field_key_of_cell(cell);
+    return true;
+}
+
 bool qv__field_entry_of(enum qv__field_type type, const struct qv__value *v,
                         struct qv__field_entry *e)
 {
+    double number = 0;
     switch (type) {
     case QV__FIELD_INTEGER:
         e->key = v->i;
@@ -75,13 +96,13 @@ bool qv__field_entry_of(enum qv__field_type type, const struct qv__value *v,
         e->n = 1;
         return v->tag == QV__TAG_TRUE || v->tag == QV__TAG_FALSE;
     case QV__FIELD_FLOAT:
-        if (v->tag != QV__TAG_I64 && v->tag != QV__TAG_U64 && v->tag != QV__TAG_F64) {
+        if (!qv__value_f64(v, &number)) {
             return false;
         }
-        e->key = qv__field_key_of(v->tag == QV__TAG_I64   ? (double)v->i
-                                  : v->tag == QV__TAG_U64 ? (double)v->u
-                                                          : v->f);
+        e->key = qv__field_key_of(number);
         return true;
+    case QV__FIELD_GEO:
+        return entry_of_place(v, e);
     case QV__FIELD_DATETIME:
         return v->tag == QV__TAG_STR && qv__datetime_parse(v->s, &e->key);
     case QV__FIELD_KEYWORD:

@@ -6,7 +6,7 @@ bool qv__field_facets(const struct qv__field_block *b, const uint64_t *words, ui
                       qv__facet_cb cb, void *ctx)
 {
     uint64_t known[QV__BLOCK_WORDS];
-    if (b->type == QV__FIELD_FLOAT || b->type == QV__FIELD_DATETIME) {
+    if (!qv__field_has_facets(b->type)) {
         return false;
     }
     memset(rest, 0, sizeof known);

@@ -68,6 +68,8 @@ static inline void qv__words_or(uint64_t *dst, const uint64_t *src)
 
 /* A double as an integer of the same order; -0 is 0. */
 int64_t qv__field_key_of(double v);
+/* A cell of geo_cell.h likewise. */
+int64_t qv__field_key_of_cell(uint64_t cell);
 /* The element as an entry; false if it is not of the type. */
 bool qv__field_entry_of(enum qv__field_type type, const struct qv__value *v,
                         struct qv__field_entry *e);
@@ -89,6 +91,9 @@ bool qv__numbers_open(const struct qv__field_block *b, bool verify);
 bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
 bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
 
+/* Rows with a place that certainly lies inside (lo), and with one that may (up). */
+void qv__geo_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
+                   uint64_t *up);
 /* Values of the rows of `words`, in order; words is scratch. */
 void qv__numbers_order(const struct qv__field_block *b, const struct qv__order *o, uint64_t *words,
                        qv__order_cb cb, void *ctx);

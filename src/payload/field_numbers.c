@@ -6,7 +6,7 @@
  * walked. That takes each row once, so rows with several values are in a list of their own.
  *
  * Whole numbers are stored as their distance from the smallest, in 1, 2, 4 or 8 bytes. */
-#include "payload/field_impl.h"
+#include "payload/field_list.h"
 #include "payload/filter_parse.h"
 #include "payload/filter_value.h"
 
@@ -67,19 +67,13 @@ static void put_rows(struct qv__buf *out, const struct qv__field_entry *e, size_
     }
 }
 
-/* Entries before mark k (1 to n_marks). */
-static uint32_t mark_at(uint32_t n_single, uint32_t n_marks, uint32_t k)
-{
-    return (uint32_t)((uint64_t)n_single * k / (n_marks + 1));
-}
-
 static void put_marks(struct qv__buf *out, const struct qv__field_entry *e,
                       const struct qv__field_head *h)
 {
     uint64_t words[QV__BLOCK_WORDS] = {0};
     uint32_t at = 0;
     for (uint32_t k = 1; k <= h->n_marks; k++) {
-        for (; at < mark_at(h->n_single, h->n_marks, k); at++) {
+        for (; at < qv__mark_at(h->n_single, h->n_marks, k); at++) {
             qv__bit_set(words, e[at].row);
         }
         qv__buf_put(out, words, qv__bitset_words(h->n_rows) * sizeof *words);
@@ -120,55 +114,13 @@ void qv__numbers_write(struct qv__field_entry *e, size_t n, size_t origin, struc
 
 /* --- reading --- */
 
-/* A sorted list: values and rows of the same length, in place. */
-struct list {
-    const struct qv__field_block *b;
-    const uint8_t *values, *rows;
-    uint32_t n;
-};
-
-static struct list singles(const struct qv__field_block *b)
-{
-    return (struct list){b, b->part[QV__SINGLE_VALUES].p, b->part[QV__SINGLE_ROWS].p, b->n_single};
-}
-
-static struct list multis(const struct qv__field_block *b)
-{
-    return (struct list){b, b->part[QV__MULTI_VALUES].p, b->part[QV__MULTI_ROWS].p, b->n_multi};
-}
-
-static int64_t key_at(const struct list *l, uint32_t i)
-{
-    uint64_t v = 0;
-    switch (l->b->width) {
-    case 1:
-        v = l->values[i];
-        break;
-    case 2:
-        v = qv__load_u16(l->values + 2 * (size_t)i);
-        break;
-    case 4:
-        v = qv__load_u32(l->values + 4 * (size_t)i);
-        break;
-    default:
-        v = qv__load_u64(l->values + 8 * (size_t)i);
-        break;
-    }
-    return (int64_t)(v + (uint64_t)l->b->base);
-}
-
-static uint32_t row_at(const struct list *l, uint32_t i)
-{
-    return qv__load_u16(l->rows + 2 * (size_t)i);
-}
-
-static bool list_sorted(const struct list *l, bool one_per_row)
+static bool list_sorted(const struct qv__list *l, bool one_per_row)
 {
     uint64_t seen[QV__BLOCK_WORDS] = {0};
     for (uint32_t i = 0; i < l->n; i++) {
-        uint32_t row = row_at(l, i);
+        uint32_t row = qv__list_row(l, i);
         if (row >= l->b->n_rows || (one_per_row && qv__bit_test(seen, row)) ||
-            (i && key_at(l, i - 1) > key_at(l, i))) {
+            (i && qv__list_key(l, i - 1) > qv__list_key(l, i))) {
             return false;
         }
         qv__bit_set(seen, row);
@@ -179,12 +131,12 @@ static bool list_sorted(const struct list *l, bool one_per_row)
 static bool marks_valid(const struct qv__field_block *b)
 {
     uint64_t words[QV__BLOCK_WORDS] = {0};
-    struct list l = singles(b);
+    struct qv__list l = qv__list_single(b);
     size_t bytes = qv__bitset_words(b->n_rows) * sizeof *words;
     uint32_t at = 0;
     for (uint32_t k = 1; k <= b->n_marks; k++) {
-        for (; at < mark_at(b->n_single, b->n_marks, k); at++) {
-            qv__bit_set(words, row_at(&l, at));
+        for (; at < qv__mark_at(b->n_single, b->n_marks, k); at++) {
+            qv__bit_set(words, qv__list_row(&l, at));
         }
         if (memcmp(words, b->part[QV__MARKS].p + bytes * (k - 1), bytes) != 0) {
             return false;
@@ -195,7 +147,7 @@ static bool marks_valid(const struct qv__field_block *b)
 
 bool qv__numbers_open(const struct qv__field_block *b, bool verify)
 {
-    struct list one = singles(b), more = multis(b);
+    struct qv__list one = qv__list_single(b), more = qv__list_multi(b);
     if ((b->width != 1 && b->width != 2 && b->width != 4 && b->width != 8) || b->n_marks > MARKS ||
         b->part[QV__SINGLE_VALUES].n != (size_t)b->n_single * b->width ||
         b->part[QV__SINGLE_ROWS].n != (size_t)b->n_single * 2 ||
@@ -207,46 +159,7 @@ bool qv__numbers_open(const struct qv__field_block *b, bool verify)
     return !verify || (list_sorted(&one, true) && list_sorted(&more, false) && marks_valid(b));
 }
 
-/* --- slices --- */
-
-static void set_rows(const struct list *l, uint32_t from, uint32_t to, uint64_t *words)
-{
-    for (uint32_t i = from; i < to; i++) {
-        qv__bit_set(words, row_at(l, i));
-    }
-}
-
-/* words |= mark `hi`, without the rows of mark `lo`. */
-static void add_marks(const struct qv__field_block *b, uint32_t lo, uint32_t hi, uint64_t *words)
-{
-    size_t n = qv__bitset_words(b->n_rows);
-    const uint8_t *top = b->part[QV__MARKS].p + (size_t)(hi - 1) * n * 8;
-    const uint8_t *bottom = lo ? b->part[QV__MARKS].p + (size_t)(lo - 1) * n * 8 : NULL;
-    for (size_t w = 0; w < n; w++) {
-        uint64_t without = bottom ? qv__load_u64(bottom + 8 * w) : 0;
-        words[w] |= qv__load_u64(top + 8 * w) & ~without;
-    }
-}
-
-/* Rows of single entries [from, to). */
-static void add_slice(const struct qv__field_block *b, uint32_t from, uint32_t to, uint64_t *words)
-{
-    struct list l = singles(b);
-    uint32_t lo = 0, hi = b->n_marks;
-    while (lo < hi && mark_at(b->n_single, b->n_marks, lo) < from) {
-        lo++;
-    }
-    while (hi > lo && mark_at(b->n_single, b->n_marks, hi) > to) {
-        hi--;
-    }
-    if (hi <= lo) {
-        set_rows(&l, from, to, words);
-        return;
-    }
-    add_marks(b, lo, hi, words);
-    set_rows(&l, from, mark_at(b->n_single, b->n_marks, lo), words);
-    set_rows(&l, mark_at(b->n_single, b->n_marks, hi), to, words);
-}
+/* --- matching --- */
 
 /* Which ends of a sorted list a condition cuts off. */
 struct interval {
@@ -255,13 +168,13 @@ struct interval {
 };
 
 /* First entry from which on it is above / no longer below. */
-static uint32_t cut(const struct list *l, const struct qv__cond *c,
+static uint32_t cut(const struct qv__list *l, const struct qv__cond *c,
                     bool (*test)(const struct qv__cond *, int64_t), bool want)
 {
     uint32_t lo = 0, hi = l->n;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        if (test(c, key_at(l, mid)) == want) {
+        if (test(c, qv__list_key(l, mid)) == want) {
             hi = mid;
         } else {
             lo = mid + 1;
@@ -273,12 +186,13 @@ static uint32_t cut(const struct list *l, const struct qv__cond *c,
 static void match_interval(const struct qv__field_block *b, const struct qv__cond *c,
                            const struct interval *in, uint64_t *words)
 {
-    struct list one = singles(b), more = multis(b);
+    struct qv__list one = qv__list_single(b), more = qv__list_multi(b);
     uint32_t from = cut(&one, c, in->above, true), to = cut(&one, c, in->below, false);
     if (from < to) {
-        add_slice(b, from, to, words);
+        qv__list_set_slice(b, from, to, words);
     }
-    set_rows(&more, cut(&more, c, in->above, true), cut(&more, c, in->below, false), words);
+    qv__list_set_rows(&more, cut(&more, c, in->above, true), cut(&more, c, in->below, false),
+                      words);
 }
 
 static bool int_above(const struct qv__cond *c, int64_t key)
@@ -315,19 +229,19 @@ static bool key_of(const struct qv__field_block *b, const struct qv__match_value
     return true;
 }
 
-static void match_each(const struct list *l, const struct qv__cond *c, uint64_t *words)
+static void match_each(const struct qv__list *l, const struct qv__cond *c, uint64_t *words)
 {
     for (uint32_t i = 0; i < l->n; i++) {
-        struct qv__match_value v = {.kind = QV__MATCH_INT, .i = key_at(l, i)};
+        struct qv__match_value v = {.kind = QV__MATCH_INT, .i = qv__list_key(l, i)};
         if (bsearch(&v, c->match.values, c->match.n, sizeof v, qv__match_value_cmp)) {
-            qv__bit_set(words, row_at(l, i));
+            qv__bit_set(words, qv__list_row(l, i));
         }
     }
 }
 
 static void match_set(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
 {
-    struct list one = singles(b), more = multis(b);
+    struct qv__list one = qv__list_single(b), more = qv__list_multi(b);
     if (b->type == QV__FIELD_INTEGER && c->match.n > (size_t)b->n_single + b->n_multi) {
         match_each(&one, c, words); /* fewer entries than values: ask each entry */
         match_each(&more, c, words);
@@ -346,7 +260,7 @@ bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c
     switch (c->kind) {
     case QV__COND_MATCH_ANY:
     case QV__COND_MATCH_EXCEPT:
-        if (b->type == QV__FIELD_DATETIME) {
+        if (b->type == QV__FIELD_DATETIME || b->type == QV__FIELD_GEO) {
             return false;
         }
         match_set(b, c, words);
@@ -369,13 +283,13 @@ bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c
 }
 
 /* Entries are in the order of (value, row). */
-static void list_facets(const struct list *l, const uint64_t *words, qv__facet_cb cb, void *ctx)
+static void list_facets(const struct qv__list *l, const uint64_t *words, qv__facet_cb cb, void *ctx)
 {
     for (uint32_t i = 0; i < l->n;) {
-        struct qv__match_value v = {.kind = QV__MATCH_INT, .i = key_at(l, i)};
+        struct qv__match_value v = {.kind = QV__MATCH_INT, .i = qv__list_key(l, i)};
         uint32_t n = 0, last = UINT32_MAX;
-        for (; i < l->n && key_at(l, i) == v.i; i++) {
-            uint32_t row = row_at(l, i);
+        for (; i < l->n && qv__list_key(l, i) == v.i; i++) {
+            uint32_t row = qv__list_row(l, i);
             n += row != last && qv__bit_test(words, row);
             last = row;
         }
@@ -388,7 +302,7 @@ static void list_facets(const struct list *l, const uint64_t *words, qv__facet_c
 void qv__numbers_facets(const struct qv__field_block *b, const uint64_t *words, qv__facet_cb cb,
                         void *ctx)
 {
-    struct list one = singles(b), more = multis(b);
+    struct qv__list one = qv__list_single(b), more = qv__list_multi(b);
     list_facets(&one, words, cb, ctx);
     list_facets(&more, words, cb, ctx);
 }
@@ -422,7 +336,7 @@ bool qv__numbers_started(const struct qv__order *o, int64_t key)
     return in.above(&c, key) && in.below(&c, key);
 }
 
-static void list_order(const struct list *l, const struct qv__order *o, uint64_t *words,
+static void list_order(const struct qv__list *l, const struct qv__order *o, uint64_t *words,
                        qv__order_cb cb, void *ctx)
 {
     struct qv__cond c;
@@ -432,8 +346,8 @@ static void list_order(const struct list *l, const struct qv__order *o, uint64_t
     uint32_t last_row = UINT32_MAX;
     for (; from < to;) {
         uint32_t i = o->descending ? --to : from++;
-        uint32_t row = row_at(l, i);
-        int64_t key = key_at(l, i);
+        uint32_t row = qv__list_row(l, i);
+        int64_t key = qv__list_key(l, i);
         if (!qv__bit_test(words, row) || (row == last_row && key == last)) {
             continue;
         }
@@ -451,7 +365,7 @@ static void list_order(const struct list *l, const struct qv__order *o, uint64_t
 void qv__numbers_order(const struct qv__field_block *b, const struct qv__order *o, uint64_t *words,
                        qv__order_cb cb, void *ctx)
 {
-    struct list one = singles(b), more = multis(b);
+    struct qv__list one = qv__list_single(b), more = qv__list_multi(b);
     list_order(&one, o, words, cb, ctx);
     list_order(&more, o, words, cb, ctx);
 }

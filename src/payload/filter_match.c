@@ -82,23 +82,6 @@ static bool in_set(const struct qv__cond *c, const struct qv__value *v)
     }
 }
 
-static bool as_f64(const struct qv__value *v, double *out)
-{
-    switch (v->tag) {
-    case QV__TAG_I64:
-        *out = (double)v->i;
-        return true;
-    case QV__TAG_U64:
-        *out = (double)v->u;
-        return true;
-    case QV__TAG_F64:
-        *out = v->f;
-        return true;
-    default:
-        return false;
-    }
-}
-
 static bool in_range(const struct qv__cond *c, double v)
 {
     return qv__range_above(c, v) && qv__range_below(c, v);
@@ -145,11 +128,8 @@ bool qv__match_text(const struct qv__cond *c, struct qv__str s)
 
 static bool match_geo(const struct qv__cond *c, const struct qv__value *v)
 {
-    struct qv__value lon;
-    struct qv__value lat;
     struct qv__geo_point p;
-    if (v->tag != QV__TAG_OBJ || !qv__wire_get(v, QV__STR("lon"), &lon) ||
-        !qv__wire_get(v, QV__STR("lat"), &lat) || !as_f64(&lon, &p.lon) || !as_f64(&lat, &p.lat)) {
+    if (!qv__geo_of(v, &p)) {
         return false;
     }
     switch (c->kind) {
@@ -174,7 +154,7 @@ static bool match_element(const struct qv__cond *c, const struct qv__value *v)
     case QV__COND_MATCH_EXCEPT:
         return v->tag != QV__TAG_NULL && !in_set(c, v);
     case QV__COND_RANGE:
-        return as_f64(v, &f) && in_range(c, f);
+        return qv__value_f64(v, &f) && in_range(c, f);
     case QV__COND_DATETIME_RANGE:
         return v->tag == QV__TAG_STR && qv__datetime_parse(v->s, &us) && qv__in_irange(c, us);
     case QV__COND_MATCH_TEXT:

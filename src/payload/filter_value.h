@@ -27,6 +27,24 @@ static inline bool qv__in_irange(const struct qv__cond *c, int64_t v)
     return qv__irange_above(c, v) && qv__irange_below(c, v);
 }
 
+/* Any number, as a double. */
+static inline bool qv__value_f64(const struct qv__value *v, double *out)
+{
+    switch (v->tag) {
+    case QV__TAG_I64:
+        *out = (double)v->i;
+        return true;
+    case QV__TAG_U64:
+        *out = (double)v->u;
+        return true;
+    case QV__TAG_F64:
+        *out = v->f;
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* MATCH_TEXT, MATCH_TEXT_ANY, MATCH_PHRASE, MATCH_PREFIX. */
 bool qv__match_text(const struct qv__cond *c, struct qv__str s);
 

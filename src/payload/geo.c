@@ -11,8 +11,19 @@
 #include <float.h>
 #include <math.h>
 
-#define EARTH_RADIUS_M 6371008.8 /* mean radius R1 of GRS 80 */
-#define RADIANS        0.017453292519943295
+#include "payload/filter_value.h"
+#include "payload/wire.h"
+
+#define RADIANS 0.017453292519943295
+
+bool qv__geo_of(const struct qv__value *v, struct qv__geo_point *out)
+{
+    struct qv__value lon;
+    struct qv__value lat;
+    return v->tag == QV__TAG_OBJ && qv__wire_get(v, QV__STR("lon"), &lon) &&
+           qv__wire_get(v, QV__STR("lat"), &lat) && qv__value_f64(&lon, &out->lon) &&
+           qv__value_f64(&lat, &out->lat);
+}
 
 bool qv__geo_in_box(struct qv__geo_point p, struct qv__geo_point top_left,
                     struct qv__geo_point bottom_right)
@@ -27,7 +38,7 @@ double qv__geo_distance_m(struct qv__geo_point a, struct qv__geo_point b)
     double sin_lat = sin((b.lat - a.lat) * RADIANS / 2);
     double sin_lon = sin((b.lon - a.lon) * RADIANS / 2);
     double h = sin_lat * sin_lat + cos(a.lat * RADIANS) * cos(b.lat * RADIANS) * sin_lon * sin_lon;
-    return EARTH_RADIUS_M * 2 * asin(sqrt(fmin(h, 1.0)));
+    return QV__EARTH_RADIUS_M * 2 * asin(sqrt(fmin(h, 1.0)));
 }
 
 /* a + b = the result + *low, exactly. */

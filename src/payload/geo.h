@@ -7,6 +7,11 @@
 
 #include "payload/filter.h"
 
+#define QV__EARTH_RADIUS_M 6371008.8 /* mean radius R1 of GRS 80 */
+
+/* The place that a value is: an object with numbers `lon` and `lat`. */
+bool qv__geo_of(const struct qv__value *v, struct qv__geo_point *out);
+
 /* A box whose left edge lies east of its right edge crosses the date line. */
 bool qv__geo_in_box(struct qv__geo_point p, struct qv__geo_point top_left,
                     struct qv__geo_point bottom_right);

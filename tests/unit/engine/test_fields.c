@@ -32,6 +32,11 @@ static const char *const filters[] = {
     "{\"must\":[{\"key\":\"when\",\"range\":{\"gte\":\"2024-01-03T00:00:00Z\"}}]}",
     "{\"must\":[{\"key\":\"color\",\"match\":{\"except\":[\"c1\",\"c2\"]}}]}",
     "{\"must\":[{\"has_vector\":\"a\"},{\"key\":\"color\",\"match\":{\"value\":\"c3\"}}]}",
+    "{\"must\":[{\"key\":\"place\",\"geo_bounding_box\":{\"top_left\":{\"lon\":170,\"lat\":40},"
+    "\"bottom_right\":{\"lon\":-150,\"lat\":-10}}}]}",
+    "{\"must\":[{\"key\":\"n\",\"range\":{\"lt\":500}}],\"must_not\":[{\"key\":\"place\",\"geo_"
+    "radius\":{"
+    "\"center\":{\"lon\":-20,\"lat\":30},\"radius\":2500000}}]}",
     "{\"must_not\":[{\"has_vector\":\"a\"}],\"must\":[{\"key\":\"n\",\"range\":{\"lt\":200}}]}",
 };
 
@@ -42,6 +47,7 @@ static const struct qv__payload_index_def defs[] = {
     {QV__STR("list[].k"), QV__STR("integer"), {"", 0}},
     {QV__STR("when"), QV__STR("datetime"), {"", 0}},
     {QV__STR("list[].z"), QV__STR("bool"), {"", 0}},
+    {QV__STR("place"), QV__STR("geo"), {"", 0}},
 };
 
 static void start(struct pair *p, int threads)
@@ -81,7 +87,7 @@ static void stop(struct pair *p)
 
 static struct qv__bytes payload(struct pair *p)
 {
-    char z[200];
+    char z[256];
     unsigned n = (unsigned)qv__rng_below(&p->rng, 1000);
     switch (qv__rng_below(&p->rng, 20)) {
     case 0:
@@ -91,8 +97,10 @@ static struct qv__bytes payload(struct pair *p)
     default:
         snprintf(z, sizeof z,
                  "{\"color\":\"c%u\",\"n\":%u,\"x\":0.%03u,\"plain\":%u,\"when\":\"2024-01-%02u\","
+                 "\"place\":{\"lon\":%d,\"lat\":%d.25},"
                  "\"list\":[{\"k\":%u,\"z\":true},{\"k\":2,\"z\":%s}]}",
-                 n % 11, n, n, n % 3, 1 + n % 28, n % 5, n % 7 ? "false" : "true");
+                 n % 11, n, n, n % 3, 1 + n % 28, (int)(n * 7 % 361) - 180, (int)n % 160 - 80,
+                 n % 5, n % 7 ? "false" : "true");
         return fix_payload(&p->f, &p->arena, z);
     }
 }
@@ -362,11 +370,11 @@ static void test_dropped_and_made_again(void **state)
     settle(p);
     assert_int_equal(field(p, 0).file_bytes, before.file_bytes); /* taken from the file again */
     same(p);
-    /* A type that is recorded only. */
-    struct qv__payload_index_def geo = {QV__STR("place"), QV__STR("geo"), {"", 0}};
-    OK(qv__db_put_payload_index(f->db, QV__STR("with"), &geo, &lsn, &f->err));
+    /* A type of another version is recorded only. */
+    struct qv__payload_index_def later = {QV__STR("sound"), QV__STR("audio"), {"", 0}};
+    OK(qv__db_put_payload_index(f->db, QV__STR("with"), &later, &lsn, &f->err));
     settle(p);
-    OK(qv__collection_field(p->with, &geo, &info, &f->err));
+    OK(qv__collection_field(p->with, &later, &info, &f->err));
     assert_false(info.is_built);
     same(p);
     stop(p);

@@ -10,7 +10,8 @@
 #define MOST_FIELDS 5u
 
 static const enum qv__field_type types[] = {QV__FIELD_KEYWORD, QV__FIELD_INTEGER,  QV__FIELD_FLOAT,
-                                            QV__FIELD_BOOL,    QV__FIELD_DATETIME, QV__FIELD_UUID};
+                                            QV__FIELD_BOOL,    QV__FIELD_DATETIME, QV__FIELD_UUID,
+                                            QV__FIELD_GEO};
 
 struct rows {
     const struct qv__bytes *payload;
@@ -169,7 +170,8 @@ static struct rows mixed_rows(struct fixture *f, uint32_t n)
             snprintf(z, sizeof z, "{\"v\":\"2024-01-01T00:00:%02uZ\"}", v);
             break;
         case 6:
-            strcpy(z, "{\"v\":true}");
+            snprintf(z, sizeof z, v % 2 ? "{\"v\":true}" : "{\"v\":{\"lon\":%u,\"lat\":-%u.5}}", v,
+                     v);
             break;
         default:
             strcpy(z, "{\"v\":[null,\"w3\"]}");
@@ -193,6 +195,11 @@ static void exact_where_served(void **state)
         {"float", "{\"must\":{\"key\":\"v\",\"range\":{\"gt\":3,\"lte\":17.5}}}"},
         {"bool", "{\"must\":{\"key\":\"v\",\"match\":{\"value\":true}}}"},
         {"datetime", "{\"must\":{\"key\":\"v\",\"range\":{\"gte\":\"2024-01-01T00:00:05Z\"}}}"},
+        {"geo",
+         "{\"must\":{\"key\":\"v\",\"geo_bounding_box\":{\"top_left\":{\"lon\":2.5,\"lat\":0},"
+         "\"bottom_right\":{\"lon\":20.5,\"lat\":-33}}}}"},
+        {"geo", "{\"must_not\":{\"key\":\"v\",\"geo_radius\":{\"center\":{\"lon\":7,\"lat\":-8},"
+                "\"radius\":987654}}}"},
         {"float", "{\"must\":{\"is_empty\":{\"key\":\"v\"}}}"},
         {"bool", "{\"must_not\":{\"is_null\":{\"key\":\"v\"}}}"},
         {"keyword", "{\"must\":{\"key\":\"v\",\"is_null\":true}}"},
@@ -328,6 +335,8 @@ static void survives_lack_of_memory(void **state)
     }
 }
 
+static const struct qv__geo_point triangle[] = {{0, 0}, {30, -40}, {-30, -40}, {0, 0}};
+
 static void hostile_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -369,6 +378,15 @@ static void hostile_bytes(void **state)
                     }
                     if (kind >= QV__COND_FIELD_EMPTY) {
                         c.flag = true;
+                    }
+                    if (kind == QV__COND_GEO_BOX) {
+                        c.box = (typeof(c.box)){{-9, 9}, {20, -20}};
+                    }
+                    if (kind == QV__COND_GEO_RADIUS) {
+                        c.radius = (typeof(c.radius)){{5, -5}, 2e6};
+                    }
+                    if (kind == QV__COND_GEO_POLYGON) {
+                        c.polygon = (typeof(c.polygon)){.exterior = {triangle, 4}};
                     }
                     qv__field_bounds(&b, &c, lo, up);
                 }
