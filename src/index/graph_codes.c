@@ -10,6 +10,9 @@
  * come long after it was trained; the mean it takes off only makes the numbers smaller. Codes start
  * on a cache line where they are longer than one, else at a power of two that divides it.
  *
+ * Half floats and bytes are widened when they are encoded and when they are searched for. Bytes are
+ * what an 8-bit code would be, so walks compare them as they are, unless fewer bits are asked for.
+ *
  * Narrow codes. From some length on a walk takes as long as the lines of its codes take to arrive.
  * A complete graph whose codes are that long gets a second plane of 4 bits an element for its
  * searches: half the lines, and half the memory that has to be fast. The links stay those that were
@@ -38,14 +41,17 @@ static const struct {
 enum qv__index_codes qv__graph_codes_wanted(const struct qv__index_params *params,
                                             const struct qv__vectors *v)
 {
-    bool saves =
-        v->dim * sizeof(float) >= SAVED_AT_LEAST * QV_ALIGN_UP((size_t)v->dim, QV__GRAPH_ALIGN);
-    if (v->datatype != QV__F32 || v->metric == QV__L1 || v->metric == QV__HAMMING) {
+    size_t code_bytes = QV_ALIGN_UP((size_t)v->dim, QV__GRAPH_ALIGN);
+    bool is_bytes = v->datatype == QV__U8 || v->datatype == QV__I8;
+    if (v->datatype > QV__I8 || v->metric == QV__L1 || v->metric == QV__HAMMING) {
         return QV__INDEX_CODES_NONE;
     }
     if (params->codes != QV__INDEX_CODES_AUTO) {
-        return (enum qv__index_codes)params->codes;
+        bool has_them = is_bytes && params->codes == QV__INDEX_CODES_INT8;
+        return has_them ? QV__INDEX_CODES_NONE : (enum qv__index_codes)params->codes;
     }
+    bool saves = qv__vector_bytes(v->datatype, v->dim) >= SAVED_AT_LEAST * code_bytes ||
+                 (v->datatype == QV__F16 && v->dim >= NARROW_DIM);
     return saves ? QV__INDEX_CODES_INT8 : QV__INDEX_CODES_NONE;
 }
 
@@ -169,7 +175,8 @@ static void encode_task(void *ctx, size_t begin, size_t end, unsigned worker)
             memcpy(code, qv__graph_code(e->like, e->ords[ord]), e->codes->stride_bytes);
             continue;
         }
-        qv__quant_encode(e->encoders[worker], qv__graph_vector(g, ord), code, NULL);
+        qv__quant_encode_run(e->encoders[worker], &g->index.vectors, ord, ord + 1, code, 0, NULL,
+                             0);
         memset(code + n, 0, e->codes->stride_bytes - n); /* saved as they are */
     }
 }

@@ -30,10 +30,11 @@ enum {
     VERSION_FEATURES = 2, /* of META with features */
     META_BYTES = 64,
     HEADER_BYTES = QV__GRAPH_PART_HEADER_BYTES,
-    FEATURE_CODES = 1,  /* there are parts CODES and QUANT */
-    FEATURE_TUNED = 2,  /* there is a part TUNED */
-    FEATURE_NARROW = 4, /* with codes: there are parts NARROW and NARROW_QUANT */
-    FEATURES = FEATURE_CODES | FEATURE_TUNED | FEATURE_NARROW,
+    FEATURE_CODES = 1,   /* there are parts CODES and QUANT */
+    FEATURE_TUNED = 2,   /* there is a part TUNED */
+    FEATURE_NARROW = 4,  /* with codes: there are parts NARROW and NARROW_QUANT */
+    FEATURE_WIDENED = 8, /* with codes: of vectors that are not of f32 */
+    FEATURES = FEATURE_CODES | FEATURE_TUNED | FEATURE_NARROW | FEATURE_WIDENED,
     NARROW_BITS = 4,
     TUNED_HEADER = 16,
     TUNED_POINT = 8,
@@ -67,6 +68,7 @@ static qv_status save_meta(const struct qv__graph *g, const struct qv__graph_nar
     uint32_t features = n && g->quant ? FEATURE_CODES : 0;
     features |= g->n_tuned ? FEATURE_TUNED : 0;
     features |= n && narrow->quant ? FEATURE_NARROW : 0;
+    features |= features & FEATURE_CODES && x->vectors.datatype != QV__F32 ? FEATURE_WIDENED : 0;
     qv__store_u32(meta + 4, features ? VERSION_FEATURES : VERSION);
     qv__store_u32(meta + 8, n);
     qv__store_u32(meta + 12, x->vectors.dim);
@@ -254,6 +256,10 @@ static qv_status meta_read(struct qv__bytes part, struct meta *m, struct qv_err 
     m->seed = qv__load_u64(part.p + 32);
     m->n_links = qv__load_u64(part.p + 40);
     m->n_upper = qv__load_u32(part.p + 48);
+    bool is_widened = version == VERSION_FEATURES && features & FEATURE_WIDENED;
+    if (is_widened != (m->has_codes && m->datatype != QV__F32)) {
+        return damaged(err, "codes of another datatype than its vectors");
+    }
     if (part.p[18] || part.p[19] || (version == VERSION && features) || qv__load_u64(part.p + 56)) {
         return damaged(err, "reserved bytes are set");
     }

@@ -174,7 +174,7 @@ static inline struct qv__graph_target qv__target_set(const struct qv__graph *g,
     if (codes && g->quant) {
         to.is_narrow = g->narrow.quant != NULL;
         struct qv__quant_query *query = to.is_narrow ? s->narrow : s->to;
-        qv__quant_query_set(query, vector);
+        qv__quant_query_set_elements(query, g->index.vectors.datatype, vector);
         to.codes = query;
     }
     return to;

@@ -175,9 +175,10 @@ qv_status qv__quant_encoder_new(const struct qv__quant *z, struct qv__mem *mem,
     if (e != NULL) {
         e->z = z;
         e->work = qv__calloc(mem, padded, sizeof *e->work);
+        e->row = qv__calloc(mem, padded, sizeof *e->row);
         e->ints = qv__calloc(mem, padded, sizeof *e->ints);
     }
-    if (e == NULL || e->work == NULL || e->ints == NULL) {
+    if (e == NULL || e->work == NULL || e->row == NULL || e->ints == NULL) {
         qv__quant_encoder_free(e);
         return qv__fail(err, QV_ENOMEM, "no memory to encode %u dimensions", z->dim);
     }
@@ -189,6 +190,7 @@ void qv__quant_encoder_free(struct qv__quant_encoder *e)
 {
     if (e != NULL) {
         qv__free(e->work);
+        qv__free(e->row);
         qv__free(e->ints);
         qv__free(e);
     }
@@ -234,7 +236,9 @@ void qv__quant_encode_run(struct qv__quant_encoder *e, const struct qv__vectors 
 {
     for (uint32_t i = from; i < to; i++) {
         size_t at = i - from;
-        qv__quant_encode(e, qv__vectors_at(rows, i), codes + at * code_stride,
+        const float *row = qv__quant_widened(e->z->simd, rows->datatype, rows->metric,
+                                             qv__vectors_at(rows, i), e->z->dim, e->row);
+        qv__quant_encode(e, row, codes + at * code_stride,
                          rests != NULL ? rests + at * rest_stride : NULL);
     }
 }

@@ -58,6 +58,7 @@ struct qv__quant {
 struct qv__quant_encoder {
     const struct qv__quant *z;
     float *work;   /* owned: the centred vector, padded */
+    float *row;    /* owned: a row that was widened */
     uint8_t *ints; /* owned: its integers, padded */
 };
 
@@ -94,6 +95,10 @@ qv_status qv__quant_create(const struct qv__quant_params *p, uint32_t dim, uint8
                            struct qv_err *err) QV_MUST_USE;
 /* out[0 .. padded) = vector - mean and zeros, rotated where the kind rotates. */
 void qv__quant_center(const struct qv__quant *z, const float *vector, float *out);
+/* The floats that elements of a datatype stand for among a metric's: `elements` itself if they are
+ * floats, else out[0 .. dim), normalised where the metric wants it and what is stored is not. */
+const float *qv__quant_widened(const struct qv__simd *simd, uint8_t datatype, uint8_t metric,
+                               const void *elements, uint32_t dim, float *out);
 /* The share of a vector in its distances, from |v - mean|^2. */
 double qv__quant_add(const struct qv__quant *z, const float *vector, double centred_norm2);
 

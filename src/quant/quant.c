@@ -116,17 +116,31 @@ qv_status qv__quant_create(const struct qv__quant_params *p, uint32_t dim, uint8
     return QV_OK;
 }
 
+const float *qv__quant_widened(const struct qv__simd *simd, uint8_t datatype, uint8_t metric,
+                               const void *elements, uint32_t dim, float *out)
+{
+    if (datatype == QV__F32) {
+        return elements;
+    }
+    qv__elements_to_floats(datatype, elements, dim, out);
+    if (metric == QV__COSINE && !qv__normalises(metric, datatype)) {
+        qv__simd_normalize(simd, out, dim);
+    }
+    return out;
+}
+
 /* Add up one row from each of n_sample equal parts of [0, n), so that rows in any order are spread
  * over. */
 static void sample_add(const struct qv__vectors *rows, uint32_t n, uint32_t n_sample, uint64_t seed,
-                       double *sum, double *square)
+                       const struct qv__simd *simd, float *row, double *sum, double *square)
 {
     struct qv__rng rng;
     qv__rng_seed(&rng, seed);
     for (uint32_t i = 0; i < n_sample; i++) {
         uint64_t from = (uint64_t)n * i / n_sample, to = (uint64_t)n * (i + 1) / n_sample;
         uint32_t ord = (uint32_t)(from + qv__rng_below(&rng, to - from));
-        const float *v = qv__vectors_at(rows, ord);
+        const float *v = qv__quant_widened(simd, rows->datatype, rows->metric,
+                                           qv__vectors_at(rows, ord), rows->dim, row);
         for (uint32_t d = 0; d < rows->dim; d++) {
             double x = (double)qv__load_float(v + d);
             sum[d] += x;
@@ -139,15 +153,19 @@ static qv_status learn_mean(struct qv__quant *z, const struct qv__vectors *rows,
                             struct qv_err *err)
 {
     double *sum = qv__calloc(z->mem, z->dim, sizeof *sum), square = 0;
-    if (sum == NULL) {
+    float *row = qv__calloc(z->mem, z->dim, sizeof *row);
+    if (sum == NULL || row == NULL) {
+        qv__free(sum);
+        qv__free(row);
         return qv__fail(err, QV_ENOMEM, "no memory to train a quantizer");
     }
     uint32_t n_sample = QV_MIN(n, (uint32_t)SAMPLE_MAX);
-    sample_add(rows, n, n_sample, z->params.seed, sum, &square);
+    sample_add(rows, n, n_sample, z->params.seed, z->simd, row, sum, &square);
     for (uint32_t d = 0; d < z->dim && n_sample > 0; d++) {
         z->mean[d] = (float)(sum[d] / n_sample);
     }
     qv__free(sum);
+    qv__free(row);
     return QV_OK;
 }
 
@@ -157,12 +175,15 @@ bool qv__quant_fits(const struct qv__quant *z, const struct qv__vectors *rows, u
                     struct qv__mem *mem)
 {
     double *sum = qv__calloc(mem, z->dim, sizeof *sum), spread = 0, off = 0;
+    float *row = qv__calloc(mem, z->dim, sizeof *row);
     uint32_t n_sample = QV_MIN(n, (uint32_t)SAMPLE_MAX);
-    if (sum == NULL || n_sample == 0) {
+    if (sum == NULL || row == NULL || n_sample == 0) {
         qv__free(sum);
+        qv__free(row);
         return false;
     }
-    sample_add(rows, n, n_sample, z->params.seed, sum, &spread);
+    sample_add(rows, n, n_sample, z->params.seed, z->simd, row, sum, &spread);
+    qv__free(row);
     spread /= n_sample;
     for (uint32_t d = 0; d < z->dim; d++) {
         double mean = sum[d] / n_sample, by = mean - (double)z->mean[d];
@@ -177,9 +198,9 @@ qv_status qv__quant_train(const struct qv__quant_params *p, const struct qv__vec
                           uint32_t n, struct qv__mem *mem, const struct qv__simd *simd,
                           struct qv__quant **out, struct qv_err *err)
 {
-    if (rows->datatype != QV__F32) {
-        return qv__fail(err, QV_EUNSUPPORTED, "quantizer datatype: %u; only float32 has codes",
-                        rows->datatype);
+    if (rows->datatype > QV__I8) {
+        return qv__fail(err, QV_EUNSUPPORTED, "quantizer datatype: %s vectors have no codes",
+                        qv__datatype_name(rows->datatype));
     }
     struct qv__quant *z;
     QV_TRY(qv__quant_create(p, rows->dim, rows->metric, mem, simd, &z, err));

@@ -20,7 +20,7 @@
 #define QV_QUANT_QUANT_H
 
 #include "base/buf.h"
-#include "base/vec.h"
+#include "base/elements.h"
 #include "simd/codes.h"
 #include "simd/prefetch.h"
 #include "simd/simd.h"
@@ -52,10 +52,12 @@ struct qv__quant;
 qv_status qv__quant_params_check(const struct qv__quant_params *p, struct qv_err *err) QV_MUST_USE;
 
 /* A quantizer for vectors like `rows`, trained on a sample of ordinals [0, n); n may be 0 (then the
- * mean is taken to be zero). Takes dim, metric and datatype (f32) from `rows`, which it does not
- * keep; cosine rows are normalised. Equal inputs and seeds give equal quantizers.
- * Errors: QV_EVALIDATION, QV_ENOMEM; QV_EUNSUPPORTED for a metric no code serves (L1, Hamming):
- * fall back to the vectors. Owner: caller, with qv__quant_free. `simd` is borrowed for its life. */
+ * mean is taken to be zero). Takes dim, metric and datatype from `rows`, which it does not keep:
+ * any but bits. Cosine rows are normalised; bytes, which are not stored so, are each time they are
+ * read. Equal inputs and seeds give equal quantizers.
+ * Errors: QV_EVALIDATION, QV_ENOMEM; QV_EUNSUPPORTED for a metric no code serves (L1, Hamming), and
+ * for bits: fall back to the vectors. Owner: caller, with qv__quant_free. `simd` is borrowed for
+ * its life. */
 qv_status qv__quant_train(const struct qv__quant_params *p, const struct qv__vectors *rows,
                           uint32_t n, struct qv__mem *mem, const struct qv__simd *simd,
                           struct qv__quant **out, struct qv_err *err) QV_MUST_USE;
@@ -92,7 +94,8 @@ void qv__quant_encoder_free(struct qv__quant_encoder *e); /* NULL-safe */
  * `vector` has dim finite elements. The same vector always gives the same code. */
 void qv__quant_encode(struct qv__quant_encoder *e, const float *vector, uint8_t *code,
                       uint8_t *rest);
-/* Ordinals [from, to) of `rows`: code i - from at codes + (i - from) * stride. `rests` as above. */
+/* Ordinals [from, to) of `rows`, of any datatype but bits: code i - from at codes + (i - from) *
+ * stride. `rests` as above. */
 void qv__quant_encode_run(struct qv__quant_encoder *e, const struct qv__vectors *rows,
                           uint32_t from, uint32_t to, uint8_t *codes, size_t code_stride,
                           uint8_t *rests, size_t rest_stride);
@@ -117,7 +120,7 @@ struct qv__quant_query {
     const struct qv__quant *z;
     struct qv__code_query ints; /* the query in signed bytes */
     int8_t *bytes;              /* owned: what ints.q points to */
-    float *work;                /* owned */
+    float *work, *row;          /* owned; the latter a query that was widened */
     float constant;             /* of every distance */
     float per_int, per_code; /* times a code's scale: per unit of its integer product, and once */
     float norm, error;       /* of the centred query, and of what its bytes lost */
@@ -132,6 +135,9 @@ void qv__quant_query_free(struct qv__quant_query *q); /* NULL-safe */
 /* Prepare for a vector of dim finite elements (normalised for cosine), not kept; or for the vector
  * that a code stands for (distances between codes, as a graph's build needs). Again and again. */
 void qv__quant_query_set(struct qv__quant_query *q, const float *vector);
+/* For dim elements of that datatype, which are widened as rows are. */
+void qv__quant_query_set_elements(struct qv__quant_query *q, uint8_t datatype,
+                                  const void *elements);
 void qv__quant_query_set_code(struct qv__quant_query *q, const uint8_t *code);
 
 static inline float qv__quant_dist(const struct qv__quant_query *q, const uint8_t *code)

@@ -167,9 +167,10 @@ qv_status qv__quant_query_new(const struct qv__quant *z, struct qv__mem *mem,
     if (q != NULL) {
         q->z = z;
         q->work = qv__calloc(mem, padded, sizeof *q->work);
+        q->row = qv__calloc(mem, padded, sizeof *q->row);
         q->bytes = qv__alloc_aligned(mem, QV__CACHE_LINE_BYTES, padded);
     }
-    if (q == NULL || q->work == NULL || q->bytes == NULL) {
+    if (q == NULL || q->work == NULL || q->row == NULL || q->bytes == NULL) {
         qv__quant_query_free(q);
         return qv__fail(err, QV_ENOMEM, "no memory for a query of %u dimensions", z->dim);
     }
@@ -189,6 +190,7 @@ void qv__quant_query_free(struct qv__quant_query *q)
 {
     if (q != NULL) {
         qv__free(q->work);
+        qv__free(q->row);
         qv__free(q->bytes);
         qv__free(q);
     }
@@ -258,6 +260,13 @@ void qv__quant_query_set(struct qv__quant_query *q, const float *vector)
     float step = round_to_bytes(q->work, z->dims, q->bytes);
     q->error = __builtin_sqrtf(z->simd->norm2(q->work, z->dims));
     settle(q, step);
+}
+
+void qv__quant_query_set_elements(struct qv__quant_query *q, uint8_t datatype, const void *elements)
+{
+    const struct qv__quant *z = q->z;
+    qv__quant_query_set(q,
+                        qv__quant_widened(z->simd, datatype, z->metric, elements, z->dim, q->row));
 }
 
 /* Integers of 8 bits to signed bytes, c - 128, by words: pairs of codes are compared by the hundred

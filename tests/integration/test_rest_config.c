@@ -90,7 +90,10 @@ static void test_everything_given(void **state)
     good(t, "PUT", "/collections/c", FULL, "true");
     has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);
     has(t, "GET", "/collections/c", NULL, 200,
-        "\"unapplied_settings\":[{\"message\":\"strict_mode_config: this version does not enforce "
+        "\"unapplied_settings\":[{\"message\":\"quantization_config: Manhattan distances are taken "
+        "of "
+        "the vectors, no codes serve them\"},{\"message\":\"strict_mode_config: this version does "
+        "not enforce "
         "it\"}],");
     rest_reopen(t);
     has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);

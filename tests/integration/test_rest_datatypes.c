@@ -63,12 +63,15 @@ static char *put_bits(char *at, unsigned row)
     return at + sprintf(at, "\"}");
 }
 
+/* Members of the collection's body behind the vectors: "" or ",..." */
+static const char *settings = "";
+
 static void fill(struct rest *t, enum type type, unsigned metric)
 {
     static char body[ROWS * (DIM * 12 + 40)];
-    char config[200];
-    sprintf(config, "{\"vectors\":{\"size\":%d,\"distance\":\"%s\",\"datatype\":\"%s\"}}", DIM,
-            metrics[metric], types[type]);
+    char config[400];
+    sprintf(config, "{\"vectors\":{\"size\":%d,\"distance\":\"%s\",\"datatype\":\"%s\"}%s}", DIM,
+            metrics[metric], types[type], settings);
     assert_int_equal(ask(t, "PUT", "/collections/c", config), 200);
     char *at = body + sprintf(body, "{\"points\":[");
     for (unsigned row = 0; row < ROWS; row++) {
@@ -312,6 +315,67 @@ static void metrics_and_codes_that_do_not_serve(void **state)
             "{\"dense\":{\"size\":2,\"distance\":\"Hamming\"}}", 422, "value Hamming invalid");
 }
 
+/* Every kind of codes on every datatype, with everything a search may say about them. */
+static void quantized(void **state)
+{
+    struct rest *t = *state;
+    static const char *const kinds[] = {
+        "{\"scalar\":{\"type\":\"int8\",\"always_ram\":true}}",
+        "{\"binary\":{\"always_ram\":true}}",
+        "{\"binary\":{\"encoding\":\"two_bits\"}}",
+        "{\"turbo\":{}}",
+    };
+    static const char *const said[] = {
+        "{}",
+        "{\"ignore\":true}",
+        "{\"rescore\":false}",
+        "{\"rescore\":true,\"oversampling\":20.0}",
+    };
+    char config[300];
+    for (unsigned k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        for (enum type type = F16; type < BIT; type++) {
+            for (unsigned metric = 0; metric < 4; metric++) {
+                if (k && metric != k % 3) { /* every metric with the first kind */
+                    continue;
+                }
+                sprintf(
+                    config,
+                    ",\"quantization_config\":%s,\"optimizers_config\":{\"indexing_threshold\":1}",
+                    kinds[k]);
+                settings = config;
+                fill(t, type, metric);
+                settings = "";
+                assert_int_equal(ask(t, "POST", "/collections/c/optimize", NULL), 200);
+                assert_int_equal(ask(t, "GET", "/collections/c", NULL), 200);
+                bool none = strstr(t->r.body, "no codes serve them") != NULL;
+                bool bytes = strstr(t->r.body, "are bytes already") != NULL;
+                assert_true(none == (metric == 3));
+                assert_true(bytes == (k == 0 && type != F16 && metric != 3));
+                for (unsigned s = 0; s < sizeof(said) / sizeof(said[0]); s++) {
+                    char body[300], *at = body;
+                    at += sprintf(at,
+                                  "{\"limit\":%d,\"params\":{\"hnsw_ef\":200,\"quantization\":%s},"
+                                  "\"query\":",
+                                  K, said[s]);
+                    at = put_vector(at, type, 5);
+                    sprintf(at, "}");
+                    assert_int_equal(ask(t, "POST", "/collections/c/points/query", body), 200);
+                    /* Its own point comes first, with the score of the elements. */
+                    if (metric != 1 && !(s == 2 && k > 0)) {
+                        assert_non_null(strstr(t->r.body, "\"points\":[{\"id\":5,"));
+                        assert_non_null(
+                            strstr(t->r.body, metric == 0 ? "\"score\":1.0" : "\"score\":0.0"));
+                    }
+                }
+                if (k == 0) {
+                    check_all(t, type, metric); /* codes of a byte lose nothing here */
+                }
+                assert_int_equal(ask(t, "DELETE", "/collections/c", NULL), 200);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(stored_as_given, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(bits_are_zeros_and_ones, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(quantized, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(metrics_and_codes_that_do_not_serve, rest_setup,
                                         rest_teardown),
     };

@@ -422,6 +422,8 @@ static void end_list(struct qv__call *c, unsigned n)
 /* What the settings of all vectors come to. */
 struct survey {
     bool other_codes; /* somewhere a quantization that is not built */
+    bool no_codes;    /* ... of vectors whose metric has none */
+    bool are_bytes;   /* ... scalar, of vectors that are bytes already */
     unsigned inlined; /* vectors with inline_storage and no quantization */
 };
 
@@ -448,6 +450,10 @@ static void survey(const struct qv__schema *s, qv__json kept, struct survey *out
         }
         out->other_codes = out->other_codes || other_codes(codes);
         out->inlined += inlined && !quantized;
+        bool bytes = v->datatype == QV__U8 || v->datatype == QV__I8;
+        out->no_codes = out->no_codes || (quantized && v->metric == QV__L1);
+        out->are_bytes = out->are_bytes || (bytes && v->metric != QV__L1 &&
+                                            qv__json_get(codes ? codes : all_codes, "scalar"));
     }
 }
 
@@ -468,6 +474,16 @@ void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json
     if (found.other_codes) {
         message(c, "unapplied_settings", &n,
                 "quantization_config: this version has no product codes, it searches int8");
+    }
+    if (found.no_codes) {
+        message(c, "unapplied_settings", &n,
+                "quantization_config: Manhattan distances are taken of the vectors, no codes serve "
+                "them");
+    }
+    if (found.are_bytes) {
+        message(c, "unapplied_settings", &n,
+                "quantization_config.scalar: elements of uint8 and int8 vectors are bytes already, "
+                "they are compared as they are");
     }
     if (qv__json_bool(qv__json_get(qv__json_get(kept, "strict_mode_config"), "enabled"), &strict) &&
         strict) {

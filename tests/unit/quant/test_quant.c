@@ -36,7 +36,7 @@ static void settings_are_checked(void **state)
         assert_non_null(strstr(err.message, "metric"));
     }
     r.run.metric = QV__L2;
-    r.run.datatype = QV__U8;
+    r.run.datatype = QV__BIT;
     assert_int_equal(qv__quant_train(&all_params[0], &r.run, 1, mem, simd, &z, &err),
                      QV_EUNSUPPORTED);
     r.run.datatype = QV__F32;
