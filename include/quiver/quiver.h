@@ -63,7 +63,13 @@ QV_API qv_status qv_close(qv_db *db, struct qv_err *err);
 
 /* --- values --- */
 
-enum qv_metric { QV_COSINE = 0, QV_DOT = 1, QV_EUCLID = 2, QV_MANHATTAN = 3 };
+enum qv_metric { QV_COSINE = 0, QV_DOT = 1, QV_EUCLID = 2, QV_MANHATTAN = 3, QV_HAMMING = 4 };
+
+/* What an element of a vector is, in the database and in void pointers: an IEEE 754 binary32 or
+ * binary16 number, a byte, or a bit. Bits lie eight to a byte, the first in the highest one, and
+ * unused bits of the last byte are zero. All are of the machine's byte order. QV_HAMMING, the
+ * number of bits that differ, goes with QV_BIT and with nothing else. */
+enum qv_datatype { QV_FLOAT32 = 0, QV_FLOAT16 = 1, QV_UINT8 = 2, QV_INT8 = 3, QV_BIT = 4 };
 
 /* Id of a point. Ids of different kinds are different ids; they order u64 < i64 < UUID < string. */
 enum qv_id_kind { QV_ID_U64 = 0, QV_ID_I64 = 1, QV_ID_UUID = 2, QV_ID_STRING = 3 };
@@ -93,8 +99,9 @@ struct qv_vector_config {
     const char *name; /* NULL or "" = the default vector */
     uint32_t size;    /* elements, 1..65536 */
     enum qv_metric metric;
-    uint32_t m;            /* links per graph node; 0 = 16; 2..512 */
-    uint32_t ef_construct; /* beam width while building; 0 = 128; 4..65536 */
+    uint32_t m;                /* links per graph node; 0 = 16; 2..512 */
+    uint32_t ef_construct;     /* beam width while building; 0 = 128; 4..65536 */
+    enum qv_datatype datatype; /* what is stored and compared */
 };
 /* When a write returns. QV_FSYNC: it is on disk, and so is everything that was written before it.
  * QV_RELAXED: it is visible to every reader; a crash or power cut may take it back until window_ms
@@ -135,6 +142,12 @@ struct qv_vector {
     const char *name; /* NULL or "" = the default vector */
     const float *values;
     uint32_t size; /* elements; must equal the collection's */
+    /* In place of `values`, which is NULL then: `size` elements of this datatype. What the
+     * collection's is too is stored as it is; else as numbers, and bits are for bits alone. A
+     * result has both: as numbers, and as they are stored. Fractions are cut off for bytes; what is
+     * outside the collection's datatype is QV_EINVAL. */
+    enum qv_datatype datatype;
+    const void *elements;
 };
 struct qv_point {
     struct qv_id id;
@@ -203,10 +216,10 @@ struct qv_hit {
     struct qv_id id;       /* a string id is owned by the result */
     uint64_t version;      /* grows with every change of the point */
     int64_t expires_at_ms; /* Unix milliseconds; QV_NEVER */
-    float score;           /* cosine, dot: larger is nearer; euclid, manhattan: smaller */
+    float score;           /* cosine, dot: larger is nearer; of the others smaller */
     const char *payload;   /* JSON object, NUL-terminated; NULL unless asked; owned by the result */
-    const struct qv_vector
-        *vectors; /* NULL unless asked; owned by the result; cosine vectors are normalised */
+    const struct qv_vector *vectors; /* NULL unless asked; owned by the result; cosine vectors of
+                                        floats are normalised */
     size_t n_vectors;
     enum qv_order_kind order_kind; /* of qv_scroll with order_by: by which value the point stands */
     int64_t order_integer; /* here; QV_ORDER_INTEGER: whole numbers, dates in microseconds */
@@ -216,7 +229,7 @@ typedef struct qv_result qv_result;
 
 struct qv_search {
     const char *using_vector; /* NULL or "" = the default vector */
-    const float *vector;      /* size elements */
+    const float *vector;      /* size elements; NULL when `elements` are given */
     uint32_t size;
     uint64_t limit; /* 1..1,000,000 */
     uint64_t offset;
@@ -225,6 +238,9 @@ struct qv_search {
     bool exact;              /* scan instead of the graph */
     bool with_payload, with_vectors;
     uint64_t timeout_ms; /* 0 = none; QV_ETIMEOUT */
+    /* In place of `vector`, as in struct qv_vector; beyond the collection's range is its end. */
+    enum qv_datatype datatype;
+    const void *elements;
 };
 
 /* Nearest first. *result: release with qv_result_free. */

@@ -7,6 +7,7 @@
 #define QV_API_HANDLE_H
 
 #include "api/request.h"
+#include "base/elements.h"
 #include "engine/db.h"
 #include "quiver/quiver.h"
 
@@ -33,6 +34,11 @@ qv_status qv__handle_ids(struct qv__arena *a, const struct qv_id *in, size_t n, 
                          struct qv_err *err) QV_MUST_USE;
 /* *out->as.string.text is borrowed. */
 void qv__handle_id_out(const struct qv__id *in, struct qv_id *out);
+/* `size` numbers, from `values` or from `elements` of a datatype, whichever is given; `what` names
+ * them: "points[3].vectors[0].". *is_packed: they are bits. */
+qv_status qv__handle_elements(struct qv__arena *a, const char *what, const float *values,
+                              enum qv_datatype datatype, const void *elements, uint32_t size,
+                              const float **out, bool *is_packed, struct qv_err *err) QV_MUST_USE;
 qv_status qv__handle_points(struct qv__arena *a, const struct qv_point *in, size_t n,
                             struct qv__point **out, struct qv_err *err) QV_MUST_USE;
 qv_status qv__handle_ops(struct qv__arena *a, const struct qv_payload_op *in, size_t n,

@@ -121,20 +121,25 @@ qv_status qv__handle_collection(qv_db *db, const char *name, struct qv__collecti
 static qv_status to_def(const struct qv_vector_config *v, size_t i, struct qv__vector_def *out,
                         struct qv_err *err)
 {
-    if ((unsigned)v->metric > QV_MANHATTAN) {
+    if ((unsigned)v->metric > QV_HAMMING) {
         return qv__fail(err, QV_EINVAL, "config.vectors[%zu].metric: %d is none", i,
                         (int)v->metric);
+    }
+    if ((unsigned)v->datatype > QV_BIT) {
+        return qv__fail(err, QV_EINVAL, "config.vectors[%zu].datatype: %d is none", i,
+                        (int)v->datatype);
     }
     out->name = v->name ? qv__str_z(v->name) : QV__STR("");
     out->dim = v->size;
     out->metric = (uint8_t)v->metric; /* same numbers: see the assertions below */
+    out->datatype = (uint8_t)v->datatype;
     out->index.kind = QV__INDEX_GRAPH;
     out->index.m = v->m;
     out->index.ef_construct = v->ef_construct;
     return QV_OK;
 }
 _Static_assert((int)QV_COSINE == QV__COSINE && (int)QV_DOT == QV__DOT && (int)QV_EUCLID == QV__L2 &&
-                   (int)QV_MANHATTAN == QV__L1,
+                   (int)QV_MANHATTAN == QV__L1 && (int)QV_HAMMING == QV__HAMMING,
                "metrics are numbered alike");
 
 qv_status qv_create_collection(qv_db *db, const char *name,

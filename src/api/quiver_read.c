@@ -51,6 +51,23 @@ static qv_status copy_id(struct qv_result *r, const struct qv__id *from, struct 
     return QV_OK;
 }
 
+/* Numbers that were widened go back without a loss. */
+static qv_status stored_elements(struct qv_result *r, const struct qv__vector_def *def,
+                                 const float *values, const void **out, struct qv_err *err)
+{
+    *out = values;
+    if (def->datatype == QV__F32) {
+        return QV_OK;
+    }
+    void *elements = qv__arena_alloc(&r->arena, qv__vector_bytes(def->datatype, def->dim));
+    if (!elements) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a result");
+    }
+    qv__elements_of_floats(def->datatype, values, def->dim, elements);
+    *out = elements;
+    return QV_OK;
+}
+
 static qv_status copy_vectors(struct qv_result *r, const struct qv__schema *s,
                               const struct qv__result_point *p, const char *const *names,
                               struct qv_hit *hit, struct qv_err *err)
@@ -70,8 +87,14 @@ static qv_status copy_vectors(struct qv_result *r, const struct qv__schema *s,
             return qv__fail(err, QV_ENOMEM, "no memory for a result");
         }
         memcpy(values, p->vectors[i], n);
+        const void *elements = NULL;
+        QV_TRY(stored_elements(r, &s->vectors[i], values, &elements, err));
         list[hit->n_vectors++] =
-            (struct qv_vector){.name = names[i], .values = values, .size = s->vectors[i].dim};
+            (struct qv_vector){.name = names[i],
+                               .values = values,
+                               .size = s->vectors[i].dim,
+                               .datatype = (enum qv_datatype)s->vectors[i].datatype,
+                               .elements = elements};
     }
     return QV_OK;
 }
@@ -189,7 +212,7 @@ static void fetch_of(bool with_payload, bool with_vectors, struct qv__fetch *f)
 
 static qv_status check_search(const struct qv_search *q, struct qv_err *err)
 {
-    if (!q->vector) {
+    if (!q->vector && !q->elements) {
         return qv__handle_missing(err, "query.vector");
     }
     if (q->size < 1 || q->size > QV__DIM_MAX) {
@@ -231,7 +254,7 @@ qv_status qv_search(qv_db *db, const char *collection, const struct qv_search *q
     struct qv__query q = {
         .kind = QV__QUERY_NEAREST,
         .using_vector = query->using_vector ? qv__str_z(query->using_vector) : QV__STR(""),
-        .target = {.values = query->vector, .dim = query->size},
+        .target = {.dim = query->size},
         .params = {.ef = query->ef, .exact = query->exact},
         .limit = query->limit,
         .offset = query->offset,
@@ -239,6 +262,10 @@ qv_status qv_search(qv_db *db, const char *collection, const struct qv_search *q
     struct qv__qctx ctx = {.clock = qv__db_clock(db->db), .mem = arena.mem};
     ctx.deadline_ns = deadline_after(ctx.clock, query->timeout_ms);
     qv_status st = qv__handle_filter(&arena, query->filter_json, &q.filter, err);
+    if (st == QV_OK) {
+        st = qv__handle_elements(&arena, "query.", query->vector, query->datatype, query->elements,
+                                 query->size, &q.target.values, &q.target.is_packed, err);
+    }
     if (st == QV_OK) {
         st = qv__collection_query(c, &q, &f, &ctx, &rs, err);
     }

@@ -6,6 +6,8 @@
 #include "api/handle.h"
 #include "api/text.h"
 
+#include <stdio.h>
+
 qv_status qv__handle_id(const struct qv_id *in, const char *where, size_t i, struct qv__id *out,
                         struct qv_err *err)
 {
@@ -103,6 +105,45 @@ qv_status qv__handle_filter(struct qv__arena *a, const char *json, const struct 
 /* --- points
  * -------------------------------------------------------------------------------------------- */
 
+_Static_assert((int)QV_FLOAT32 == QV__F32 && (int)QV_FLOAT16 == QV__F16 &&
+                   (int)QV_UINT8 == QV__U8 && (int)QV_INT8 == QV__I8 && (int)QV_BIT == QV__BIT,
+               "datatypes are numbered alike");
+
+qv_status qv__handle_elements(struct qv__arena *a, const char *what, const float *values,
+                              enum qv_datatype datatype, const void *elements, uint32_t size,
+                              const float **out, bool *is_packed, struct qv_err *err)
+{
+    *is_packed = false;
+    *out = values;
+    if (values && elements) {
+        return qv__fail(err, QV_EINVAL, "%selements: numbers are given beside them", what);
+    }
+    if (values) {
+        return QV_OK;
+    }
+    if ((unsigned)datatype > QV_BIT) {
+        return qv__fail(err, QV_EINVAL, "%sdatatype: %d is none", what, (int)datatype);
+    }
+    if (size > QV__DIM_MAX) {
+        return qv__fail(err, QV_EINVAL, "%ssize: %" PRIu32 " is not from 1 to %u", what, size,
+                        QV__DIM_MAX);
+    }
+    uint32_t left = size % 8;
+    if (datatype == QV_BIT && left && ((const uint8_t *)elements)[size / 8] & (255u >> left)) {
+        return qv__fail(err, QV_EINVAL,
+                        "%selements: bits behind the last one, %" PRIu32 ", must be zero", what,
+                        size - 1);
+    }
+    float *numbers = qv__arena_alloc(a, ((size_t)size + 1) * sizeof *numbers);
+    if (!numbers) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a vector");
+    }
+    qv__elements_to_floats((uint8_t)datatype, elements, size, numbers);
+    *out = numbers;
+    *is_packed = datatype == QV_BIT;
+    return QV_OK;
+}
+
 static qv_status to_vectors(struct qv__arena *a, const struct qv_point *in, size_t i,
                             struct qv__point *out, struct qv_err *err)
 {
@@ -119,12 +160,15 @@ static qv_status to_vectors(struct qv__arena *a, const struct qv_point *in, size
     }
     for (size_t k = 0; k < in->n_vectors; k++) {
         const struct qv_vector *v = &in->vectors[k];
-        if (!v->values) {
+        char what[64];
+        if (!v->values && !v->elements) {
             return qv__fail(err, QV_EINVAL, "points[%zu].vectors[%zu].values: must not be NULL", i,
                             k);
         }
+        (void)snprintf(what, sizeof what, "points[%zu].vectors[%zu].", i, k);
+        QV_TRY(qv__handle_elements(a, what, v->values, v->datatype, v->elements, v->size,
+                                   &list[k].values, &list[k].is_packed, err));
         list[k].name = v->name ? qv__str_z(v->name) : QV__STR("");
-        list[k].values = v->values;
         list[k].dim = v->size;
     }
     out->vectors = list;

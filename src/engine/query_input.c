@@ -97,8 +97,7 @@ static qv_status input_floats(struct qv__run *r, const struct qv__stage *s,
                         s->def->dim, in->dim);
     }
     if (in->is_packed && s->def->datatype != QV__BIT) {
-        return qv__fail(err, QV_EINVAL,
-                        "query vector: hexadecimal digits are for bit vectors, not for %s",
+        return qv__fail(err, QV_EINVAL, "query vector: packed bits are for bit vectors, not for %s",
                         qv__datatype_name(s->def->datatype));
     }
     QV_TRY(bits_check(s, in, err));

@@ -82,7 +82,7 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
     }
     if (v->is_packed && d->datatype != QV__BIT) {
         return qv__fail(err, QV_EINVAL,
-                        "points[%zu].vector `%.*s`: hexadecimal digits are for bit vectors, not "
+                        "points[%zu].vector `%.*s`: packed bits are for bit vectors, not "
                         "for %s",
                         i, name_len(v->name), v->name.p, qv__datatype_name(d->datatype));
     }

@@ -627,6 +627,105 @@ static void test_threads(void **state)
     }
 }
 
+/* One vector of each datatype, given and returned as its own elements. */
+static void test_datatypes(void **state)
+{
+    struct rest *t = *state;
+    static const float f32[] = {1.0f, -2.0f, 3.0f};
+    static const uint16_t f16[] = {0x3c00, 0xc000, 0x3555}; /* 1, -2, 0.333251953125 */
+    static const uint8_t u8[] = {0, 200, 255}, bits[] = {0xa5, 0x40}, loose[] = {0xa5, 0x41};
+    static const int8_t i8[] = {-128, 0, 127};
+    static const struct {
+        struct qv_vector_config config;
+        const void *elements;
+        size_t bytes;
+        float numbers[3]; /* its first ones */
+    } cases[] = {
+        {{.size = 3, .metric = QV_DOT}, f32, 12, {1, -2, 3}},
+        {{.size = 3, .metric = QV_EUCLID, .datatype = QV_FLOAT16}, f16, 6, {1, -2, 0.33325195f}},
+        {{.size = 3, .metric = QV_COSINE, .datatype = QV_UINT8}, u8, 3, {0, 200, 255}},
+        {{.size = 3, .metric = QV_MANHATTAN, .datatype = QV_INT8}, i8, 3, {-128, 0, 127}},
+        {{.size = 10, .metric = QV_HAMMING, .datatype = QV_BIT}, bits, 2, {1, 0, 1}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct qv_vector_config *v = &cases[i].config;
+        struct qv_collection_config config = {.vectors = v, .n_vectors = 1};
+        struct qv_vector vector = {
+            .elements = cases[i].elements, .datatype = v->datatype, .size = v->size};
+        struct qv_point point = {.id = qv_id_u64(7), .vectors = &vector, .n_vectors = 1};
+        struct qv_search s = {.elements = cases[i].elements,
+                              .datatype = v->datatype,
+                              .size = v->size,
+                              .limit = 3,
+                              .with_vectors = true};
+        qv_result *found = NULL;
+        OK(qv_create_collection(t->db, "c", &config, e_));
+        OK(qv_upsert(t->db, "c", &point, 1, e_));
+        rest_reopen(t);
+        OK(qv_search(t->db, "c", &s, &found, e_));
+        assert_int_equal(qv_result_count(found), 1);
+        const struct qv_vector *got = qv_result_hit(found, 0)->vectors;
+        assert_int_equal(got->datatype, v->datatype);
+        assert_int_equal(got->size, v->size);
+        assert_memory_equal(got->elements, cases[i].elements, cases[i].bytes);
+        assert_memory_equal(got->values, cases[i].numbers, sizeof cases[i].numbers);
+        qv_result_free(found);
+        /* As numbers it is the same vector. */
+        float numbers[10] = {1, 0, 1, 0, 0, 1, 0, 1, 0, 1};
+        if (v->datatype != QV_BIT) {
+            memcpy(numbers, cases[i].numbers, sizeof cases[i].numbers);
+        }
+        s.elements = NULL;
+        s.vector = numbers;
+        OK(qv_search(t->db, "c", &s, &found, e_));
+        float want = v->metric == QV_DOT ? 14.0f : v->metric == QV_COSINE ? 1.0f : 0.0f;
+        assert_float_equal(qv_result_hit(found, 0)->score, want, 1e-6);
+        qv_result_free(found);
+        assert_int_equal(ask(t, "GET", "/collections/c", NULL), 200);
+        static const char *const names[] = {"", "float16", "uint8", "int8", "bit"};
+        assert_non_null(strstr(t->r.body, names[v->datatype]));
+        if (v->datatype == QV_FLOAT16) { /* bits are for bits alone */
+            struct qv_vector of_bits = {.elements = bits, .datatype = QV_BIT, .size = 3};
+            point.vectors = &of_bits;
+            REFUSED(QV_EINVAL, "points[0].vectors[0].elements: bits behind the last one, 2",
+                    qv_upsert(t->db, "c", &point, 1, e_));
+            static const uint8_t three[] = {0xa0};
+            of_bits.elements = three;
+            REFUSED(QV_EINVAL, "packed bits are for bit vectors, not for float16",
+                    qv_upsert(t->db, "c", &point, 1, e_));
+            of_bits.datatype = QV_INT8; /* whole numbers fit */
+            of_bits.elements = i8;
+            OK(qv_upsert(t->db, "c", &point, 1, e_));
+        }
+        if (v->datatype == QV_BIT) {
+            vector.elements = loose;
+            REFUSED(QV_EINVAL, "elements: bits behind the last one, 9, must be zero",
+                    qv_upsert(t->db, "c", &point, 1, e_));
+            vector.datatype = (enum qv_datatype)5;
+            REFUSED(QV_EINVAL, "points[0].vectors[0].datatype: 5 is none",
+                    qv_upsert(t->db, "c", &point, 1, e_));
+            vector.values = numbers;
+            REFUSED(QV_EINVAL, "numbers are given beside them",
+                    qv_upsert(t->db, "c", &point, 1, e_));
+            s.vector = NULL;
+            s.elements = loose;
+            s.datatype = QV_BIT;
+            REFUSED(QV_EINVAL, "query.elements: bits behind",
+                    qv_search(t->db, "c", &s, &found, e_));
+            s.elements = NULL;
+            REFUSED(QV_EINVAL, "query.vector", qv_search(t->db, "c", &s, &found, e_));
+        }
+        OK(qv_drop_collection(t->db, "c", e_));
+    }
+    struct qv_vector_config wrong = {.size = 8, .metric = QV_DOT, .datatype = QV_BIT};
+    struct qv_collection_config config = {.vectors = &wrong, .n_vectors = 1};
+    REFUSED(QV_EVALIDATION, "value Dot invalid for datatype bit, must be Hamming",
+            qv_create_collection(t->db, "c", &config, e_));
+    wrong.datatype = (enum qv_datatype)9;
+    REFUSED(QV_EINVAL, "config.vectors[0].datatype: 9 is none",
+            qv_create_collection(t->db, "c", &config, e_));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
@@ -642,6 +741,7 @@ int main(void)
         T(test_reads_refused),
         T(test_request_refused),
         T(test_snapshots),
+        T(test_datatypes),
         T(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,10 +220,9 @@ static void what_does_not_fit_is_refused(void **state)
     upsert_refused(t, "[0,1,2,3,4,256,0,0,0,0,0,0]",
                    "element 5 is 256, outside the 0..255 of its datatype");
     upsert_refused(t, "[-1,1,2,3,4,5,0,0,0,0,0,0]", "element 0 is -1, outside the 0..255");
-    upsert_refused(t, "{\"bits\":\"fff\"}",
-                   "hexadecimal digits are for bit vectors, not for uint8");
+    upsert_refused(t, "{\"bits\":\"fff\"}", "packed bits are for bit vectors, not for uint8");
     refused(t, "POST", "/collections/c/points/query", "{\"query\":{\"bits\":\"fff\"},\"limit\":3}",
-            400, "hexadecimal digits are for bit vectors, not for uint8");
+            400, "packed bits are for bit vectors, not for uint8");
     /* A query may point beyond: its elements are cut to the range. */
     assert_int_equal(ask(t, "POST", "/collections/c/points/query",
                          "{\"query\":[-5,300,0,0,0,0,0,0,0,0,0,0],\"limit\":3}"),

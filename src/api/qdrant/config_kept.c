@@ -145,6 +145,10 @@ static qv_status describe(struct qv__call *c, const struct qv__schema *s, struct
         const struct qv__index_params *x = &s->vectors[i].index;
         qv__jw_key_n(&w, s->vectors[i].name);
         qv__jw_obj(&w);
+        if (s->vectors[i].datatype != QV__F32) {
+            qv__jw_key(&w, "datatype");
+            qv__jw_str(&w, qv__datatype_name(s->vectors[i].datatype));
+        }
         qv__jw_key(&w, "hnsw_config");
         qv__jw_obj(&w);
         qv__qd_key_u64(&w, "m", x->kind == QV__INDEX_GRAPH ? x->m : 0);
