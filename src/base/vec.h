@@ -70,8 +70,9 @@ static inline bool qv__normalises(uint8_t metric, uint8_t datatype)
 #define QV__DIM_MAX 65536u
 
 /* A run of vectors addressed by ordinal, in chunks of 2^chunk_shift vectors. A contiguous run is
- * one chunk with chunk_shift 31. Growing runs keep the chunk table's address for life and only add
- * chunks; the caller says how many ordinals are readable. */
+ * one chunk with chunk_shift 31. Growing runs keep the chunk table's address for life, only add
+ * chunks, and may put a larger copy in the place of a chunk, which stays readable; the caller says
+ * how many ordinals are readable. */
 struct qv__vectors {
     const uint8_t *const *chunks; /* borrowed */
     uint32_t chunk_shift;
@@ -83,7 +84,7 @@ struct qv__vectors {
 
 static inline const void *qv__vectors_at(const struct qv__vectors *v, uint32_t ord)
 {
-    return v->chunks[ord >> v->chunk_shift] +
+    return __atomic_load_n(&v->chunks[ord >> v->chunk_shift], __ATOMIC_ACQUIRE) +
            (size_t)(ord & ((UINT32_C(1) << v->chunk_shift) - 1)) * v->stride_bytes;
 }
 

@@ -1,14 +1,18 @@
 /* segment_growing.c: rows in memory: reserve, append, find, index.
  *
  * The writer fills a row completely and then stores n_rows (release); readers use rows below the
- * n_rows they loaded (acquire). Chunk tables have a fixed address, chunks never move, so nothing a
- * reader holds is ever reallocated. Only the id map and the deletions take a lock, for a hash
- * lookup. Memory is taken by reserve(), before the record is logged; append() only uses it. */
+ * n_rows they loaded (acquire). Chunk tables have a fixed address, and chunks never move but for
+ * the first one of vectors, whose smaller forms stay; so nothing a reader holds is ever
+ * reallocated. Only the id map and the deletions take a lock, for a hash lookup. Memory is taken by
+ * reserve(), before the record is logged; append() only uses it. */
 #include "engine/segment_impl.h"
 
 /* In a file, per row and per vector: rounded up, see docs/internals/ENGINE.md. */
 #define SYSTEM_BYTES  64u
 #define ORDINAL_BYTES 24u
+
+/* The first vectors of a column: a piece of this size, then twice as much, up to a chunk. */
+#define FIRST_BYTES   ((size_t)4 << 10)
 
 static uint32_t vector_chunk_shift(uint32_t stride)
 {
@@ -77,6 +81,9 @@ void qv__growing_free(struct qv__segment *s)
         for (uint32_t k = 0; k < c->n_chunks; k++) {
             qv__free(c->chunks[k]);
         }
+        for (uint32_t k = 0; k < c->n_outgrown; k++) {
+            qv__free(c->outgrown[k]);
+        }
         for (uint32_t k = 0; c->ord_to_row && k <= s->capacity >> QV__ROW_CHUNK_SHIFT; k++) {
             qv__free(c->ord_to_row[k]);
         }
@@ -127,9 +134,38 @@ static qv_status reserve_rows(struct qv__segment *s, uint32_t upto)
     return QV_OK;
 }
 
+/* Chunk 0 begins small: most of ten thousand collections hold a few points. What it outgrows stays
+ * until the segment goes, since readers may be in it; all of that is less than a chunk. */
+static qv_status grow_first(struct qv__segment *s, struct qv__column *c, uint32_t upto)
+{
+    uint32_t whole = UINT32_C(1) << c->vectors.chunk_shift;
+    uint64_t n = c->n_first;
+    while (n < QV_MIN(upto, whole)) {
+        n = n ? n * 2 : QV_MAX(FIRST_BYTES / c->vectors.stride_bytes, (size_t)1);
+    }
+    if (n == c->n_first) {
+        return QV_OK;
+    }
+    n = c->n_outgrown == QV_ARRAY_LEN(c->outgrown) ? whole : QV_MIN(n, whole);
+    uint8_t *p = qv__alloc_aligned(s->mem, 64, (size_t)n * c->vectors.stride_bytes);
+    if (!p) {
+        return QV_ENOMEM;
+    }
+    if (c->n_first) {
+        memcpy(p, c->chunks[0], (size_t)atomic_load(&c->n) * c->vectors.stride_bytes);
+        c->outgrown[c->n_outgrown++] = c->chunks[0];
+    } else {
+        c->n_chunks = 1;
+    }
+    c->n_first = (uint32_t)n;
+    __atomic_store_n(&c->chunks[0], p, __ATOMIC_RELEASE); /* see qv__vectors_at */
+    return QV_OK;
+}
+
 static qv_status reserve_vectors(struct qv__segment *s, struct qv__column *c, uint32_t upto)
 {
     size_t chunk = (size_t)c->vectors.stride_bytes << c->vectors.chunk_shift;
+    QV_TRY(grow_first(s, c, upto));
     while (((uint64_t)c->n_chunks << c->vectors.chunk_shift) < upto) {
         uint8_t *p = qv__alloc_aligned(s->mem, 64, chunk);
         if (!p) {

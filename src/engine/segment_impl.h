@@ -92,6 +92,9 @@ struct qv__column {
     struct qv__vectors vectors;       /* chunks point to `chunks`, or to `single` */
     uint8_t **chunks;                 /* growing: owned table */
     uint32_t n_chunks_max, n_chunks;
+    uint32_t n_first;     /* vectors that chunk 0 has room for */
+    uint8_t *outgrown[8]; /* its smaller forms, owned */
+    uint32_t n_outgrown;
     const uint8_t *single;             /* sealed: the run's start */
     _Atomic uint32_t n;                /* ordinals */
     uint32_t **ord_to_row;             /* growing: chunks of QV__ROW_CHUNK, owned */
@@ -212,7 +215,7 @@ struct qv__segment_build {
     uint32_t n_dead;
     bool reuse_graphs; /* one source, same rows: its complete graphs are saved as they are, those
                           that are what the schema asks for */
-    bool build_graphs;           /* merge the sources' graphs, or build, where none can be saved */
+    bool build_graphs; /* merge the sources' graphs, or build, where none can be saved */
     struct qv__schema *indexes;  /* whose payload indexes the file holds */
     const struct qv__work *work; /* NULL = nobody watches */
 };

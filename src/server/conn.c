@@ -88,7 +88,11 @@ void qv__conn_phase(struct qv__conn *c, enum qv__phase phase, uint64_t bytes)
 {
     atomic_store_explicit(&c->since_ns, qv__mono_ns(c->server->o.clock), memory_order_relaxed);
     atomic_store_explicit(&c->bytes, bytes, memory_order_relaxed);
-    atomic_store_explicit(&c->phase, (uint32_t)phase, memory_order_release);
+    atomic_store(&c->phase, (uint32_t)phase); /* before the watcher's instant is read */
+    uint64_t late_ns = qv__watch_late_ns(c);
+    if (late_ns != UINT64_MAX) {
+        qv__watch_by(c->server, late_ns + 1);
+    }
 }
 
 static struct qv__conn *conn_create(struct qv__server *s, struct MHD_Connection *mhd)
@@ -109,6 +113,7 @@ static struct qv__conn *conn_create(struct qv__server *s, struct MHD_Connection 
         qv__conn_reset(c);
         qv__conn_phase(c, QV__PHASE_OPEN, 0);
         if (registry_add(&s->registry, c)) {
+            qv__conn_phase(c, QV__PHASE_OPEN, 0); /* again: a sweep can see it from here on */
             return c;
         }
     }

@@ -17,7 +17,6 @@
 
 #include "server/server_impl.h"
 
-#define SWEEP_MS          1000u
 #define POLL_MS           5u
 #define COMPLAIN_MS       10000u
 #define DESCRIPTORS_SPARE 256u /* for the database's files and the process itself */
@@ -40,7 +39,7 @@ qv_status qv__server_create(const struct qv__server_options *o, struct qv__serve
     s->mem = mem;
     s->listen_fd = s->epoll_fd = s->wake_fd = -1;
     s->check_layout = strncmp(MHD_get_version(), "0.9.7", 5) == 0;
-    s->o.sweep_ms = o->sweep_ms ? o->sweep_ms : SWEEP_MS;
+    atomic_init(&s->sweep_at_ns, UINT64_MAX);
     (void)snprintf(s->body_large, sizeof s->body_large,
                    "{\"status\":{\"error\":\"Payload error: the body is larger than this server "
                    "allows: body_max is %" PRIu64 " bytes, upload_max (snapshots) %" PRIu64
@@ -202,12 +201,6 @@ uint16_t qv__server_port(const struct qv__server *s)
     return s->port;
 }
 
-static void wake(struct qv__server *s)
-{
-    uint64_t one = 1;
-    (void)!write(s->wake_fd, &one, sizeof one);
-}
-
 static void cancel_one(void *arg, struct qv__conn *c)
 {
     (void)arg;
@@ -226,7 +219,7 @@ void qv__server_stop(struct qv__server *s, uint32_t grace_ms)
         return;
     }
     atomic_store(&s->draining, true);
-    wake(s);
+    qv__watch_wake(s);
     uint32_t waited_ms = 0;
     while (atomic_load(&s->in_flight) && waited_ms < grace_ms) {
         pause_ms(POLL_MS);
@@ -245,7 +238,7 @@ void qv__server_stop(struct qv__server *s, uint32_t grace_ms)
     }
     /* The watcher first: it gives sockets to the library. It closes the listener when it ends. */
     atomic_store(&s->closing, true);
-    wake(s);
+    qv__watch_wake(s);
     qv__thread_join(&s->watcher);
     MHD_stop_daemon(s->daemon);
     s->daemon = NULL;

@@ -29,8 +29,9 @@ struct qv__server_options {
     bool (*takes_file)(struct qv__api *api, enum qv__method method, struct qv__str path,
                        struct qv__arena *arena);
     struct qv__io *io;
-    uint64_t seed;                   /* of generated trace ids */
-    uint32_t sweep_ms;               /* how often timeouts are looked at; 0 = 1,000 */
+    uint64_t seed; /* of generated trace ids */
+    uint32_t
+        sweep_ms; /* look at timeouts this often, for a clock that jumps; 0 = when one is due */
 };
 
 /* The options of a server for a database: its memory, clock, logger and io, and qv__api_submit. */

@@ -66,7 +66,7 @@ struct qv__conn {
     struct MHD_Connection *mhd;
     int fd;
     uint32_t slot, generation; /* in the registry; immutable */
-    _Atomic uint32_t phase;    /* release after since_ns and bytes */
+    _Atomic uint32_t phase;    /* written after since_ns and bytes */
     _Atomic uint64_t since_ns; /* when it began */
     _Atomic uint64_t bytes;    /* of the phase: body read so far, response to send */
     _Atomic bool gone;         /* the client hung up */
@@ -114,11 +114,12 @@ struct qv__server {
     bool check_layout;                /* the library's version is one whose buffers gate.h knows */
     bool running;
     uint16_t port;
-    char body_large[256];        /* the refusal, with the limits; immutable */
-    _Atomic bool draining;       /* answer new requests with 503 */
-    _Atomic bool closing;        /* the watcher ends */
-    _Atomic uint32_t in_flight;  /* requests from head to last byte */
-    _Atomic uint32_t unfinished; /* submitted, not done */
+    char body_large[256];         /* the refusal, with the limits; immutable */
+    _Atomic bool draining;        /* answer new requests with 503 */
+    _Atomic bool closing;         /* the watcher ends */
+    _Atomic uint64_t sweep_at_ns; /* when the watcher looks for connections that are late */
+    _Atomic uint32_t in_flight;   /* requests from head to last byte */
+    _Atomic uint32_t unfinished;  /* submitted, not done */
     _Atomic uint64_t trace_count;
     _Atomic uint64_t spool_count;
     struct qv__counter accepted, turned_away, requests, refused, disconnects, timeouts;
@@ -140,6 +141,12 @@ void qv__conn_reset(struct qv__conn *c); /* forget the request at hand */
 /* watch.c: init makes epoll_fd and wake_fd, which the caller closes, also after an error. */
 qv_status qv__watch_init(struct qv__server *s, struct qv_err *err) QV_MUST_USE;
 void qv__watch_main(void *server);
+/* The watcher shall look at the connections at that instant, if not sooner. Threads: any. */
+void qv__watch_by(struct qv__server *s, uint64_t at_ns);
+void qv__watch_wake(struct qv__server *s);
+/* The last instant at which the connection is not late; UINT64_MAX = never late; 0 = its client
+ * hung up. */
+uint64_t qv__watch_late_ns(const struct qv__conn *c);
 
 /* listen.c */
 qv_status qv__listen(const char *host, uint16_t port, int *fd, uint16_t *bound_port, bool *loopback,

@@ -7,12 +7,19 @@
  *
  * One epoll set holds the listener, an event to be woken by, and every connection, the latter for
  * hang-ups only (edge-triggered, so nothing is looked at twice). A client that shuts down its
- * sending side counts as gone: a client that waits for an answer has no reason to. Every sweep_ms
- * all connections are looked at. Times allowed: the head of the first request header_timeout_s; of
- * a later one idle_timeout_s more; a body header_timeout_s plus its bytes at QV__RATE_BYTES a
- * second; a response QV__SEND_GRACE_S plus the same. Silence altogether is timed by the library
- * (idle_timeout_s). To close is to shut the socket down: its HTTP thread does the rest. */
+ * sending side counts as gone: a client that waits for an answer has no reason to. Times allowed:
+ * the head of the first request header_timeout_s; of a later one idle_timeout_s more; a body
+ * header_timeout_s plus its bytes at QV__RATE_BYTES a second; a response QV__SEND_GRACE_S plus the
+ * same. Silence altogether is timed by the library (idle_timeout_s). To close is to shut the socket
+ * down: its HTTP thread does the rest.
+ *
+ * Nothing polls. A sweep looks at all connections and finds when the first of them will be late;
+ * the thread sleeps until then (server.sweep_at_ns), for ever without connections. A phase that
+ * begins and may be late sooner moves that instant forward and wakes the thread
+ * (qv__watch_by); since phases last seconds, a busy server sweeps every few seconds. A sweep first
+ * forgets the instant, then looks: what begins while it looks is either seen or sets it anew. */
 #include <errno.h>
+#include <limits.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -25,6 +32,8 @@
 #define LISTENER      UINT64_MAX
 #define WAKE          (UINT64_MAX - 1)
 #define NS_PER_S      UINT64_C(1000000000)
+#define NS_PER_MS     UINT64_C(1000000)
+#define AGAIN_NS      NS_PER_S /* until what could not be done, or not be seen, is looked at again */
 #define SLOT_OF(u)    ((uint32_t)(u))
 #define GENERATION(u) ((uint32_t)((u) >> 32))
 
@@ -32,7 +41,6 @@ struct watch {
     struct qv__server *server;
     bool listening;
     bool paused; /* out of descriptors: the listener rests until the next sweep */
-    uint64_t sweep_at_ns;
 };
 
 static bool listener_events(struct watch *w, uint32_t events)
@@ -64,6 +72,7 @@ static void accept_some(struct watch *w)
                 qv__log_line(s->o.logger, QV__LEVEL_WARN, "server",
                              "connections cannot be accepted for now: errno %d", errno);
                 w->paused = listener_events(w, 0);
+                qv__watch_by(s, qv__mono_ns(s->o.clock) + AGAIN_NS);
             }
             return;
         }
@@ -82,9 +91,39 @@ static void accept_some(struct watch *w)
 
 /* ---- timeouts ---- */
 
+/* True if the next sweep was to come later. */
+static bool sooner(struct qv__server *s, uint64_t at_ns)
+{
+    uint64_t have = atomic_load(&s->sweep_at_ns);
+    while (at_ns < have) {
+        if (atomic_compare_exchange_weak(&s->sweep_at_ns, &have, at_ns)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void qv__watch_by(struct qv__server *s, uint64_t at_ns)
+{
+    if (s->o.sweep_ms) {
+        uint64_t period_ns = (uint64_t)s->o.sweep_ms * NS_PER_MS;
+        at_ns = QV_MIN(at_ns, qv__mono_ns(s->o.clock) + period_ns);
+    }
+    if (sooner(s, at_ns)) {
+        qv__watch_wake(s);
+    }
+}
+
+void qv__watch_wake(struct qv__server *s)
+{
+    uint64_t one = 1;
+    (void)!write(s->wake_fd, &one, sizeof one);
+}
+
 struct sweep {
     struct qv__server *server;
     uint64_t now_ns;
+    uint64_t next_ns; /* when the first of those that stay will be late; UINT64_MAX = never */
 };
 
 /* Seconds the phase may last; 0 = as long as it likes. */
@@ -106,32 +145,52 @@ static uint64_t allowed_s(const struct qv__server_config *config, uint32_t phase
     return 0;
 }
 
+uint64_t qv__watch_late_ns(const struct qv__conn *c)
+{
+    /* Phase first: it is written last, so a mixture is at worst a phase with a later beginning. */
+    uint32_t phase = atomic_load(&c->phase);
+    uint64_t since = atomic_load_explicit(&c->since_ns, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed);
+    uint64_t allowed = allowed_s(&c->server->o.config, phase, bytes);
+    if (phase < QV__PHASE_RUN && atomic_load(&c->gone)) {
+        return 0;
+    }
+    return allowed ? since + allowed * NS_PER_S : UINT64_MAX;
+}
+
 static void sweep_one(void *arg, struct qv__conn *c)
 {
     struct sweep *sweep = arg;
-    uint32_t phase = atomic_load_explicit(&c->phase, memory_order_acquire);
-    uint64_t since = atomic_load_explicit(&c->since_ns, memory_order_relaxed);
-    uint64_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed);
-    uint64_t allowed = allowed_s(&sweep->server->o.config, phase, bytes) * NS_PER_S;
-    if (phase < QV__PHASE_RUN && atomic_load(&c->gone)) {
-        (void)shutdown(c->fd, SHUT_RDWR);
+    uint64_t late_ns = qv__watch_late_ns(c);
+    if (late_ns >= sweep->now_ns) {
+        sweep->next_ns = QV_MIN(sweep->next_ns, late_ns + 1);
+        if (sweep->server->o.sweep_ms) {
+            uint64_t period_ns = (uint64_t)sweep->server->o.sweep_ms * NS_PER_MS;
+            sweep->next_ns = QV_MIN(sweep->next_ns, sweep->now_ns + period_ns);
+        }
         return;
     }
-    if (allowed && sweep->now_ns > since && sweep->now_ns - since > allowed) {
-        if (phase != QV__PHASE_IDLE) {
-            qv__count(&sweep->server->timeouts, 1);
-        }
-        (void)shutdown(c->fd, SHUT_RDWR);
+    if (late_ns && atomic_load(&c->phase) != QV__PHASE_IDLE) {
+        qv__count(&sweep->server->timeouts, 1);
     }
+    (void)shutdown(c->fd, SHUT_RDWR);
+    /* Its thread has a second to close it; then it is told again. */
+    sweep->next_ns = QV_MIN(sweep->next_ns, sweep->now_ns + AGAIN_NS);
 }
 
 static void sweep(struct watch *w, uint64_t now_ns)
 {
-    struct sweep sweep = {w->server, now_ns};
-    qv__registry_each(&w->server->registry, sweep_one, &sweep);
+    struct qv__server *s = w->server;
+    struct sweep sweep = {s, now_ns, UINT64_MAX};
+    atomic_store(&s->sweep_at_ns, UINT64_MAX);
+    qv__registry_each(&s->registry, sweep_one, &sweep);
     if (w->paused && w->listening) {
         w->paused = !listener_events(w, EPOLLIN);
     }
+    if (w->paused) {
+        sweep.next_ns = QV_MIN(sweep.next_ns, now_ns + AGAIN_NS);
+    }
+    (void)sooner(s, sweep.next_ns);
 }
 
 /* ---- the thread ---- */
@@ -148,6 +207,7 @@ static void handle(struct watch *w, const struct epoll_event *e)
         (void)!read(s->wake_fd, &word, sizeof word);
     } else if (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         qv__registry_gone(s, SLOT_OF(e->data.u64), GENERATION(e->data.u64));
+        qv__watch_by(s, qv__mono_ns(s->o.clock) + AGAIN_NS);
     }
 }
 
@@ -168,27 +228,33 @@ qv_status qv__watch_init(struct qv__server *s, struct qv_err *err)
     return QV_OK;
 }
 
+/* How long to sleep, for epoll: -1 = until something happens. */
+static int sleep_ms(struct qv__server *s)
+{
+    uint64_t at = atomic_load(&s->sweep_at_ns), now = qv__mono_ns(s->o.clock);
+    if (at == UINT64_MAX) {
+        return -1;
+    }
+    uint64_t ms = at > now ? (at - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+    return (int)QV_MIN(ms, (uint64_t)INT_MAX);
+}
+
 void qv__watch_main(void *server)
 {
     struct qv__server *s = server;
     struct watch w = {.server = s, .listening = true};
     struct epoll_event events[EVENTS];
-    int sweep_ms = (int)s->o.sweep_ms;
-    /* The real clock decides when to sweep, the server's how long things took. */
-    const struct qv__clock *real = qv__clock_system();
-    uint64_t period_ns = (uint64_t)s->o.sweep_ms * 1000000;
-    w.sweep_at_ns = qv__mono_ns(real) + period_ns;
     while (!atomic_load(&s->closing)) {
-        int n = epoll_wait(s->epoll_fd, events, EVENTS, sweep_ms);
+        int n = epoll_wait(s->epoll_fd, events, EVENTS, sleep_ms(s));
         if (atomic_load(&s->draining)) {
             stop_listening(&w);
         }
         for (int i = 0; i < n; i++) {
             handle(&w, &events[i]);
         }
-        if (qv__mono_ns(real) >= w.sweep_at_ns) {
-            sweep(&w, qv__mono_ns(s->o.clock));
-            w.sweep_at_ns = qv__mono_ns(real) + period_ns;
+        uint64_t now = qv__mono_ns(s->o.clock);
+        if (now >= atomic_load(&s->sweep_at_ns)) {
+            sweep(&w, now);
         }
     }
     stop_listening(&w);

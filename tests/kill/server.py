@@ -40,6 +40,11 @@ class Client:
             raise AssertionError(f"{path} answered {status}: {answer}")
         return answer["result"]
 
+    def text(self, path):
+        """What a GET answers that is no JSON."""
+        self.connection.request("GET", path)
+        return self.connection.getresponse().read().decode()
+
     def close(self):
         self.connection.close()
 

@@ -1,7 +1,8 @@
 /* test_server_limits.c: a running server that gets too much: requests, connections, descriptors,
- * memory. */
+ * memory; and one that gets nothing. */
 #include "server_test.h"
 
+#include <dirent.h>
 #include <sys/resource.h>
 
 static struct env env;
@@ -272,11 +273,80 @@ static void test_allocations_fail(void **state)
     env_fini(&env);
 }
 
+/* ---- nothing ---- */
+
+/* How often the threads of that name went to sleep. */
+static unsigned long sleeps(const char *thread)
+{
+    unsigned long total = 0;
+    char path[64 + 256], line[256];
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *d; (d = readdir(tasks));) {
+        bool wanted = false;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", d->d_name);
+        FILE *f = d->d_name[0] != '.' ? fopen(path, "r") : NULL;
+        while (f && fgets(line, sizeof line, f)) {
+            char name[64];
+            unsigned long n;
+            wanted |= sscanf(line, "Name: %63s", name) == 1 && strcmp(name, thread) == 0;
+            if (wanted && sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1) {
+                total += n;
+            }
+        }
+        if (f) {
+            fclose(f);
+        }
+    }
+    closedir(tasks);
+    return total;
+}
+
+/* Without connections, and with one that waits, the watcher sleeps; it wakes for who is late. */
+static void test_quiet(void **state)
+{
+    (void)state;
+    struct qv__server_options o;
+    env_init(&env, &o);
+    o.sweep_ms = 0;
+    o.config.header_timeout_s = 2;
+    env_start(&env, &o);
+    nap_ms(50);
+    unsigned long before = sleeps("qv-accept");
+    assert_int_not_equal(before, 0);
+    nap_ms(1200);
+    assert_int_equal(sleeps("qv-accept"), before);
+    struct client waiting = client_open(&env), late = client_open(&env);
+    struct reply r;
+    assert_true(send_z(&waiting, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_true(read_reply(&waiting, &r, false));
+    reply_free(&r);
+    assert_true(send_z(&late, "GET /echo HTTP/1.1\r\nHost:"));
+    uint64_t began = qv__mono_ns(qv__clock_system());
+    assert_true(reads_eof(&late));
+    assert_true(qv__mono_ns(qv__clock_system()) - began > UINT64_C(1900000000));
+    assert_int_equal(env_stats(&env).timeouts, 1);
+    client_close(&late);
+    nap_ms(1100); /* it looks once more whether the connection has gone */
+    before = sleeps("qv-accept");
+    nap_ms(1200);
+    assert_int_equal(sleeps("qv-accept"), before);
+    assert_true(send_z(&waiting, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_true(read_reply(&waiting, &r, false));
+    assert_int_equal(r.status, 200);
+    reply_free(&r);
+    client_close(&waiting);
+    env_fini(&env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overload),           cmocka_unit_test(test_connection_limits),
-        cmocka_unit_test(test_out_of_descriptors), cmocka_unit_test(test_memory_budget),
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_overload),
+        cmocka_unit_test(test_connection_limits),
+        cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_memory_budget),
         cmocka_unit_test(test_allocations_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
