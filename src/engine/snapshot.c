@@ -221,6 +221,57 @@ qv_status qv__db_snapshot_find(struct qv__db *db, struct qv__str name,
 
 /* --- deleting --- */
 
+/* Readers go on under the other name; returns whether there are any. Under snapshots. */
+static bool streams_follow(struct qv__db *db, uint64_t id, const char dir[64], bool gone)
+{
+    bool any = false;
+    for (struct qv__snapshot_stream *s = db->streams; s; s = s->next) {
+        if (s->id == id) {
+            memcpy(s->reader.place, dir, 64);
+            s->gone = gone;
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void ignore_name(void *arg, const char *name, bool is_dir)
+{
+    (void)arg;
+    (void)name;
+    (void)is_dir;
+}
+
+/* Whole -> gone, for good. When that cannot be made durable it is taken back, so that what is
+ * listed is what the disk has; then a power cut decides between the two, and both are whole. Where
+ * even that fails it is not listed any more, and its files are there still: a deletion that finds
+ * such a one goes on with it. Under snapshots. */
+static qv_status delete_name(struct qv__db *db, uint64_t id, const char from[64], const char to[64],
+                             bool *is_read, struct qv_err *err)
+{
+    struct qv_err why = {.code = QV_OK}, ignored;
+    qv_status st = qv__io_rename(db->io, from, to, err);
+    if (st == QV_ENOTFOUND && qv__io_list(db->io, to, ignore_name, NULL, &ignored) == QV_OK) {
+        st = QV_OK;
+    }
+    QV_TRY(st);
+    *is_read = streams_follow(db, id, to, true);
+    st = qv__io_sync_dir(db->io, QV__DIR_SNAPSHOTS, &why);
+    if (st == QV_OK) {
+        return QV_OK;
+    }
+    bool back = qv__io_rename(db->io, to, from, &ignored) == QV_OK;
+    if (back) {
+        (void)streams_follow(db, id, from, false);
+    }
+    st = qv__wrap(&why, st, "the snapshot is %s, and a power cut may %s; delete it again",
+                  back ? "still there" : "gone", back ? "take it" : "bring it back");
+    if (err) {
+        *err = why;
+    }
+    return st;
+}
+
 qv_status qv__db_snapshot_delete(struct qv__db *db, uint64_t id, struct qv_err *err)
 {
     char from[64], to[64];
@@ -229,17 +280,9 @@ qv_status qv__db_snapshot_delete(struct qv__db *db, uint64_t id, struct qv_err *
     qv__snapshot_dir(id, QV__SNAPSHOT_WHOLE, from);
     qv__snapshot_dir(id, QV__SNAPSHOT_GONE, to);
     qv__mutex_lock(&db->snapshots);
-    qv_status st = qv__io_rename(db->io, from, to, err);
-    for (struct qv__snapshot_stream *s = db->streams; st == QV_OK && s; s = s->next) {
-        if (s->id == id) {
-            memcpy(s->reader.place, to, sizeof to);
-            s->gone = is_read = true;
-        }
-    }
+    qv_status st = delete_name(db, id, from, to, &is_read, err);
     qv__mutex_unlock(&db->snapshots);
-    QV_TRY(st);
-    st = qv__io_sync_dir(db->io, QV__DIR_SNAPSHOTS, err);
-    if (st == QV_OK && !is_read) { /* else the name may come back, and should be whole then */
+    if (st == QV_OK && !is_read) { /* else the last reader does it */
         qv__snapshot_remove_dir(db->io, db->mem, to);
     }
     return st;

@@ -152,6 +152,9 @@ static void check_end(struct run *r)
     w->may_fail = false;
     if (!world_is_lost(w)) {
         world_drain(w);
+        if (r->at % 2) { /* else after the crash */
+            world_forget_doubtful(w);
+        }
         world_read(w);
     }
     static const enum qv__sim_crash hows[] = {QV__CRASH_DROP_ALL, QV__CRASH_RANDOM,
@@ -160,6 +163,7 @@ static void check_end(struct run *r)
     if (!check_reads(w->db, w->mem_test, oracle_newest(&w->oracle), false, r->at, why)) {
         world_die(w, "%s", why);
     }
+    world_forget_doubtful(w);
     for (unsigned i = 0; i < ORACLE_COLLECTIONS; i++) {
         const char *name = oracle_newest(&w->oracle)->c[i].name;
         if (name[0]) {

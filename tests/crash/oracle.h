@@ -52,6 +52,7 @@ struct oracle_alias {
 
 struct oracle_state {
     uint32_t n_snapshots; /* that are listed */
+    uint32_t n_doubtful;  /* further ones that may be: their deletion failed */
     struct oracle_collection c[ORACLE_COLLECTIONS];
     struct oracle_alias a[ORACLE_ALIASES];
 };

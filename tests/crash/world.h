@@ -28,7 +28,8 @@ struct world_write {
 
 /* A snapshot of one collection and what it must give back. */
 struct world_snapshot {
-    uint64_t id; /* 0 = none */
+    uint64_t id;      /* 0 = none */
+    bool is_doubtful; /* a deletion failed: it may be there or not */
     struct oracle_collection saved;
 };
 
@@ -98,6 +99,8 @@ void world_optimize(struct world *w, const char *collection);
 void world_snapshot(struct world *w, unsigned at, const char *collection);
 void world_restore(struct world *w, unsigned at, const char *name);
 void world_forget(struct world *w, unsigned at);
+/* Delete those again whose deletion failed; what is there is certain then. */
+void world_forget_doubtful(struct world *w);
 /* All reads against the oracle. */
 void world_read(struct world *w);
 /* Close cleanly and open again. */

@@ -27,7 +27,7 @@ void world_restore(struct world *w, unsigned at, const char *name)
     const struct world_snapshot *s = &w->snapshots[at];
     struct qv__snapshot_from from = {.id = s->id};
     struct qv_err err;
-    if (world_is_lost(w) || !s->id) {
+    if (world_is_lost(w) || !s->id || s->is_doubtful) {
         return;
     }
     struct oracle_state *state = oracle_newest(&w->oracle);
@@ -48,14 +48,35 @@ void world_restore(struct world *w, unsigned at, const char *name)
 
 void world_forget(struct world *w, unsigned at)
 {
+    struct world_snapshot *s = &w->snapshots[at];
     struct qv_err err;
-    if (world_is_lost(w) || !w->snapshots[at].id) {
+    if (world_is_lost(w) || !s->id) {
         return;
     }
-    oracle_send(&w->oracle)->n_snapshots--;
-    qv_status st = qv__db_snapshot_delete(w->db, w->snapshots[at].id, &err);
-    if (st == QV_OK) {
-        w->snapshots[at].id = 0;
+    struct oracle_state *state = oracle_send(&w->oracle);
+    state->n_doubtful -= s->is_doubtful;
+    state->n_snapshots -= !s->is_doubtful;
+    qv_status st = qv__db_snapshot_delete(w->db, s->id, &err);
+    if (st == QV_OK || (st == QV_ENOTFOUND && s->is_doubtful)) {
+        s->id = 0;
+        s->is_doubtful = false;
+        st = QV_OK;
+    } else { /* it may be there or not, now and after a crash; it can be deleted again */
+        s->is_doubtful = true;
+        state->n_doubtful++;
+        oracle_acked(&w->oracle, w->oracle.n_sent, 0);
+        world_failed(w, "forget", st, &err);
+        world_pause(w);
+        return;
     }
     world_answered(w, "forget", false, st, &err);
+}
+
+void world_forget_doubtful(struct world *w)
+{
+    for (unsigned i = 0; i < WORLD_SNAPSHOTS; i++) {
+        if (w->snapshots[i].is_doubtful) {
+            world_forget(w, i);
+        }
+    }
 }

@@ -1,9 +1,9 @@
-/* test_snapshot_faults.c: making a snapshot, recovering from one and restoring a database, with the
- * n-th call failing, once and for ever, for every n; then a crash. What is found is the old or the
- * new, and whole. */
+/* test_snapshot_faults.c: making a snapshot, recovering from one, deleting one and restoring a
+ * database, with the n-th call failing, once and for ever, for every n; then a crash. What is found
+ * is the old or the new, and whole. */
 #include "snapshot_test.h"
 
-enum what { MAKE, RECOVER };
+enum what { MAKE, RECOVER, DELETE };
 
 struct run {
     struct fix fx;
@@ -33,6 +33,9 @@ static qv_status act(struct run *t, enum what what)
 {
     struct fix *f = &t->fx;
     struct qv__snapshot_from from = {.id = t->info.id};
+    if (what == DELETE) {
+        return qv__db_snapshot_delete(f->db, t->info.id, &f->err);
+    }
     return what == MAKE ? qv__db_snapshot_create(f->db, QV__STR("c"), NULL, &f->err)
                         : qv__db_snapshot_recover(f->db, QV__STR("c"), &from, &f->err);
 }
@@ -58,7 +61,11 @@ static void check(struct run *t, enum what what, bool may_be_old, bool may_be_ne
         return;
     }
     assert_int_equal(now, t->old_digest);
-    assert_true((may_be_old && n == 1) || (may_be_new && n == 2));
+    if (what == DELETE && n == 0) {
+        assert_true(may_be_new);
+        return;
+    }
+    assert_true((may_be_old && n == 1) || (what == MAKE && may_be_new && n == 2));
     struct last last;
     OK(qv__db_snapshots(f->db, keep_last, &last, &f->err));
     struct qv__snapshot_from from = {.id = last.info.id, .sha256 = last.info.sha256};
@@ -78,6 +85,7 @@ static void io_run(enum what what, uint64_t n, bool sticky, qv_status status,
     struct run run, *t = &run;
     struct fix *f = &t->fx;
     struct qv__rng rng;
+    bool deleted = false;
     qv__rng_seed(&rng, n * 7 + sticky);
     prepare(t);
     uint64_t before = qv__io_sim_calls(f->io, QV__SIM_ANY);
@@ -97,11 +105,16 @@ static void io_run(enum what what, uint64_t n, bool sticky, qv_status status,
         struct qv__db_info di;
         qv__db_info(f->db, &di);
         if (!di.read_only) {
-            check(t, what, st != QV_OK, true);
-            OK(act(t, what)); /* and it goes on */
+            /* A deletion that failed once is taken back. */
+            check(t, what, st != QV_OK, what != DELETE || st == QV_OK);
+            if (what != DELETE || st != QV_OK) {
+                OK(act(t, what)); /* and it goes on */
+            }
+            deleted = what == DELETE;
         }
         fix_crash(f, how, &rng);
         check_no_surplus(f);
+        assert_true(!deleted || n_snapshots(f) == 0);
     }
     fix_close(f);
 }
@@ -121,7 +134,7 @@ static void every_call(enum what what)
             for (; touched; n++) {
                 io_run(what, n, sticky, kinds[k % 2], crashes[k], &touched);
             }
-            assert_true(n > 20);
+            assert_true(n > (what == DELETE ? 6 : 20));
         }
     }
 }
@@ -136,6 +149,12 @@ static void test_recovering(void **state)
 {
     (void)state;
     every_call(RECOVER);
+}
+
+static void test_deleting(void **state)
+{
+    (void)state;
+    every_call(DELETE);
 }
 
 static void every_allocation(enum what what)
@@ -357,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_making),
         cmocka_unit_test(test_recovering),
+        cmocka_unit_test(test_deleting),
         cmocka_unit_test(test_making_without_memory),
         cmocka_unit_test(test_recovering_without_memory),
         cmocka_unit_test(test_restoring),
