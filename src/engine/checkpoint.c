@@ -251,6 +251,7 @@ static qv_status commit(struct qv__db *db, const struct qv__swap *swap, struct q
     }
     if (st == QV_OK) {
         outgoing_end(db, true);
+        qv__leftovers_retry(&db->leftovers, db->blobs);
     }
     return st;
 }
@@ -313,10 +314,7 @@ static qv_status checkpoint(struct qv__db *db, bool leave_little, struct qv_err 
     }
     qv__catalog_all_free(all, n);
     qv_status st = qv__checkpoint_commit(db, first == QV_OK ? &why : NULL);
-    if (st == QV_OK) {
-        qv__maintain_clear(db, &later);
-    }
-    qv__buf_free(&later);
+    qv__maintain_clear(db, st, &later);
     if (!atomic_load(&db->closing)) {
         qv__mem_trim(); /* rows that were in memory are in files now */
     }
@@ -455,7 +453,7 @@ void qv__checkpoint_shorten(struct qv__db *db)
 {
     struct qv__log_stats stats;
     qv__log_stats(db->log, &stats);
-    begin_after(db, &stats, SHORTEN_BYTES);
+    begin_after(db, &stats, qv__leftovers_any(&db->leftovers) ? 0 : SHORTEN_BYTES);
 }
 
 qv_status qv__checkpoint_admit(struct qv__db *db, struct qv_err *err)

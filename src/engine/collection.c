@@ -88,7 +88,8 @@ qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str n
                                       .blobs = db->blobs,
                                       .pool = db->pool,
                                       .logger = db->logger,
-                                      .growing = &db->space.growing};
+                                      .growing = &db->space.growing,
+                                      .leftovers = &db->leftovers};
     qv__mutex_init(&c->lock, QV__RANK_COLLECTION);
     c->schema = qv__schema_retain(schema);
     c->write_schema = qv__schema_retain(schema);

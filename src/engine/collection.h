@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "engine/commit.h"
 #include "engine/db.h"
+#include "engine/leftovers.h"
 #include "engine/pace.h"
 #include "engine/segment.h"
 #include "engine/space.h"
@@ -169,7 +170,8 @@ struct qv__db {
     struct qv__checkpointer checkpointer;
     struct qv__space space;
     struct qv__outgoing *outgoing; /* guarded by: ddl; see checkpoint.c */
-    struct qv__alarm alarm;        /* wakes purges */
+    struct qv__leftovers leftovers;
+    struct qv__alarm alarm; /* wakes purges */
     struct qv__jobs registry;
     _Atomic unsigned merges, merges_waiting, merges_turn; /* merges at once; see maintain.c */
     _Atomic bool closing;
@@ -333,8 +335,9 @@ void qv__maintain_published(struct qv__collection *c);
  * manifest; with `later` the caller commits one, for many shards, and then clears that away. */
 qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv__buf *later,
                              struct qv_err *err) QV_MUST_USE;
-/* Remove the files that flushes put into `later`, and empty it. After the manifest. */
-void qv__maintain_clear(struct qv__db *db, struct qv__buf *later);
+/* Remove the files that flushes put into `later`, and empty it; st: what committing the manifest
+ * gave. When it failed they go with the next one. */
+void qv__maintain_clear(struct qv__db *db, qv_status st, struct qv__buf *later);
 /* Merge until at most max_segments sealed ones are left. */
 qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments,
                                 struct qv_err *err) QV_MUST_USE;

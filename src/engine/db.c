@@ -35,6 +35,7 @@ static void db_free(struct qv__db *db)
     qv__pool_close(db->pool);
     qv__checkpoint_forget(db);
     qv__catalog_clear(db);
+    qv__leftovers_free(&db->leftovers);
     struct qv_err ignored;
     (void)!qv__log_close(db->log, &ignored);
     if (db->blobs) {
@@ -131,6 +132,7 @@ qv_status qv__db_open(const struct qv__db_options *o, struct qv__db **out, struc
     qv__checkpointer_init(db);
     qv__alarm_init(&db->alarm);
     qv__space_init(&db->space);
+    qv__leftovers_init(&db->leftovers, db->mem);
     qv__mutex_init(&db->snapshots, QV__RANK_SNAPSHOTS);
     qv__jobs_init(&db->registry);
     qv__mutex_init(&db->ddl, QV__RANK_DB);

@@ -12,7 +12,6 @@
 
 /* Finish a graph at a flush when no more than this is missing. */
 #define INDEX_TAIL_ROWS 4096u
-#define NAME_BYTES      64u
 
 struct flush {
     struct qv__view *view;                 /* as planned, retained */
@@ -139,12 +138,13 @@ static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_er
     return st;
 }
 
-/* Names of blobs, NAME_BYTES each. One for which there is no memory is removed at the next open. */
+/* Names of blobs, QV__LEFTOVER_NAME each. One for which there is no memory is removed at the next
+ * open. */
 static void note_old_tombstones(const struct flush *f, struct qv__buf *later)
 {
     for (uint32_t i = 0; i < f->view->n; i++) {
         if (f->old_gens[i]) {
-            char name[NAME_BYTES] = {0};
+            char name[QV__LEFTOVER_NAME] = {0};
             qv__tombstones_blob_name(qv__segment_id_number(f->view->segments[i]), f->old_gens[i],
                                      name);
             qv__buf_put(later, name, sizeof name);
@@ -152,13 +152,42 @@ static void note_old_tombstones(const struct flush *f, struct qv__buf *later)
     }
 }
 
-void qv__maintain_clear(struct qv__db *db, struct qv__buf *later)
+void qv__maintain_clear(struct qv__db *db, qv_status st, struct qv__buf *later)
 {
-    for (size_t at = 0; !later->failed && at < later->n; at += NAME_BYTES) {
+    if (st != QV_OK) { /* under the lock, so that the next manifest is one without them */
+        qv__mutex_lock(&db->ddl);
+    }
+    /* QV_EREADONLY: nobody knows which manifest is live; writes are over until the next open. */
+    for (size_t at = 0; st != QV_EREADONLY && at < later->n; at += QV__LEFTOVER_NAME) {
+        const char *name = (const char *)later->p + at;
         struct qv_err ignored;
-        (void)!db->blobs->ops->remove(db->blobs, (const char *)later->p + at, &ignored);
+        if (st == QV_OK) {
+            (void)!qv__leftovers_remove(&db->leftovers, db->blobs, name, &ignored);
+        } else {
+            qv__leftovers_add(&db->leftovers, name);
+        }
+    }
+    if (st != QV_OK) {
+        qv__mutex_unlock(&db->ddl);
     }
     qv__buf_free(later);
+}
+
+/* Of a flush that failed: files that are named by no manifest. */
+static void flush_undo(struct qv__db *db, struct flush *f)
+{
+    for (size_t i = 0; i < f->n && f->sealed[i]; i++) {
+        qv__segment_doom(f->sealed[i]);
+    }
+    for (uint32_t i = 0; i < f->view->n; i++) {
+        if (f->tombs[i].gen) {
+            char name[QV__LEFTOVER_NAME];
+            struct qv_err ignored;
+            qv__tombstones_blob_name(qv__segment_id_number(f->view->segments[i]), f->tombs[i].gen,
+                                     name);
+            (void)!qv__leftovers_remove(&db->leftovers, db->blobs, name, &ignored);
+        }
+    }
 }
 
 qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv__buf *later,
@@ -188,15 +217,13 @@ qv_status qv__maintain_flush(struct qv__shard *s, bool all, struct qv__buf *late
     }
     qv__job_close(&job, st);
     if (st != QV_OK) {
-        for (size_t i = 0; i < f.n && f.sealed[i]; i++) {
-            qv__segment_doom(f.sealed[i]); /* named by no manifest */
-        }
+        flush_undo(db, &f);
         goto out;
     }
     note_old_tombstones(&f, later ? later : &now);
     if (!later) {
-        QV_GOTO(qv__checkpoint_commit(db, err));
-        qv__maintain_clear(db, &now);
+        st = qv__checkpoint_commit(db, err);
+        qv__maintain_clear(db, st, &now);
     }
 out:
     qv__buf_free(&now);

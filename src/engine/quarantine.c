@@ -66,15 +66,16 @@ qv_status qv__quarantine_hold(struct qv__shard *s, const struct qv__manifest_sha
 void qv__quarantine_remove_held(struct qv__shard *s)
 {
     struct qv__blobs *blobs = s->collection->db->blobs;
+    struct qv__leftovers *l = &s->collection->db->leftovers;
     struct qv_err
         ignored; /* named by no manifest any more: removed at the next open at the latest */
     char name[64];
     for (uint32_t i = 0; i < s->n_held; i++) {
         qv__segment_blob_name(s->held[i].segment_id, name);
-        (void)!blobs->ops->remove(blobs, name, &ignored);
+        (void)!qv__leftovers_remove(l, blobs, name, &ignored);
         if (s->held[i].tombstone_gen) {
             qv__tombstones_blob_name(s->held[i].segment_id, s->held[i].tombstone_gen, name);
-            (void)!blobs->ops->remove(blobs, name, &ignored);
+            (void)!qv__leftovers_remove(l, blobs, name, &ignored);
         }
     }
 }

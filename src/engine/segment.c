@@ -1,4 +1,5 @@
 /* segment.c: what both kinds of segment share: life, facts, access to rows, visibility. */
+#include "engine/leftovers.h"
 #include "engine/segment_impl.h"
 
 #include <stdio.h>
@@ -49,12 +50,12 @@ static void remove_files(struct qv__segment *s)
     struct qv__blobs *blobs = s->env.blobs;
     if (s->tombs.gen) {
         qv__tombstones_blob_name(s->id, s->tombs.gen, name);
-        (void)!blobs->ops->remove(blobs, name, &err);
+        (void)!qv__leftovers_remove(s->env.leftovers, blobs, name, &err);
     }
     qv__segment_blob_name(s->id, name);
-    if (blobs->ops->remove(blobs, name, &err) != QV_OK) {
-        qv__log_line(s->env.logger, QV__LEVEL_WARN, "segment", "%s stays until the next open: %s",
-                     name, err.message);
+    if (qv__leftovers_remove(s->env.leftovers, blobs, name, &err) != QV_OK) {
+        qv__log_line(s->env.logger, QV__LEVEL_WARN, "segment", "%s stays for now: %s", name,
+                     err.message);
     }
 }
 

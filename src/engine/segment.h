@@ -55,6 +55,7 @@ struct qv__segment_env {
     const struct qv__logger *logger;
     /* What files of all growing segments will take on the disk, about; NULL = nobody counts. */
     _Atomic uint64_t *growing;
+    struct qv__leftovers *leftovers; /* files that could not be removed; NULL = nobody asks */
 };
 
 /* --- life --- */

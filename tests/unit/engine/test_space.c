@@ -217,13 +217,14 @@ static void test_full_of_others(void **state)
 }
 
 struct files {
-    uint32_t segments;
+    uint32_t segments, tombstones;
 };
 
 static void see(void *arg, const char *name, bool is_dir)
 {
     struct files *files = arg;
     files->segments += !is_dir && strncmp(name, "seg-", 4) == 0;
+    files->tombstones += !is_dir && strncmp(name, "tomb-", 5) == 0;
 }
 
 /* Whatever call of a merge finds the disk full: in the end no file is left that no manifest names.
@@ -257,6 +258,61 @@ static void test_no_file_is_left(void **state)
         assert_int_equal(files.segments, ci.n_sealed);
         assert_int_equal(count(d), d->next);
         done(d);
+    }
+}
+
+/* The same of files of tombstones, whatever call of a checkpoint, a flush or a removal fails: each
+ * segment has one, without a restart. */
+static void test_no_tombstones_are_left(void **state)
+{
+    (void)state;
+    static const enum qv__sim_call calls[] = {QV__SIM_WRITE, QV__SIM_ANY};
+    for (size_t k = 0; k < QV_ARRAY_LEN(calls); k++) {
+        unsigned struck = 0;
+        bool touched = true;
+        for (uint64_t n = 1; touched; n++) {
+            struct disk disk, *d = &disk;
+            struct fix *f = &d->fix;
+            setup(d, 0, 1000); /* one segment, whose tombstones grow */
+            for (int i = 0; i < 6; i++) {
+                OK(add(d));
+            }
+            pass(d);
+            OK(qv__db_checkpoint(f->db, &f->err));
+            OK(take_away(d, 0, BATCH));
+            OK(qv__db_checkpoint(f->db, &f->err)); /* with tombstones, which others replace */
+            OK(take_away(d, BATCH * 2, BATCH * 3));
+            uint64_t before = qv__io_sim_calls(f->io, calls[k]);
+            qv__io_sim_fault(
+                f->io, (struct qv__sim_fault){.call = calls[k], .at = n, .status = QV_ENOSPC});
+            struct qv_err ignored;
+            if (n % 2) {
+                (void)!qv__db_checkpoint(f->db, &ignored);
+            } else {
+                qv__mutex_lock(&d->c->shards[0].maintenance);
+                (void)!qv__maintain_flush(&d->c->shards[0], true, NULL, &ignored);
+                qv__mutex_unlock(&d->c->shards[0].maintenance);
+            }
+            touched = qv__io_sim_calls(f->io, calls[k]) - before >= n;
+            qv__io_sim_fault(f->io, (struct qv__sim_fault){.at = 0});
+            if (!info(d).read_only) {
+                test_ns += UINT64_C(3) * 1000 * 1000 * 1000;
+                OK(take_away(d, BATCH * 4, BATCH * 5));
+                pass(d);
+                OK(qv__db_checkpoint(f->db, &f->err));
+                struct files files = {0};
+                struct qv__collection_info ci;
+                OK(qv__collection_info(d->c, &ci, &f->err));
+                OK(qv__io_list(f->io, QV__DIR_BLOBS, see, &files, &f->err));
+                assert_int_equal(files.segments, ci.n_sealed);
+                assert_in_range(files.tombstones, 0, ci.n_sealed);
+                assert_int_equal(count(d), d->next - 3 * BATCH);
+                assert_false(qv__leftovers_any(&f->db->leftovers));
+                struck++;
+            }
+            done(d);
+        }
+        assert_true(struck > 2);
     }
 }
 
@@ -298,9 +354,8 @@ static void test_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_of_ours),
-        cmocka_unit_test(test_full_of_others),
-        cmocka_unit_test(test_no_file_is_left),
+        cmocka_unit_test(test_full_of_ours),    cmocka_unit_test(test_full_of_others),
+        cmocka_unit_test(test_no_file_is_left), cmocka_unit_test(test_no_tombstones_are_left),
         cmocka_unit_test(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
