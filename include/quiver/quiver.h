@@ -42,6 +42,9 @@ struct qv_options {
     /* Called for every log line, from any thread; NULL = silent. level: 0 debug … 3 error */
     void (*log)(void *ctx, int level, const char *component, const char *message);
     void *log_ctx;
+    /* Room on the disk that is held for deletes and compaction once it is full; at most a 16th of
+     * the disk, up to 2^40 bytes; 0 = none */
+    uint64_t disk_reserve_bytes;
 };
 #define QV_OPTIONS_INIT                                                                            \
     {                                                                                              \
@@ -130,6 +133,62 @@ QV_API QV_MUST_USE qv_status qv_create_collection(qv_db *db, const char *name,
                                                   struct qv_err *err);
 /* QV_ENOTFOUND if there is none. */
 QV_API QV_MUST_USE qv_status qv_drop_collection(qv_db *db, const char *name, struct qv_err *err);
+/* --- changing a collection in use ---
+ *
+ * A change holds for calls that begin when it returned, and is durable then. What it means for data
+ * that are there is done in the background, one segment after the other behind an atomic switch;
+ * until then searches use what each segment has. Nothing waits meanwhile; a crash leaves no
+ * mixture. qv_optimize returns when all of it is done. */
+
+enum qv_quantization { /* what walks of a graph compare; results are always measured by vectors */
+                       QV_QUANTIZATION_KEEP = 0, /* as it is */
+                       QV_QUANTIZATION_NONE,     /* the vectors */
+                       QV_QUANTIZATION_INT8,     /* a byte an element */
+                       QV_QUANTIZATION_BITS1,    /* RaBitQ (Gao and Long, SIGMOD 2024; extended to
+                                       more bits, SIGMOD 2025): 1 bit an element */
+                       QV_QUANTIZATION_BITS2,    /* 2 */
+                       QV_QUANTIZATION_BITS4     /* 4 */
+};
+enum qv_placement {
+    QV_PLACEMENT_KEEP = 0, /* as it is */
+    QV_IN_MEMORY = 1,
+    QV_ON_DISK = 2 /* read from the mapped file when it is needed */
+};
+/* Zeroed members stay as they are. */
+struct qv_vector_change {
+    const char *name;      /* NULL or "" = the default vector */
+    uint32_t m;            /* 0 = as it is; 2..512 */
+    uint32_t ef_construct; /* 0 = as it is; 4..65536 */
+    bool no_graph;         /* scan all vectors; a later change that gives m brings the graph back */
+    enum qv_quantization quantization;
+    enum qv_placement graph;
+    enum qv_placement stored; /* the vectors themselves */
+};
+struct qv_collection_change {
+    const struct qv_vector_change *vectors;
+    size_t n_vectors;
+    enum qv_placement payload;
+    enum qv_durability durability; /* QV_DURABILITY_DEFAULT = as it is */
+    uint32_t window_ms;            /* 0 = as it is; 1..60000 */
+    bool has_ttl;
+    uint64_t ttl_ms; /* of points written from now on, whole seconds; 0 = for ever */
+};
+/* All or nothing. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, no such value),
+ * QV_EVALIDATION (names field, value, limit), QV_EREADONLY, QV_ENOMEM. */
+QV_API QV_MUST_USE qv_status qv_alter_collection(qv_db *db, const char *collection,
+                                                 const struct qv_collection_change *change,
+                                                 struct qv_err *err);
+/* Points that are there do not have it until they are written again. Its name must not be empty.
+ * Errors: as above; QV_EINVAL also when there is one of that name, and when the collection has the
+ * default vector, which stays alone. */
+QV_API QV_MUST_USE qv_status qv_add_vector(qv_db *db, const char *collection,
+                                           const struct qv_vector_config *vector,
+                                           struct qv_err *err);
+/* It is gone for readers at once, its bytes in the background; one of the same name that is added
+ * later shows nothing of it. Errors: as above. */
+QV_API QV_MUST_USE qv_status qv_drop_vector(qv_db *db, const char *collection, const char *name,
+                                            struct qv_err *err);
+
 /* Number of points. filter_json: NULL = all. Exact. */
 QV_API QV_MUST_USE qv_status qv_count(qv_db *db, const char *collection, const char *filter_json,
                                       uint64_t *count, struct qv_err *err);

@@ -11,6 +11,9 @@
 #include "engine/db.h"
 #include "quiver/quiver.h"
 
+/* What the header promises of vectors that name none. */
+enum { M_DEFAULT = 16, EF_CONSTRUCT_DEFAULT = 128 };
+
 struct qv_db {
     struct qv__mem *mem; /* of the handle itself */
     struct qv__db *db;
@@ -43,6 +46,9 @@ qv_status qv__handle_points(struct qv__arena *a, const struct qv_point *in, size
                             struct qv__point **out, struct qv_err *err) QV_MUST_USE;
 qv_status qv__handle_ops(struct qv__arena *a, const struct qv_payload_op *in, size_t n,
                          struct qv__payload_op **out, struct qv_err *err) QV_MUST_USE;
+/* A request of the REST dialect whose answer does not matter; an error is the dialect's. */
+qv_status qv__handle_request(qv_db *db, enum qv__method method, struct qv__str path,
+                             struct qv__bytes body, struct qv_err *err) QV_MUST_USE;
 /* NULL text = no filter. */
 qv_status qv__handle_filter(struct qv__arena *a, const char *json, const struct qv__filter **out,
                             struct qv_err *err) QV_MUST_USE;

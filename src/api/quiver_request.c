@@ -94,6 +94,38 @@ static qv_status take_response(struct qv__request *r, struct qv_response *out, s
     return QV_OK;
 }
 
+qv_status qv__handle_request(qv_db *db, enum qv__method method, struct qv__str path,
+                             struct qv__bytes body, struct qv_err *err)
+{
+    struct qv__request r;
+    struct qv_err reason = {.code = QV_OK};
+    struct qv__mem *mem = qv__db_mem(db->db);
+    memset(&r, 0, sizeof r);
+    r.api = db->api;
+    r.method = method;
+    r.path = path;
+    r.query = QV__STR("");
+    r.body = &body;
+    r.n_body = body.n ? 1 : 0;
+    r.started_ns = qv__mono_ns(qv__db_clock(db->db));
+    r.reason = &reason;
+    qv__arena_init(&r.arena, mem);
+    qv__buf_init(&r.response.body, mem);
+    submit_and_wait(&r);
+    qv_status st = r.response.http_status < 300 ? QV_OK
+                   : reason.code != QV_OK       ? reason.code
+                                                : QV_ENOMEM; /* not even room to say why */
+    if (st != QV_OK && reason.code == QV_OK) {
+        (void)qv__fail(&reason, st, "no memory for a request");
+    }
+    if (st != QV_OK && err) {
+        *err = reason;
+    }
+    qv__buf_free(&r.response.body);
+    qv__arena_free(&r.arena);
+    return st;
+}
+
 qv_status qv_request(qv_db *db, const char *method, const char *path, const void *body,
                      size_t length, struct qv_response *response, struct qv_err *err)
 {

@@ -57,8 +57,8 @@ struct qv__request {
     size_t n_headers;
     const struct qv__bytes *body; /* in chunks */
     size_t n_body;
-    /* … or, for what qv__api_takes_file says, in a file of the database's io. The carrier removes it
-     * after `done`, unless a handler took it over and left NULL here. */
+    /* … or, for what qv__api_takes_file says, in a file of the database's io. The carrier removes
+     * it after `done`, unless a handler took it over and left NULL here. */
     const char *body_file;
     uint64_t body_file_bytes;
     struct qv__principal principal;
@@ -71,8 +71,9 @@ struct qv__request {
     struct qv__response response; /* body buffer initialised by the carrier */
     void (*done)(struct qv__request *r); /* called exactly once, from any thread */
     void *carrier;                       /* the carrier's own */
-    struct qv__task task;                /* internal */
-    void *handler_state;                 /* internal */
+    struct qv_err *reason; /* filled when the answer is an error; NULL = nobody asks; borrowed */
+    struct qv__task task;  /* internal */
+    void *handler_state;   /* internal */
 };
 
 struct qv__api_options {

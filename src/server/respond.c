@@ -123,7 +123,7 @@ static struct MHD_Response *refusal_response(const struct qv__server *s, enum qv
     if (row->closes) {
         (void)MHD_add_response_header(m, "connection", "close");
     }
-    if (row->http_status == 503) {
+    if (row->http_status == 503 || row->http_status == 507) {
         (void)MHD_add_response_header(m, "retry-after", QV__RETRY_AFTER);
     }
     if (row->http_status == 401) {

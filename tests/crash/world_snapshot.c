@@ -16,10 +16,18 @@ void world_snapshot(struct world *w, unsigned at, const char *collection)
         return;
     }
     s->saved = *c;
-    oracle_send(&w->oracle)->n_snapshots++;
+    struct oracle_state *state = oracle_send(&w->oracle);
     qv_status st = qv__db_snapshot_create(w->db, qv__str_z(collection), &info, &err);
-    s->id = st == QV_OK ? info.id : 0;
-    world_answered(w, "snapshot", false, st, &err);
+    if (st == QV_OK) {
+        s->id = info.id;
+        state->n_snapshots++;
+        world_answered(w, "snapshot", false, st, &err);
+        return;
+    }
+    /* When its name could not be made durable, nor be taken back, it is there, whole. */
+    state->n_doubtful++;
+    world_failed(w, "snapshot", st, &err);
+    world_pause(w);
 }
 
 void world_restore(struct world *w, unsigned at, const char *name)
@@ -64,7 +72,6 @@ void world_forget(struct world *w, unsigned at)
     } else { /* it may be there or not, now and after a crash; it can be deleted again */
         s->is_doubtful = true;
         state->n_doubtful++;
-        oracle_acked(&w->oracle, w->oracle.n_sent, 0);
         world_failed(w, "forget", st, &err);
         world_pause(w);
         return;

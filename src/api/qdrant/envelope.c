@@ -120,7 +120,10 @@ void qv__qd_error(struct qv__call *c, qv_status st)
     qv__buf_putz(&text, by_status ? (st == QV_EVALIDATION ? "]" : "") : kinds[c->kind].suffix);
     response->http_status = http_status;
     response->content_type = TYPE_JSON;
-    if ((http_status == 429 || http_status == 503) &&
+    if (c->request->reason) {
+        (void)qv__fail(c->request->reason, st, "%s", message);
+    }
+    if ((http_status == 429 || http_status == 503 || http_status == 507) &&
         response->n_extra < QV_ARRAY_LEN(response->extra)) {
         response->extra[response->n_extra++] =
             (struct qv__header){QV__STR("retry-after"), QV__STR("1")};

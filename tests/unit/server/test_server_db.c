@@ -243,8 +243,20 @@ static void test_snapshots(void **state)
     assert_int_equal(
         upload(&other, "POST /collections/d/snapshots/upload", "snapshot", saved.body, saved.n, &r),
         507);
+    assert_string_equal(reply_header(&r, "retry-after", line), "1");
     reply_free(&r);
     client_close(&other);
+    int status = 200; /* a write: as soon as the room is looked at again */
+    for (int i = 0; i < WAIT_MS && status == 200; i += 10) {
+        nap_ms(10);
+        status = call(&c, "PUT /collections/d/points",
+                      "{\"points\":[{\"id\":1,\"vector\":[1,1]}]}", &r);
+        if (status != 200) {
+            assert_string_equal(reply_header(&r, "retry-after", line), "1");
+        }
+        reply_free(&r);
+    }
+    assert_int_equal(status, 507);
     qv__io_sim_space(env.io, 0);
 
     /* A client that goes in the middle leaves nothing. */

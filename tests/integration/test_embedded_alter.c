@@ -1,0 +1,187 @@
+/* test_embedded_alter.c: changing a collection in use through the typed interface, and that the
+ * REST dialect tells the same. */
+#include "test_embedded.h"
+
+#define POINTS 300
+
+static void fill(struct rest *t, const char *collection, const char *first, const char *second)
+{
+    for (uint64_t i = 0; i < POINTS; i += 50) {
+        struct qv_point p[50];
+        struct qv_vector v[100];
+        float values[200];
+        for (size_t k = 0; k < 50; k++) {
+            float *at = values + 4 * k;
+            at[0] = (float)(i + k);
+            at[1] = 1;
+            at[2] = 1;
+            at[3] = (float)(i + k);
+            v[2 * k] = (struct qv_vector){.name = first, .values = at, .size = 2};
+            v[2 * k + 1] = (struct qv_vector){.name = second, .values = at + 2, .size = 2};
+            p[k] = (struct qv_point){
+                .id = qv_id_u64(i + k), .vectors = &v[2 * k], .n_vectors = second ? 2 : 1};
+        }
+        OK(qv_upsert(t->db, collection, p, 50, e_));
+    }
+}
+
+static uint64_t best(struct rest *t, const char *collection, const char *name, bool exact)
+{
+    const float q[2] = {1, 0};
+    struct qv_search s = {
+        .using_vector = name, .vector = q, .size = 2, .limit = 1, .exact = exact, .ef = POINTS};
+    qv_result *r = NULL;
+    OK(qv_search(t->db, collection, &s, &r, e_));
+    assert_int_equal(qv_result_count(r), 1);
+    uint64_t id = qv_result_hit(r, 0)->id.as.u64;
+    qv_result_free(r);
+    return id;
+}
+
+static void shows(struct rest *t, const char *text)
+{
+    assert_int_equal(ask(t, "GET", "/collections/c", NULL), 200);
+    if (!strstr(t->r.body, text)) {
+        fail_msg("%s is not in %s", text, t->r.body);
+    }
+}
+
+static void test_settings(void **state)
+{
+    struct rest *t = *state;
+    OK(qv_create_collection(t->db, "c", &plain, e_));
+    fill(t, "c", NULL, NULL);
+    OK(qv_optimize(t->db, "c", e_));
+    shows(t, "\"ef_construct\":128");
+    struct qv_vector_change v = {.m = 8, .quantization = QV_QUANTIZATION_NONE};
+    struct qv_collection_change ch = {.vectors = &v, .n_vectors = 1};
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    shows(t, "\"m\":8");
+    shows(t, "\"ef_construct\":128"); /* what was not changed is as the collection was made */
+    assert_int_equal(best(t, "c", NULL, false), POINTS - 1);
+    OK(qv_optimize(t->db, "c", e_));
+    assert_int_equal(best(t, "c", NULL, false), POINTS - 1);
+    static const enum qv_quantization codes[] = {QV_QUANTIZATION_INT8, QV_QUANTIZATION_BITS1,
+                                                 QV_QUANTIZATION_BITS2, QV_QUANTIZATION_BITS4};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        v = (struct qv_vector_change){.quantization = codes[i], .ef_construct = 40};
+        OK(qv_alter_collection(t->db, "c", &ch, e_));
+        OK(qv_optimize(t->db, "c", e_));
+        assert_int_equal(best(t, "c", NULL, true), POINTS - 1);
+        shows(t, "\"m\":8");
+        shows(t, codes[i] == QV_QUANTIZATION_INT8 ? "\"scalar\":{" : "\"turbo\":{");
+    }
+    v = (struct qv_vector_change){.no_graph = true, .graph = QV_ON_DISK, .stored = QV_ON_DISK};
+    ch.payload = QV_IN_MEMORY;
+    ch.durability = QV_RELAXED;
+    ch.window_ms = 500;
+    ch.has_ttl = true;
+    ch.ttl_ms = 5000000;
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    shows(t, "\"m\":0");
+    shows(t, "\"memory\":\"cold\"");
+    shows(t, "\"memory\":\"cached\"");
+    shows(t, "\"ttl\":5000");
+    shows(t, "\"mode\":\"relaxed\",\"window_ms\":500");
+    OK(qv_optimize(t->db, "c", e_));
+    assert_int_equal(best(t, "c", NULL, false), POINTS - 1);
+    v = (struct qv_vector_change){0}; /* no change at all leaves it */
+    OK(qv_alter_collection(t->db, "c", &(struct qv_collection_change){0}, e_));
+    shows(t, "\"m\":0");
+    shows(t, "\"ttl\":5000");
+    rest_reopen(t);
+    shows(t, "\"m\":0");
+    assert_int_equal(best(t, "c", NULL, false), POINTS - 1);
+}
+
+static void test_vectors(void **state)
+{
+    struct rest *t = *state;
+    const struct qv_vector_config a = {.name = "a", .size = 2, .metric = QV_DOT};
+    OK(qv_create_collection(t->db, "c",
+                            &(struct qv_collection_config){.vectors = &a, .n_vectors = 1}, e_));
+    fill(t, "c", "a", NULL);
+    const struct qv_vector_config b = {.name = "b/%", .size = 2, .metric = QV_DOT, .m = 4};
+    OK(qv_add_vector(t->db, "c", &b, e_));
+    REFUSED(QV_EINVAL, "already exists", qv_add_vector(t->db, "c", &b, e_));
+    fill(t, "c", "a", "b/%");
+    qv_result *r = NULL;
+    const struct qv_id id = qv_id_u64(9);
+    OK(qv_get(t->db, "c", &id, 1, false, true, &r, e_));
+    assert_int_equal(qv_result_hit(r, 0)->n_vectors, 2);
+    qv_result_free(r);
+    OK(qv_optimize(t->db, "c", e_));
+    shows(
+        t,
+        "\"b/%\":{\"size\":2,\"distance\":\"Dot\",\"hnsw_config\":{\"m\":4,\"ef_construct\":128}");
+    OK(qv_drop_vector(t->db, "c", "b/%", e_));
+    REFUSED(QV_EINVAL, "Not existing vector name", qv_drop_vector(t->db, "c", "b/%", e_));
+    assert_int_equal(best(t, "c", "a", false), POINTS - 1);
+    OK(qv_create_collection(t->db, "d", &plain, e_)); /* one without a name stays alone */
+    REFUSED(QV_EINVAL, "has no name", qv_add_vector(t->db, "d", &b, e_));
+}
+
+static void test_refused(void **state)
+{
+    struct rest *t = *state;
+    OK(qv_create_collection(t->db, "c", &plain, e_));
+    struct qv_vector_change v = {0};
+    struct qv_collection_change ch = {.vectors = &v, .n_vectors = 1};
+    REFUSED(QV_ENOTFOUND, "nothing", qv_alter_collection(t->db, "nothing", &ch, e_));
+    REFUSED(QV_EINVAL, "change: must not be NULL", qv_alter_collection(t->db, "c", NULL, e_));
+    v.name = "x";
+    REFUSED(QV_EINVAL, "change.vectors[0].name: there is no vector \"x\"",
+            qv_alter_collection(t->db, "c", &ch, e_));
+    v = (struct qv_vector_change){.m = 513};
+    REFUSED(QV_EVALIDATION, "513", qv_alter_collection(t->db, "c", &ch, e_));
+    v = (struct qv_vector_change){.ef_construct = 70000};
+    REFUSED(QV_EVALIDATION, "70000", qv_alter_collection(t->db, "c", &ch, e_));
+    v = (struct qv_vector_change){.m = 8, .no_graph = true};
+    REFUSED(QV_EINVAL, "no_graph", qv_alter_collection(t->db, "c", &ch, e_));
+    v = (struct qv_vector_change){.quantization = (enum qv_quantization)77};
+    REFUSED(QV_EINVAL, "quantization: 77 is none", qv_alter_collection(t->db, "c", &ch, e_));
+    v = (struct qv_vector_change){.graph = (enum qv_placement)3};
+    REFUSED(QV_EINVAL, "change.vectors[0].graph: 3", qv_alter_collection(t->db, "c", &ch, e_));
+    v = (struct qv_vector_change){0};
+    ch.window_ms = 60001;
+    REFUSED(QV_EVALIDATION, "60001", qv_alter_collection(t->db, "c", &ch, e_));
+    ch.window_ms = 0;
+    ch.has_ttl = true;
+    ch.ttl_ms = 1500;
+    REFUSED(QV_EINVAL, "change.ttl_ms: 1500", qv_alter_collection(t->db, "c", &ch, e_));
+    struct qv_vector_config b = {.name = "", .size = 2};
+    REFUSED(QV_EINVAL, "must have a name", qv_add_vector(t->db, "c", &b, e_));
+    b.name = "b";
+    b.size = 0;
+    REFUSED(QV_EINVAL, "size", qv_add_vector(t->db, "c", &b, e_));
+    REFUSED(QV_EINVAL, "must have a name", qv_drop_vector(t->db, "c", NULL, e_));
+    REFUSED(QV_ENOTFOUND, "nothing", qv_drop_vector(t->db, "nothing", "b", e_));
+}
+
+/* The reserve is there, and what it may be has a limit. */
+static void test_disk_reserve(void **state)
+{
+    struct rest *t = *state;
+    qv_response_free(&t->r);
+    OK(qv_close(t->db, e_));
+    struct qv_options o = qvt_options();
+    o.disk_reserve_bytes = 1 << 20;
+    OK(qv_open(t->dir, &o, &t->db, e_));
+    assert_int_equal(ask(t, "GET", "/metrics", NULL), 200);
+    assert_non_null(strstr(t->r.body, "\nquiver_disk_reserve_bytes 1048576\n"));
+    o.disk_reserve_bytes = UINT64_C(1) << 41;
+    qv_db *other = NULL;
+    REFUSED(QV_EINVAL, "options.disk_reserve_bytes", qv_open(t->dir, &o, &other, e_));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_settings),
+        T(test_vectors),
+        T(test_refused),
+        T(test_disk_reserve),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
