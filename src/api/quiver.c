@@ -147,34 +147,6 @@ _Static_assert((int)QV_COSINE == QV__COSINE && (int)QV_DOT == QV__DOT && (int)QV
                    (int)QV_MANHATTAN == QV__L1 && (int)QV_HAMMING == QV__HAMMING,
                "metrics are numbered alike");
 
-/* The settings that the REST dialect keeps and shows, as they are here: its defaults are others,
- * and a change there is made to what it keeps. */
-static void keep_settings(struct qv__buf *b, const struct qv__vector_def *defs, size_t n)
-{
-    struct qv__jw w;
-    qv__jw_init(&w, b);
-    qv__jw_obj(&w);
-    qv__jw_key(&w, "vectors");
-    qv__jw_obj(&w);
-    for (size_t i = 0; i < n; i++) {
-        qv__jw_key_n(&w, defs[i].name);
-        qv__jw_obj(&w);
-        qv__jw_key(&w, "hnsw_config");
-        qv__jw_obj(&w);
-        qv__jw_key(&w, "m");
-        qv__jw_u64(&w, defs[i].index.m ? defs[i].index.m : M_DEFAULT);
-        qv__jw_key(&w, "ef_construct");
-        qv__jw_u64(&w,
-                   defs[i].index.ef_construct ? defs[i].index.ef_construct : EF_CONSTRUCT_DEFAULT);
-        qv__jw_obj_end(&w);
-        qv__jw_obj_end(&w);
-    }
-    qv__jw_obj_end(&w);
-    qv__jw_key(&w, "named");
-    qv__jw_bool(&w, n != 1 || defs[0].name.n > 0);
-    qv__jw_obj_end(&w);
-}
-
 qv_status qv_create_collection(qv_db *db, const char *name,
                                const struct qv_collection_config *config, struct qv_err *err)
 {
@@ -206,16 +178,7 @@ qv_status qv_create_collection(qv_db *db, const char *name,
     schema.durability.mode = (enum qv__durability)config->durability;
     schema.durability.window_ms = config->window_ms;
     schema.policy.ttl_ms = config->ttl_ms;
-    struct qv__buf kept;
-    qv__buf_init(&kept, qv__db_mem(db->db));
-    keep_settings(&kept, defs, config->n_vectors);
-    qv_status st = qv__buf_status(&kept, err);
-    if (st == QV_OK) {
-        schema.config_json = (struct qv__str){(const char *)kept.p, kept.n};
-        st = qv__db_create_collection(db->db, qv__str_z(name), &schema, err);
-    }
-    qv__buf_free(&kept);
-    return st;
+    return qv__db_create_collection(db->db, qv__str_z(name), &schema, err);
 }
 
 qv_status qv_drop_collection(qv_db *db, const char *name, struct qv_err *err)

@@ -232,8 +232,8 @@ enum qv__refusal qv__begin(struct qv__conn *c, const char *method, const char *v
     if (no != QV__ACCEPTED) {
         return no;
     }
-    c->to_file = may_spool && c->gate.has_body &&
-                 s->o.takes_file(s->o.api, r->method, r->path, &r->arena);
+    c->to_file =
+        may_spool && c->gate.has_body && s->o.takes_file(s->o.api, r->method, r->path, &r->arena);
     if (c->gate.content_length > (c->to_file ? s->o.config.upload_bytes_max : body_max)) {
         return QV__REFUSE_BODY_LARGE;
     }

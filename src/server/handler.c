@@ -107,8 +107,9 @@ static enum MHD_Result run(struct qv__conn *c)
 static enum qv__refusal keep_body(struct qv__conn *c, const char *data, size_t n)
 {
     qv__buf_put(&c->body, data, n);
-    return !c->body.failed ? QV__ACCEPTED
-                           : c->body.too_big ? QV__REFUSE_BODY_LARGE : QV__REFUSE_MEMORY;
+    return !c->body.failed   ? QV__ACCEPTED
+           : c->body.too_big ? QV__REFUSE_BODY_LARGE
+                             : QV__REFUSE_MEMORY;
 }
 
 /* A piece of the body. The buffer grows by what has arrived, whatever was announced. When it

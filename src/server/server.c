@@ -201,6 +201,12 @@ uint16_t qv__server_port(const struct qv__server *s)
     return s->port;
 }
 
+void qv__watch_wake(struct qv__server *s)
+{
+    uint64_t one = 1;
+    (void)!write(s->wake_fd, &one, sizeof one);
+}
+
 static void cancel_one(void *arg, struct qv__conn *c)
 {
     (void)arg;

@@ -138,12 +138,14 @@ void qv__conn_notify(void *cls, struct MHD_Connection *mhd, void **context,
                      enum MHD_ConnectionNotificationCode code);
 void qv__conn_reset(struct qv__conn *c); /* forget the request at hand */
 
+/* server.c: have the watcher look whether anything changed. Threads: any. */
+void qv__watch_wake(struct qv__server *s);
+
 /* watch.c: init makes epoll_fd and wake_fd, which the caller closes, also after an error. */
 qv_status qv__watch_init(struct qv__server *s, struct qv_err *err) QV_MUST_USE;
 void qv__watch_main(void *server);
 /* The watcher shall look at the connections at that instant, if not sooner. Threads: any. */
 void qv__watch_by(struct qv__server *s, uint64_t at_ns);
-void qv__watch_wake(struct qv__server *s);
 /* The last instant at which the connection is not late; UINT64_MAX = never late; 0 = its client
  * hung up. */
 uint64_t qv__watch_late_ns(const struct qv__conn *c);

@@ -114,12 +114,6 @@ void qv__watch_by(struct qv__server *s, uint64_t at_ns)
     }
 }
 
-void qv__watch_wake(struct qv__server *s)
-{
-    uint64_t one = 1;
-    (void)!write(s->wake_fd, &one, sizeof one);
-}
-
 struct sweep {
     struct qv__server *server;
     uint64_t now_ns;
