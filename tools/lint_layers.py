@@ -22,9 +22,10 @@ MAY = {
     "bitmap": (["base"], set()),
     "quant": (["base", "simd"], set()),
     "index": (["base", "simd", "bitmap", "quant"], set()),
-    "payload": (["base", "bitmap"], set()),
+    "text": (["base"], set()),
+    "payload": (["base", "bitmap", "text"], set()),
     "store": (["base", "os"], set()),
-    "engine": (["base", "os", "simd", "bitmap", "quant", "index", "payload", "store"], set()),
+    "engine": (["base", "os", "simd", "bitmap", "quant", "index", "text", "payload", "store"], set()),
     "api": (["base", "payload", "engine"], PUBLIC),
     "server": (["base", "os", "api"], PUBLIC | {"engine/db.h"}),
     "cli": (["base", "os", "payload", "engine", "api", "server"], PUBLIC),
@@ -35,6 +36,7 @@ ONLY_IN = {
     "yajl/": "base",
     "xxhash.h": "base",
     "nettle/": "base",
+    "utf8proc.h": "text",
     "microhttpd.h": "server",
 }
 

@@ -279,10 +279,17 @@ qv_status qv__collection_field(struct qv__collection *c, const struct qv__payloa
 {
     struct qv__read_view *v = NULL;
     memset(out, 0, sizeof *out);
+    struct qv__index_spec spec;
+    struct qv__arena scratch;
+    qv__arena_init(&scratch, c->mem_query);
+    qv_status st = qv__index_spec_read(def, &scratch, &spec, err);
+    qv__arena_free(&scratch);
+    QV_TRY(st);
+    out->is_built = spec.is_built;
     QV_TRY(qv__read_view_pin(c, NULL, &v, err));
     for (uint32_t s = 0; s < v->n; s++) {
         for (uint32_t i = 0; i < v->views[s]->n; i++) {
-            qv__fields_describe(v->views[s]->segments[i], def, out);
+            qv__fields_describe(v->views[s]->segments[i], def->key, &spec, out);
         }
     }
     qv__read_view_close(v);

@@ -131,8 +131,8 @@ static const struct qv__field *index_of(const struct qv__field_set *set,
                                         const struct qv__path *path)
 {
     for (uint32_t i = 0; set && i < set->n; i++) {
-        if (qv__field_has_facets(set->fields[i]->type) &&
-            qv__path_eq(&set->fields[i]->path, path)) {
+        if (qv__field_has_facets(set->fields[i]->spec.type) &&
+            qv__path_eq(&set->fields[i]->spec.path, path)) {
             return set->fields[i];
         }
     }

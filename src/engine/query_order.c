@@ -158,8 +158,8 @@ static qv_status ask_rows(struct collect *c, uint32_t n, const uint64_t *words, 
 static const struct qv__field *field_of(const struct qv__field_set *set, const struct collect *c)
 {
     for (uint32_t i = 0; set && i < set->n; i++) {
-        if (set->fields[i]->type == c->s->order.type &&
-            qv__path_eq(&set->fields[i]->path, &c->s->q->order_by->path)) {
+        if (set->fields[i]->spec.type == c->s->order.type &&
+            qv__path_eq(&set->fields[i]->spec.path, &c->s->q->order_by->path)) {
             return set->fields[i];
         }
     }
@@ -246,10 +246,10 @@ qv_status qv__order_plan(struct qv__run *r, struct qv__stage *s, struct qv_err *
         return qv__fail(err, QV_EINVAL, "query.order_by: no field is named");
     }
     for (uint32_t i = 0; i < r->rs->schema->n_indexes; i++) {
-        enum qv__field_type type;
-        if (qv__field_orders(&r->rs->schema->indexes[i], &by->path, r->ctx->mem, &type)) {
+        const struct qv__index_spec *spec = &r->rs->schema->specs[i];
+        if (spec->has_order && qv__path_eq(&spec->path, &by->path)) {
             s->order = by->order;
-            s->order.type = type;
+            s->order.type = spec->type;
             s->order.each_value = false;
             return QV_OK;
         }

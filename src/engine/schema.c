@@ -284,6 +284,7 @@ qv_status qv__schema_create(struct qv__mem *mem, const struct qv__schema *from,
     if (copy_deep(s, from)) {
         defaults_fill(s);
         st = schema_check(s, err);
+        st = st == QV_OK ? qv__index_specs_fill(s, err) : st;
     } else {
         st = qv__fail(err, QV_ENOMEM, "no memory for a collection schema");
     }

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/vec.h"
+#include "engine/index_spec.h"
 #include "engine/mutation.h"
 #include "index/index.h"
 
@@ -82,6 +83,9 @@ struct qv__schema {
     uint32_t n_vectors; /* 0 is allowed: payload only */
     struct qv__payload_index_def *indexes;
     uint32_t n_indexes;
+    /* what is made of them; filled in by qv__schema_create, never copied from another */
+    const struct qv__index_spec *specs; /* [n_indexes] */
+    struct qv__text_fields texts;
     uint32_t shard_number; /* >= 1 */
     struct qv__segment_policy policy;
     struct qv__durability_policy durability;

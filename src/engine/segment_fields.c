@@ -35,7 +35,8 @@ static void field_release(struct qv__field *f)
 }
 
 static qv_status field_create(const struct qv__segment *s, const struct qv__payload_index_def *def,
-                              enum qv__field_type type, struct qv__field **out, struct qv_err *err)
+                              const struct qv__index_spec *spec, struct qv__field **out,
+                              struct qv_err *err)
 {
     struct qv__mem *mem = s->mem;
     struct qv__field *f = qv__zalloc(mem, sizeof *f);
@@ -44,7 +45,7 @@ static qv_status field_create(const struct qv__segment *s, const struct qv__payl
     if (f) {
         atomic_init(&f->refs, 1);
         f->mem = mem;
-        f->type = type;
+        f->spec = *spec;
         f->n_max = (s->capacity + rows - 1) / rows;
         f->key = qv__strndup(mem, def->key.p, def->key.n);
         f->key_n = def->key.n;
@@ -54,7 +55,8 @@ static qv_status field_create(const struct qv__segment *s, const struct qv__payl
     if (!f || !f->key || !f->blocks || !f->owned) {
         st = qv__fail(err, QV_ENOMEM, "no memory for a payload index");
     } else {
-        st = qv__path_parse((struct qv__str){f->key, f->key_n}, &f->path, err);
+        /* keys of the path lie in its text: this one lives as long as the index */
+        st = qv__path_parse((struct qv__str){f->key, f->key_n}, &f->spec.path, err);
     }
     if (st != QV_OK) {
         field_release(f);
@@ -90,44 +92,13 @@ void qv__field_set_release(struct qv__field_set *set)
     qv__free(set);
 }
 
-bool qv__field_buildable(const struct qv__payload_index_def *def, enum qv__field_type *type)
-{
-    struct qv__path path;
-    return qv__field_type_parse(def->type, type) && qv__path_parse(def->key, &path, NULL) == QV_OK;
-}
-
-/* A setting of a definition; `fallback` when it is not given. */
-static bool setting(const struct qv__payload_index_def *def, const char *name, bool fallback,
-                    struct qv__mem *mem)
-{
-    struct qv__arena a;
-    qv__json v = NULL;
-    bool out = fallback;
-    if (def->params_json.n) {
-        qv__arena_init(&a, mem);
-        if (qv__json_parse(&a, def->params_json.p, def->params_json.n, NULL, &v, NULL) == QV_OK) {
-            (void)qv__json_bool(qv__json_get(v, name), &out);
-        }
-        qv__arena_free(&a);
-    }
-    return out;
-}
-
-bool qv__field_orders(const struct qv__payload_index_def *def, const struct qv__path *path,
-                      struct qv__mem *mem, enum qv__field_type *type)
-{
-    struct qv__path own;
-    return qv__field_type_parse(def->type, type) && qv__field_has_order(*type) &&
-           qv__path_parse(def->key, &own, NULL) == QV_OK && qv__path_eq(&own, path) &&
-           setting(def, "range", true, mem);
-}
-
 static struct qv__field *find(const struct qv__field_set *set, struct qv__str key,
-                              enum qv__field_type type)
+                              const struct qv__index_spec *spec)
 {
     for (uint32_t i = 0; set && i < set->n; i++) {
         struct qv__field *f = set->fields[i];
-        if (f->type == type && qv__str_eq(key, (struct qv__str){f->key, f->key_n})) {
+        if (qv__str_eq(key, (struct qv__str){f->key, f->key_n}) &&
+            qv__index_spec_same(&f->spec, spec)) {
             return f;
         }
     }
@@ -162,18 +133,18 @@ static void install(struct qv__segment *s, struct qv__field_set *set)
 
 /* An index of the new set: the one there is, or a new one with what the file has of it. */
 static qv_status add_field(struct qv__segment *s, const struct qv__field_set *old, bool verify,
-                           const struct qv__payload_index_def *def, struct qv__field_set *set,
+                           const struct qv__payload_index_def *def,
+                           const struct qv__index_spec *spec, struct qv__field_set *set,
                            struct qv_err *err)
 {
-    enum qv__field_type type;
-    if (!qv__field_buildable(def, &type)) {
+    if (!spec->is_built) {
         return QV_OK;
     }
-    struct qv__field *f = find(old, def->key, type);
+    struct qv__field *f = find(old, def->key, spec);
     if (f) {
         atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
     } else {
-        QV_TRY(field_create(s, def, type, &f, err));
+        QV_TRY(field_create(s, def, spec, &f, err));
     }
     set->fields[set->n++] = f;
     if (s->sealed && atomic_load(&f->n) == 0) {
@@ -200,7 +171,7 @@ qv_status qv__fields_sync(struct qv__segment *s, struct qv__schema *schema, bool
         set->schema = qv__schema_retain(schema);
     }
     for (uint32_t i = 0; st == QV_OK && i < schema->n_indexes; i++) {
-        st = add_field(s, old, verify, &schema->indexes[i], set, err);
+        st = add_field(s, old, verify, &schema->indexes[i], &schema->specs[i], set, err);
     }
     if (st == QV_OK) {
         install(s, set);
@@ -260,13 +231,11 @@ uint64_t qv__fields_owed(const struct qv__segment *s)
     return rows;
 }
 
-void qv__fields_describe(const struct qv__segment *s, const struct qv__payload_index_def *def,
-                         struct qv__field_info *out)
+void qv__fields_describe(const struct qv__segment *s, struct qv__str key,
+                         const struct qv__index_spec *spec, struct qv__field_info *out)
 {
-    enum qv__field_type type;
     struct qv__field_set *set = qv__segment_fields(s);
-    out->is_built = qv__field_buildable(def, &type);
-    const struct qv__field *f = out->is_built ? find(set, def->key, type) : NULL;
+    const struct qv__field *f = spec->is_built ? find(set, key, spec) : NULL;
     uint32_t n = f ? atomic_load_explicit(&f->n, memory_order_acquire) : 0;
     for (uint32_t i = 0; i < n; i++) {
         out->indexed_rows += f->blocks[i].n_rows;
@@ -296,11 +265,14 @@ static qv_status build_block(struct qv__segment *s, struct qv__field *f,
 {
     uint32_t at = atomic_load(&f->n), rows = rows_of_block(s, at);
     struct source src = {s, at * qv__fields_block_rows(s)};
-    struct qv__field_source from = {
-        .row = row_of, .ctx = &src, .n_rows = rows, .cancel = qv__work_cancel(work)};
+    struct qv__field_source from = {.row = row_of,
+                                    .ctx = &src,
+                                    .n_rows = rows,
+                                    .cancel = qv__work_cancel(work),
+                                    .tokenizer = &f->spec.tokenizer};
     struct qv__buf b;
     qv__buf_init(&b, s->mem);
-    qv_status st = qv__field_build(f->type, &f->path, &from, s->mem, &b, err);
+    qv_status st = qv__field_build(f->spec.type, &f->spec.path, &from, s->mem, &b, err);
     uint8_t *fit =
         st == QV_OK ? qv__realloc(s->mem, b.p, b.n) : NULL; /* buffers grow by doubling */
     if (st == QV_OK && !fit) {
@@ -310,9 +282,10 @@ static qv_status build_block(struct qv__segment *s, struct qv__field *f,
         qv__buf_free(&b);
         return st;
     }
-    bool open =
-        qv__field_block_open((struct qv__bytes){fit, b.n}, f->type, rows, false, &f->blocks[at]);
+    bool open = qv__field_block_open((struct qv__bytes){fit, b.n}, f->spec.type, rows, false,
+                                     &f->blocks[at]);
     QV_ASSERT(open); /* just built */
+    f->blocks[at].tokenizer = &f->spec.tokenizer;
     f->owned[at] = fit;
     atomic_fetch_add(&f->memory, b.n);
     atomic_store_explicit(&f->n, at + 1, memory_order_release);

@@ -20,9 +20,8 @@
 struct qv__field {
     _Atomic uint32_t refs;
     struct qv__mem *mem;
-    enum qv__field_type type;
-    struct qv__path path; /* of `key` */
-    char *key;            /* owned */
+    struct qv__index_spec spec; /* its path is of `key` */
+    char *key;                  /* owned */
     size_t key_n;
     uint32_t n_max;                 /* blocks of a full segment */
     _Atomic uint32_t n;             /* blocks that are there: release after one is complete */
@@ -39,13 +38,6 @@ struct qv__field_set {
     struct qv__field *fields[]; /* each retained */
 };
 
-/* The type of the index that is built of a definition; false: none is (a type that is recorded
- * only; or a path that is none, recorded before paths were checked). */
-bool qv__field_buildable(const struct qv__payload_index_def *def, enum qv__field_type *type);
-/* True if it is an index of this path whose values can be ordered by: of numbers or dates, and not
- * one of whole numbers that is for look-ups alone. */
-bool qv__field_orders(const struct qv__payload_index_def *def, const struct qv__path *path,
-                      struct qv__mem *mem, enum qv__field_type *type);
 /* Make the set that the schema asks for: indexes that are there are kept, others come from the
  * segment's file where it has them, or begin empty. Without `verify` the file's are trusted.
  * QV_ECORRUPT naming the file, QV_EVERSION, QV_ENOMEM: the set is as before. */
@@ -58,8 +50,8 @@ bool qv__fields_block_due(const struct qv__segment *s);
 /* Rows of blocks that can be built by now, all indexes together. */
 uint64_t qv__fields_owed(const struct qv__segment *s);
 /* Add what the index of a definition has here. */
-void qv__fields_describe(const struct qv__segment *s, const struct qv__payload_index_def *def,
-                         struct qv__field_info *out);
+void qv__fields_describe(const struct qv__segment *s, struct qv__str key,
+                         const struct qv__index_spec *spec, struct qv__field_info *out);
 /* Build them. */
 qv_status qv__fields_build(struct qv__segment *s, const struct qv__work *work,
                            struct qv_err *err) QV_MUST_USE;

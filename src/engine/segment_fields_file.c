@@ -19,16 +19,14 @@ static struct qv__bytes row_of(void *ctx, uint32_t i)
 }
 
 /* The blocks of one index, and its entry in the directory. */
-static qv_status write_field(const struct qv__segment_build *b, enum qv__field_type type,
+static qv_status write_field(const struct qv__segment_build *b, const struct qv__index_spec *spec,
                              struct qv__str key, struct qv__buf *directory, struct qv__segw *w,
                              uint64_t *written, struct qv_err *err)
 {
-    struct qv__path path;
     struct qv__buf block;
-    qv_status st = qv__path_parse(key, &path, err);
+    qv_status st = QV_OK;
     qv__buf_init(&block, b->env->mem);
-    QV_GOTO(st);
-    qv__buf_u32(directory, (uint32_t)type);
+    qv__buf_u32(directory, (uint32_t)spec->type);
     qv__buf_u32(directory, (uint32_t)key.n);
     qv__buf_put(directory, key.p, key.n);
     qv__buf_u64(directory, *written);
@@ -37,9 +35,10 @@ static qv_status write_field(const struct qv__segment_build *b, enum qv__field_t
         struct qv__field_source from = {.row = row_of,
                                         .ctx = &src,
                                         .n_rows = QV_MIN(b->n_rows - at, QV__BLOCK_ROWS),
-                                        .cancel = qv__work_cancel(b->work)};
+                                        .cancel = qv__work_cancel(b->work),
+                                        .tokenizer = &spec->tokenizer};
         qv__buf_reset(&block);
-        QV_GOTO(qv__field_build(type, &path, &from, b->env->mem, &block, err));
+        QV_GOTO(qv__field_build(spec->type, &spec->path, &from, b->env->mem, &block, err));
         QV_GOTO(qv__segw_write(w, block.p, block.n, err));
         *written += block.n;
         qv__buf_u64(directory, *written);
@@ -62,10 +61,9 @@ qv_status qv__fields_write(const struct qv__segment_build *b, const struct qv__s
     qv_status st = qv__segw_begin(w, QV__SEC_FIELDS, 0, err);
     QV_GOTO(st);
     for (uint32_t i = 0; i < schema->n_indexes; i++) {
-        const struct qv__payload_index_def *def = &schema->indexes[i];
-        enum qv__field_type type;
-        if (qv__field_buildable(def, &type)) {
-            QV_GOTO(write_field(b, type, def->key, &directory, w, &written, err));
+        if (schema->specs[i].is_built) {
+            QV_GOTO(write_field(b, &schema->specs[i], schema->indexes[i].key, &directory, w,
+                                &written, err));
             n++;
         }
     }
@@ -89,6 +87,12 @@ static qv_status damaged(struct qv_err *err, const char *what)
     return qv__fail(err, QV_ECORRUPT, "payload indexes: %s", what);
 }
 
+static bool words_match(const struct qv__field *f, const struct qv__field_block *b)
+{
+    return f->spec.type != QV__FIELD_TEXT ||
+           (uint64_t)b->base == qv__tokenizer_signature(&f->spec.tokenizer);
+}
+
 /* The next entry of the directory; its blocks when it is that of `f`. */
 static qv_status read_entry(struct qv__reader *r, struct qv__bytes blocks, uint32_t n_rows,
                             bool verify, struct qv__field *f, struct qv_err *err)
@@ -96,7 +100,7 @@ static qv_status read_entry(struct qv__reader *r, struct qv__bytes blocks, uint3
     uint32_t type = qv__read_u32(r), key_n = qv__read_u32(r);
     const char *key = (const char *)qv__read_bytes(r, key_n);
     uint64_t from = qv__read_u64(r);
-    bool wanted = !r->failed && type == (uint32_t)f->type && key_n == f->key_n &&
+    bool wanted = !r->failed && type == (uint32_t)f->spec.type && key_n == f->key_n &&
                   memcmp(key, f->key, key_n) == 0 && atomic_load(&f->n) == 0;
     for (uint32_t i = 0; i < f->n_max; i++) {
         uint64_t to = qv__read_u64(r);
@@ -105,9 +109,12 @@ static qv_status read_entry(struct qv__reader *r, struct qv__bytes blocks, uint3
         }
         struct qv__bytes bytes = {blocks.p + from, (size_t)(to - from)};
         uint32_t rows = QV_MIN(n_rows - i * QV__BLOCK_ROWS, QV__BLOCK_ROWS);
-        if (wanted && !qv__field_block_open(bytes, f->type, rows, verify, &f->blocks[i])) {
+        if (wanted && !qv__field_block_open(bytes, f->spec.type, rows, verify, &f->blocks[i])) {
             return damaged(err, "a block is malformed");
         }
+        /* words by other settings, or another Unicode, are none of this index */
+        wanted = wanted && words_match(f, &f->blocks[i]);
+        f->blocks[i].tokenizer = &f->spec.tokenizer;
         f->mapped += wanted ? bytes.n : 0;
         from = to;
     }

@@ -26,7 +26,8 @@ bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema 
     struct qv__filter_row r = {.id = &id,
                                .payload = qv__segment_row_payload(s, row),
                                .has_vector = has_vector,
-                               .has_vector_ctx = &x};
+                               .has_vector_ctx = &x,
+                               .texts = schema->texts.n ? &schema->texts : NULL};
     return qv__filter_match(f, &r);
 }
 
@@ -132,6 +133,19 @@ static void put_visible(const struct asked *a, const uint64_t *from, struct qv__
     }
 }
 
+/* What a condition on text means is said by the reader's schema, and while indexes change a segment
+ * may have those of another one. */
+static bool asked_for(const struct qv__schema *schema, const struct qv__field_set *set,
+                      const struct qv__field *f)
+{
+    for (uint32_t i = 0; set->schema != schema && i < schema->n_indexes; i++) {
+        if (qv__index_spec_same(&schema->specs[i], &f->spec)) {
+            return true;
+        }
+    }
+    return set->schema == schema;
+}
+
 static qv_status bounds(struct asked *a, const struct qv__field_set *set,
                         const struct qv__filter *f, struct qv__bitset *lo, struct qv__bitset *up,
                         struct qv_err *err)
@@ -150,7 +164,8 @@ static qv_status bounds(struct asked *a, const struct qv__field_set *set,
             const struct qv__field *x = set->fields[i];
             uint32_t block = a->first / rows;
             bool built = block < atomic_load_explicit(&x->n, memory_order_acquire);
-            at[i] = (struct qv__field_at){&x->path, built ? &x->blocks[block] : NULL};
+            built = built && asked_for(a->schema, set, x);
+            at[i] = (struct qv__field_at){&x->spec.path, built ? &x->blocks[block] : NULL};
         }
         struct qv__filter_bounds got = qv__filter_walk_block(walk, &b);
         put_visible(a, got.lo, lo);

@@ -106,6 +106,7 @@ static bool staged_match(const struct qv__stage *st, const struct qv__staged *p,
         .stage = st,
         .point = p};
     r.row.has_vector_ctx = &r;
+    r.row.texts = st->schema->texts.n ? &st->schema->texts : NULL;
     return qv__filter_match(f, &r.row);
 }
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #include "payload/filter.h"
-#include "payload/utf8.h"
+#include "text/utf8.h"
 
 #define YEAR_MIN INT64_C(-262143)
 #define YEAR_MAX INT64_C(262142)

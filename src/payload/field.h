@@ -23,11 +23,11 @@ enum qv__field_type {
     QV__FIELD_BOOL = 4,
     QV__FIELD_DATETIME = 5, /* strings that are dates, in microseconds */
     QV__FIELD_UUID = 6,     /* strings; as they are written */
-    QV__FIELD_GEO = 7       /* objects with numbers lon and lat */
+    QV__FIELD_GEO = 7,      /* objects with numbers lon and lat */
+    QV__FIELD_TEXT = 8      /* words of strings */
 };
 /* "keyword", "integer", …; false for a type that no index is built of. */
 bool qv__field_type_parse(struct qv__str name, enum qv__field_type *out);
-bool qv__path_eq(const struct qv__path *a, const struct qv__path *b);
 
 /* Longer strings, and rows with more values, are not held: such rows are looked at one by one. */
 #define QV__FIELD_TERM_MAX       512u
@@ -41,6 +41,7 @@ struct qv__field_source {
     void *ctx;
     uint32_t n_rows; /* 1 to QV__BLOCK_ROWS */
     const _Atomic bool *cancel;
+    const struct qv__tokenizer *tokenizer; /* TEXT */
 };
 qv_status qv__field_build(enum qv__field_type type, const struct qv__path *path,
                           const struct qv__field_source *src, struct qv__mem *mem,
@@ -54,7 +55,8 @@ struct qv__field_block {
     uint32_t n_terms;                       /* KEYWORD, UUID, BOOL */
     uint32_t n_single, n_multi;             /* the others: values of rows with one, with several */
     uint32_t width, n_marks;                /* of a stored value, in bytes; see field_numbers.c */
-    int64_t base;
+    int64_t base;                           /* TEXT: the signature of the tokenizer */
+    const struct qv__tokenizer *tokenizer;  /* TEXT; to be set once it is open, borrowed */
 };
 /* Open in place; `bytes` must live as long. With `verify` all content is proved, else what is
  * needed to read safely. False: malformed, or not of this type and so many rows. */

@@ -3,7 +3,7 @@
  * What filter_match.c asks of each element is asked here of sets. A condition on values is decided
  * by the elements of the index's type; a row that (also) holds others, or some that are not held,
  * stays possible unless the condition cannot be met by those. */
-#include "payload/field_impl.h"
+#include "payload/field_text.h"
 #include "payload/filter_value.h"
 
 /* --- opening --- */
@@ -212,6 +212,10 @@ void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c,
         clear(up);
         qv__geo_match(b, c, lo, up);
         qv__words_or(up, lo);
+        add(b, QV__SET_LOOSE, up);
+        return;
+    }
+    if (b->type == QV__FIELD_TEXT && qv__words_match(b, c, lo, up)) {
         add(b, QV__SET_LOOSE, up);
         return;
     }

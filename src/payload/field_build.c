@@ -3,7 +3,7 @@
  * Each row is walked once: what its path leads to is noted in the sets, elements of the type become
  * entries. A row with too many, or too long ones, is noted as loose, which costs a look at it when
  * somebody asks. Strings stay where they are until the block is written. */
-#include "payload/field_impl.h"
+#include "payload/field_text.h"
 #include "payload/filter_value.h"
 #include "payload/geo.h"
 #include "payload/geo_cell.h"
@@ -19,6 +19,7 @@ struct build {
     enum qv__field_type type;
     struct qv__mem *mem;
     struct qv__field_entry *entries;
+    struct qv__words *words; /* TEXT */
     size_t n, cap, text;
     bool no_memory;
     uint64_t sets[QV__FIELD_SETS][QV__BLOCK_WORDS];
@@ -32,13 +33,10 @@ bool qv__field_type_parse(struct qv__str name, enum qv__field_type *out)
     static const struct {
         const char *name;
         enum qv__field_type type;
-    } all[] = {{"keyword", QV__FIELD_KEYWORD},
-               {"integer", QV__FIELD_INTEGER},
-               {"float", QV__FIELD_FLOAT},
-               {"bool", QV__FIELD_BOOL},
-               {"datetime", QV__FIELD_DATETIME},
-               {"uuid", QV__FIELD_UUID},
-               {"geo", QV__FIELD_GEO}};
+    } all[] = {{"keyword", QV__FIELD_KEYWORD},   {"integer", QV__FIELD_INTEGER},
+               {"float", QV__FIELD_FLOAT},       {"bool", QV__FIELD_BOOL},
+               {"datetime", QV__FIELD_DATETIME}, {"uuid", QV__FIELD_UUID},
+               {"geo", QV__FIELD_GEO},           {"text", QV__FIELD_TEXT}};
     for (size_t i = 0; i < QV_ARRAY_LEN(all); i++) {
         if (qv__str_eq(name, qv__str_z(all[i].name))) {
             *out = all[i].type;
@@ -46,21 +44,6 @@ bool qv__field_type_parse(struct qv__str name, enum qv__field_type *out)
         }
     }
     return false;
-}
-
-bool qv__path_eq(const struct qv__path *a, const struct qv__path *b)
-{
-    if (a->n != b->n) {
-        return false;
-    }
-    for (uint32_t i = a->n; i-- > 0;) {
-        const struct qv__path_step *x = &a->step[i], *y = &b->step[i];
-        if (x->kind != y->kind || (x->kind == QV__STEP_KEY && !qv__str_eq(x->key, y->key)) ||
-            (x->kind == QV__STEP_INDEX && x->index != y->index)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static void note(struct build *b, enum qv__field_part set)
@@ -107,6 +90,7 @@ bool qv__field_entry_of(enum qv__field_type type, const struct qv__value *v,
         return v->tag == QV__TAG_STR && qv__datetime_parse(v->s, &e->key);
     case QV__FIELD_KEYWORD:
     case QV__FIELD_UUID:
+    case QV__FIELD_TEXT:
     default:
         e->p = v->s.p;
         e->n = (uint32_t)QV_MIN(v->s.n, (size_t)UINT32_MAX);
@@ -136,6 +120,21 @@ static void push(struct build *b, const struct qv__field_entry *e)
     b->entries[b->n++] = *e;
 }
 
+static void add_words(struct build *b, struct qv__str text)
+{
+    switch (qv__words_add(b->words, b->row, text)) {
+    case QV__WORDS_TOO_MANY:
+        note(b, QV__SET_LOOSE);
+        break;
+    case QV__WORDS_NO_MEMORY:
+        b->no_memory = true;
+        break;
+    case QV__WORDS_ADDED:
+    default:
+        break;
+    }
+}
+
 static void element(struct build *b, const struct qv__value *v)
 {
     struct qv__field_entry e = {.row = (uint16_t)b->row};
@@ -149,7 +148,11 @@ static void element(struct build *b, const struct qv__value *v)
     }
     b->typed++;
     note(b, QV__SET_TYPED);
-    push(b, &e);
+    if (b->words) {
+        add_words(b, v->s);
+    } else {
+        push(b, &e);
+    }
 }
 
 /* --- one row --- */
@@ -213,7 +216,9 @@ static void put_block(struct build *b, struct qv__field_head *h, struct qv__buf 
         qv__rowset_put_words(out, b->sets[i], QV__BLOCK_WORDS);
         qv__field_part_end(h, (enum qv__field_part)i, origin, out);
     }
-    if (qv__field_is_terms(b->type)) {
+    if (b->words) {
+        qv__words_write(b->words, origin, h, out);
+    } else if (qv__field_is_terms(b->type)) {
         qv__terms_write(b->entries, b->n, origin, h, out);
     } else {
         qv__numbers_write(b->entries, b->n, origin, h, out);
@@ -235,6 +240,11 @@ qv_status qv__field_build(enum qv__field_type type, const struct qv__path *path,
     QV_GOTO(st);
     b->type = type;
     b->mem = mem;
+    if (type == QV__FIELD_TEXT) {
+        QV_ASSERT(src->tokenizer != NULL);
+        b->words = qv__words_create(src->tokenizer, mem);
+        b->no_memory = !b->words;
+    }
     for (uint32_t i = 0; i < src->n_rows && !b->no_memory; i++) {
         if ((i & 1023) == 0 && src->cancel && atomic_load(src->cancel)) {
             QV_GOTO(qv__fail(err, QV_ECANCELLED, "indexing a field: cancelled"));
@@ -249,6 +259,7 @@ qv_status qv__field_build(enum qv__field_type type, const struct qv__path *path,
     QV_ASSERT(h.end[QV__FIELD_PARTS - 1] == out->n - before - sizeof h);
 out:
     if (b) {
+        qv__words_free(b->words);
         qv__free(b->entries);
     }
     qv__free(b);

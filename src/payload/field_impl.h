@@ -50,11 +50,13 @@ struct qv__field_entry {
     bool several; /* the row has more of them */
 };
 
-/* Kept as a dictionary: strings, and truth values, which are terms of one byte, 0 or 1. */
+/* Kept as a dictionary: strings, words, and truth values, which are terms of one byte, 0 or 1. */
 static inline bool qv__field_is_terms(enum qv__field_type t)
 {
-    return t == QV__FIELD_KEYWORD || t == QV__FIELD_UUID || t == QV__FIELD_BOOL;
+    return t == QV__FIELD_KEYWORD || t == QV__FIELD_UUID || t == QV__FIELD_BOOL ||
+           t == QV__FIELD_TEXT;
 }
+/* ... of whole strings. */
 static inline bool qv__field_is_strings(enum qv__field_type t)
 {
     return t == QV__FIELD_KEYWORD || t == QV__FIELD_UUID;
@@ -86,6 +88,8 @@ void qv__field_part_end(struct qv__field_head *h, enum qv__field_part part, size
 bool qv__terms_open(const struct qv__field_block *b, bool verify);
 bool qv__numbers_open(const struct qv__field_block *b, bool verify);
 
+/* The rows of a term, if there is one. */
+bool qv__terms_find(const struct qv__field_block *b, struct qv__str s, struct qv__bytes *rows);
 /* Add to `words` the rows that have an element of the type for which it holds (MATCH_EXCEPT: that
  * is in the set). False: nothing can be said. */
 bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);

@@ -166,6 +166,16 @@ static uint32_t lower_bound(const struct qv__field_block *b, struct qv__str s)
     return lo;
 }
 
+bool qv__terms_find(const struct qv__field_block *b, struct qv__str s, struct qv__bytes *rows)
+{
+    uint32_t at = lower_bound(b, s);
+    bool found = at < b->n_terms && qv__str_eq(term(b, at), s);
+    if (found) {
+        *rows = posting(b, at);
+    }
+    return found;
+}
+
 /* A value to match as a term; false if no term of this index can equal it. */
 static bool term_of(const struct qv__field_block *b, const struct qv__match_value *v,
                     struct qv__str *out)
@@ -193,11 +203,9 @@ static void match_set(const struct qv__field_block *b, const struct qv__cond *c,
     }
     for (size_t i = 0; i < n; i++) {
         struct qv__str s;
-        if (term_of(b, &c->match.values[i], &s)) {
-            uint32_t at = lower_bound(b, s);
-            if (at < b->n_terms && qv__str_eq(term(b, at), s)) {
-                qv__rowset_or(posting(b, at), words);
-            }
+        struct qv__bytes rows;
+        if (term_of(b, &c->match.values[i], &s) && qv__terms_find(b, s, &rows)) {
+            qv__rowset_or(rows, words);
         }
     }
 }
@@ -205,6 +213,9 @@ static void match_set(const struct qv__field_block *b, const struct qv__cond *c,
 bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
 {
     uint32_t i = 0;
+    if (b->type == QV__FIELD_TEXT) { /* of words, not of values */
+        return false;
+    }
     if (c->kind == QV__COND_MATCH_ANY || c->kind == QV__COND_MATCH_EXCEPT) {
         match_set(b, c, words);
         return true;

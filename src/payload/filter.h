@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/qctx.h"
 #include "payload/value.h"
+#include "text/tokenizer.h"
 
 /* What conditions ask of a value follows the primary peer's answers without an index: an array is
  * asked element by element (one level), and one element suffices. */
@@ -20,7 +21,7 @@ enum qv__cond_kind {
     QV__COND_MATCH_EXCEPT,   /* some value at the path, other than null, is not in the set */
     QV__COND_RANGE,          /* numbers: lt, lte, gt, gte */
     QV__COND_DATETIME_RANGE, /* date strings as instants (microseconds since the epoch) */
-    QV__COND_MATCH_TEXT,     /* full text on an unindexed field: substring test */
+    QV__COND_MATCH_TEXT,     /* contains `text`; on a field with an index of text: all its words */
     QV__COND_VALUES_COUNT,   /* of an array its elements, of null and nothing 0, else 1 */
     QV__COND_IS_EMPTY,       /* all the path reaches is null or [] (nothing reached: true) */
     QV__COND_IS_NULL,        /* something the path reaches is null */
@@ -31,8 +32,9 @@ enum qv__cond_kind {
     QV__COND_GEO_BOX,
     QV__COND_GEO_RADIUS,
     QV__COND_GEO_POLYGON,
-    QV__COND_MATCH_TEXT_ANY, /* some blank-separated word of `text` is a substring */
-    QV__COND_MATCH_PHRASE,   /* substring test too; a kind of its own for a text index's sake */
+    QV__COND_MATCH_TEXT_ANY, /* some blank-separated word of `text` is a substring; with an index of
+                                text: one of its words is there */
+    QV__COND_MATCH_PHRASE, /* contains `text`; with an index of text: all words one after another */
     QV__COND_MATCH_PREFIX,
     QV__COND_SLICE, /* the id's hash modulo total is index; see qv__id_slice_hash */
     /* is_empty and is_null as booleans of a field condition; `flag` is what is asked for. Unlike
@@ -130,6 +132,17 @@ struct qv__filter {
 qv_status qv__filter_parse(struct qv__arena *arena, qv__json v, const struct qv__filter **out,
                            struct qv_err *err) QV_MUST_USE;
 
+/* Paths with an index of text: there match.text, .text_any and .phrase ask for words, as its
+ * tokenizer makes them, elsewhere for parts of strings. */
+struct qv__text_field {
+    struct qv__path path;
+    struct qv__tokenizer tokenizer;
+};
+struct qv__text_fields {
+    const struct qv__text_field *list;
+    size_t n;
+};
+
 /* What a row offers to evaluation. */
 struct qv__filter_row {
     const struct qv__id *id;
@@ -137,6 +150,7 @@ struct qv__filter_row {
     /* True if the point holds that vector; never called when no HAS_VECTOR occurs. */
     bool (*has_vector)(const struct qv__filter_row *row, struct qv__str name);
     const void *has_vector_ctx;
+    const struct qv__text_fields *texts; /* borrowed; NULL = none */
 };
 /* filter NULL matches all. Inside a nested condition has_id, has_vector and slice match nothing, as
  * in the peer. A row without bytes, or with damaged ones, is an empty object. Takes no memory. */

@@ -101,24 +101,10 @@ static struct pair slots(const struct scope *sc, uint32_t i)
 
 /* --- conditions --- */
 
-static bool joined(const struct qv__path *prefix, const struct qv__path *path, struct qv__path *out)
-{
-    *out = *path;
-    if (prefix) {
-        if (prefix->n + path->n > QV__PATH_STEPS_MAX) {
-            return false;
-        }
-        *out = *prefix;
-        memcpy(&out->step[prefix->n], path->step, path->n * sizeof *path->step);
-        out->n = prefix->n + path->n;
-    }
-    return true;
-}
-
 static const struct qv__field_block *index_of(const struct scope *sc, const struct qv__cond *c)
 {
     struct qv__path path;
-    if (sc->block->n_fields == 0 || !joined(sc->prefix, &c->path, &path)) {
+    if (sc->block->n_fields == 0 || !qv__path_join(sc->prefix, &c->path, &path)) {
         return NULL;
     }
     for (size_t i = 0; i < sc->block->n_fields; i++) {
@@ -144,7 +130,7 @@ static void nested_bounds(const struct scope *sc, const struct qv__cond *c, stru
 {
     struct qv__path path;
     struct scope inner = *sc;
-    if (!joined(sc->prefix, &c->path, &path)) {
+    if (!qv__path_join(sc->prefix, &c->path, &path)) {
         all_possible(sc, out);
         return;
     }

@@ -11,8 +11,8 @@
 #include "payload/filter_parse.h"
 #include "payload/filter_value.h"
 #include "payload/geo.h"
-#include "payload/utf8.h"
 #include "payload/wire.h"
+#include "text/utf8.h"
 
 #define LINEAR_MAX 8u /* sets up to this size are searched from end to end */
 
@@ -21,6 +21,8 @@ struct scope {
     const struct qv__filter_row *row;
     struct qv__value object;
     bool nested;
+    const struct qv__path *prefix; /* of the object, where the row has text fields */
+    bool too_deep;                 /* the object's path is longer than any of an index */
 };
 
 static bool match_filter(const struct qv__filter *f, const struct scope *sc);
@@ -126,6 +128,37 @@ bool qv__match_text(const struct qv__cond *c, struct qv__str s)
     }
 }
 
+static bool match_words(const struct qv__cond *c, const struct qv__tokenizer *t, struct qv__str s)
+{
+    switch (c->kind) {
+    case QV__COND_MATCH_TEXT_ANY:
+        return qv__text_has_any(t, s, c->text);
+    case QV__COND_MATCH_PHRASE:
+        return qv__text_has_phrase(t, s, c->text);
+    default:
+        return qv__text_has_all(t, s, c->text);
+    }
+}
+
+/* How the field of a condition on text is taken apart; NULL: it is not. */
+static const struct qv__tokenizer *tokenizer_of(const struct qv__cond *c, const struct scope *sc)
+{
+    const struct qv__text_fields *texts = sc->row->texts;
+    struct qv__path path;
+    if (QV_LIKELY(!texts) || sc->too_deep ||
+        (c->kind != QV__COND_MATCH_TEXT && c->kind != QV__COND_MATCH_TEXT_ANY &&
+         c->kind != QV__COND_MATCH_PHRASE) ||
+        !qv__path_join(sc->prefix, &c->path, &path)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < texts->n; i++) {
+        if (qv__path_eq(&texts->list[i].path, &path)) {
+            return &texts->list[i].tokenizer;
+        }
+    }
+    return NULL;
+}
+
 static bool match_geo(const struct qv__cond *c, const struct qv__value *v)
 {
     struct qv__geo_point p;
@@ -144,7 +177,8 @@ static bool match_geo(const struct qv__cond *c, const struct qv__value *v)
 }
 
 /* One element: arrays were taken apart before. */
-static bool match_element(const struct qv__cond *c, const struct qv__value *v)
+static bool match_element(const struct qv__cond *c, const struct qv__tokenizer *t,
+                          const struct qv__value *v)
 {
     double f;
     int64_t us;
@@ -161,7 +195,7 @@ static bool match_element(const struct qv__cond *c, const struct qv__value *v)
     case QV__COND_MATCH_TEXT_ANY:
     case QV__COND_MATCH_PHRASE:
     case QV__COND_MATCH_PREFIX:
-        return v->tag == QV__TAG_STR && qv__match_text(c, v->s);
+        return v->tag == QV__TAG_STR && (t ? match_words(c, t, v->s) : qv__match_text(c, v->s));
     case QV__COND_GEO_BOX:
     case QV__COND_GEO_RADIUS:
     case QV__COND_GEO_POLYGON:
@@ -171,16 +205,17 @@ static bool match_element(const struct qv__cond *c, const struct qv__value *v)
     }
 }
 
-static bool any_element(const struct qv__cond *c, const struct qv__value *v)
+static bool any_element(const struct qv__cond *c, const struct qv__value *v, const struct scope *sc)
 {
+    const struct qv__tokenizer *t = tokenizer_of(c, sc);
     if (QV_LIKELY(v->tag != QV__TAG_ARR)) {
-        return match_element(c, v);
+        return match_element(c, t, v);
     }
     struct qv__value_iter it;
     struct qv__value e;
     qv__value_iter_init(&it, v);
     while (qv__value_iter_next(&it, NULL, &e)) {
-        if (match_element(c, &e)) {
+        if (match_element(c, t, &e)) {
             return true;
         }
     }
@@ -233,10 +268,15 @@ static bool match_value(const struct qv__cond *c, const struct qv__value *v, con
             return false;
         }
         struct scope inner = {.row = sc->row, .object = *v, .nested = true};
+        struct qv__path prefix;
+        if (sc->row->texts) {
+            inner.too_deep = sc->too_deep || !qv__path_join(sc->prefix, &c->path, &prefix);
+            inner.prefix = &prefix;
+        }
         return match_filter(c->filter, &inner);
     }
     default:
-        return any_element(c, v);
+        return any_element(c, v, sc);
     }
 }
 

@@ -183,3 +183,32 @@ size_t qv__path_each(struct qv__bytes row, const struct qv__path *path,
     struct qv__value root = qv__wire_root(row);
     return qv__path_each_in(&root, path, cb, ctx);
 }
+
+bool qv__path_eq(const struct qv__path *a, const struct qv__path *b)
+{
+    if (a->n != b->n) {
+        return false;
+    }
+    for (uint32_t i = a->n; i-- > 0;) {
+        const struct qv__path_step *x = &a->step[i], *y = &b->step[i];
+        if (x->kind != y->kind || (x->kind == QV__STEP_KEY && !qv__str_eq(x->key, y->key)) ||
+            (x->kind == QV__STEP_INDEX && x->index != y->index)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool qv__path_join(const struct qv__path *prefix, const struct qv__path *path, struct qv__path *out)
+{
+    *out = *path;
+    if (prefix) {
+        if (prefix->n + path->n > QV__PATH_STEPS_MAX) {
+            return false;
+        }
+        *out = *prefix;
+        memcpy(&out->step[prefix->n], path->step, path->n * sizeof *path->step);
+        out->n = prefix->n + path->n;
+    }
+    return true;
+}

@@ -85,6 +85,10 @@ struct qv__path {
 };
 /* QV_EINVAL with position and reason. */
 qv_status qv__path_parse(struct qv__str text, struct qv__path *out, struct qv_err *err) QV_MUST_USE;
+bool qv__path_eq(const struct qv__path *a, const struct qv__path *b);
+/* `path` behind `prefix` (NULL = nothing); false: together they have too many steps. */
+bool qv__path_join(const struct qv__path *prefix, const struct qv__path *path,
+                   struct qv__path *out);
 /* Call back for every value the path reaches; `[]` fans out, and as in the peers a plain key step
  * into an array of objects does not. cb returns false to stop. Returns the number of calls. */
 size_t qv__path_each(struct qv__bytes row, const struct qv__path *path,

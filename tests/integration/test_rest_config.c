@@ -236,9 +236,9 @@ static void test_payload_indexes(void **state)
         200, "\"status\":\"acknowledged\"}");
     has(t, "PUT", "/collections/c/index",
         "{\"field_name\":\"text\",\"field_type\":{\"type\":\"text\",\"min_token_len\":2,"
-        "\"stopwords\":\"english\"}}",
+        "\"lowercase\":false}}",
         200, "operation_id");
-    /* What is built of them is told beside; of text nothing is. */
+    /* What is built of them is told beside. */
     static const char *const shown[] = {
         "\"payload_schema\":{\"city\":{\"data_type\":\"keyword\",\"points\":2,\"index\":{\"rows\":"
         "3,"
@@ -246,7 +246,7 @@ static void test_payload_indexes(void **state)
         "\"deep[].n\":{\"data_type\":\"integer\",\"params\":{\"type\":\"integer\",\"lookup\":true,"
         "\"range\":false},\"points\":1,\"index\":{\"rows\":3,",
         "\"text\":{\"data_type\":\"text\",\"params\":{\"type\":\"text\",\"tokenizer\":\"word\","
-        "\"min_token_len\":2,\"stopwords\":\"english\"},\"points\":0}}"};
+        "\"min_token_len\":2,\"lowercase\":false},\"points\":0,\"index\":{\"rows\":3,"};
     for (int i = 0; i < 6; i++) {
         has(t, "GET", "/collections/c", NULL, 200, shown[i % 3]);
         if (i == 2) {
@@ -259,7 +259,7 @@ static void test_payload_indexes(void **state)
     has(t, "DELETE", "/collections/c/index/nothing", NULL, 200, "acknowledged");
     has(t, "DELETE", "/collections/c/index/text", NULL, 200, "operation_id");
     has(t, "GET", "/collections/c", NULL, 200,
-        "\"payload_schema\":{\"city\":{\"data_type\":\"text\",\"points\":2}}");
+        "\"payload_schema\":{\"city\":{\"data_type\":\"text\",\"points\":2,\"index\":{\"rows\":3,");
 }
 
 /* The peer's route; the values of a field, with an index and without. */

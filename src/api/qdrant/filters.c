@@ -84,6 +84,7 @@ static bool visible(const struct qv__filter *forced, const struct qv__result_set
                     .schema = rs->schema,
                     .point = p};
     r.row.has_vector_ctx = &r;
+    r.row.texts = rs->schema->texts.n ? &rs->schema->texts : NULL;
     return qv__filter_match(forced, &r.row);
 }
 

@@ -1,7 +1,7 @@
 /* index_routes.c: payload indexes: recorded in the schema and shown there, built in the background.
  *
- * Filters do not need an index to be right, so nobody waits for one, `wait` or not. Indexes of geo
- * and text are recorded only. */
+ * Filters do not need an index to be right, so nobody waits for one, `wait` or not. Settings of
+ * text that are not built are refused: an index without them would answer otherwise. */
 #include "api/qdrant/qdrant.h"
 
 #include <stdio.h>
@@ -58,6 +58,33 @@ static const struct qv__qd_group *type_of(qv__json name)
     return NULL;
 }
 
+/* Settings of an index of text that would change which words there are. */
+static qv_status check_text(struct qv__call *c, qv__json v)
+{
+    bool fold = false;
+    qv__json min = qv__json_get(v, "min_token_len"), max = qv__json_get(v, "max_token_len");
+    uint64_t low = 0, high = 0;
+    if (qv__json_str_is(qv__json_get(v, "tokenizer"), "multilingual")) {
+        return qv__qd_unsupported(c, "field_schema.tokenizer: `multilingual`");
+    }
+    if (qv__qd_given(qv__json_get(v, "stemmer"))) {
+        return qv__qd_unsupported(c, "field_schema.stemmer");
+    }
+    if (qv__qd_given(qv__json_get(v, "stopwords"))) {
+        return qv__qd_unsupported(c, "field_schema.stopwords");
+    }
+    if (qv__json_bool(qv__json_get(v, "ascii_folding"), &fold) && fold) {
+        return qv__qd_unsupported(c, "field_schema.ascii_folding");
+    }
+    if (qv__json_u64(min, &low) && qv__json_u64(max, &high) && low > high) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "field_schema.min_token_len: value %" PRIu64
+                           " invalid, must not be above max_token_len, which is %" PRIu64,
+                           low, high);
+    }
+    return QV_OK;
+}
+
 /* {"type": ..., settings}: checked and written again without what the table does not know. */
 static qv_status parse_object(struct qv__call *c, qv__json v, struct qv__payload_index_def *out)
 {
@@ -77,6 +104,9 @@ static qv_status parse_object(struct qv__call *c, qv__json v, struct qv__payload
                            "field_schema.lookup: Validation error: the 'lookup' and 'range' "
                            "capabilities can't be both "
                            "disabled [{}]");
+    }
+    if (type->settings == text) {
+        QV_TRY(check_text(c, v));
     }
     qv__buf_reset(&c->scratch);
     qv__jw_init(&w, &c->scratch);

@@ -48,6 +48,7 @@ static const struct qv__payload_index_def defs[] = {
     {QV__STR("when"), QV__STR("datetime"), {"", 0}},
     {QV__STR("list[].z"), QV__STR("bool"), {"", 0}},
     {QV__STR("place"), QV__STR("geo"), {"", 0}},
+    {QV__STR("list[].s"), QV__STR("text"), {"", 0}},
 };
 
 static void start(struct pair *p, int threads)

@@ -11,7 +11,10 @@
 
 static const enum qv__field_type types[] = {QV__FIELD_KEYWORD, QV__FIELD_INTEGER,  QV__FIELD_FLOAT,
                                             QV__FIELD_BOOL,    QV__FIELD_DATETIME, QV__FIELD_UUID,
-                                            QV__FIELD_GEO};
+                                            QV__FIELD_GEO,     QV__FIELD_TEXT};
+
+/* Of every index of text here. */
+static struct qv__tokenizer tokenizer = {.kind = QV__TOKENIZE_WORD, .lowercase = true};
 
 struct rows {
     const struct qv__bytes *payload;
@@ -26,7 +29,8 @@ static struct qv__bytes row_at(void *ctx, uint32_t i)
 static struct qv__buf build(struct fixture *f, enum qv__field_type type,
                             const struct qv__path *path, struct rows *rows)
 {
-    struct qv__field_source src = {.row = row_at, .ctx = rows, .n_rows = rows->n};
+    struct qv__field_source src = {
+        .row = row_at, .ctx = rows, .n_rows = rows->n, .tokenizer = &tokenizer};
     struct qv__buf b;
     struct qv_err err = {.code = QV_OK};
     qv__buf_init(&b, f->mem);
@@ -42,7 +46,11 @@ struct indexes {
     struct qv__field_block block[MOST_FIELDS];
     struct qv__field_at at[MOST_FIELDS];
     size_t n;
+    struct qv__text_field texts[MOST_FIELDS];
+    struct qv__text_fields fields;
 };
+
+static void text_fields(struct indexes *x);
 
 static void index_some(struct fixture *f, struct gen *g, struct rows *rows, struct indexes *x)
 {
@@ -62,6 +70,25 @@ static void index_some(struct fixture *f, struct gen *g, struct rows *rows, stru
         assert_true(
             qv__field_block_open(qv__buf_bytes(&x->bytes[i]), type, rows->n, true, &x->block[i]));
         x->at[i] = (struct qv__field_at){&x->path[i], &x->block[i]};
+    }
+    text_fields(x);
+}
+
+/* As with a collection: a path has one index at most. */
+static void text_fields(struct indexes *x)
+{
+    x->fields = (struct qv__text_fields){x->texts, 0};
+    for (size_t i = 0; i < x->n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (qv__path_eq(&x->path[i], &x->path[k])) {
+                x->at[i].block = NULL;
+            }
+        }
+        if (x->at[i].block && x->block[i].type == QV__FIELD_TEXT) {
+            x->block[i].tokenizer = &tokenizer;
+            x->texts[x->fields.n++] =
+                (struct qv__text_field){.path = x->path[i], .tokenizer = tokenizer};
+        }
     }
 }
 
@@ -96,7 +123,10 @@ static size_t check_filter(struct fixture *f, qv__json doc, struct rows *rows, s
     struct qv__filter_bounds got = qv__filter_walk_block(w, &b);
     for (uint32_t i = 0; i < rows->n; i++) {
         struct qv__id id = qv__id_u64(i);
-        struct qv__filter_row r = {.id = &id, .payload = rows->payload[i], .has_vector = image};
+        struct qv__filter_row r = {.id = &id,
+                                   .payload = rows->payload[i],
+                                   .has_vector = image,
+                                   .texts = x->fields.n ? &x->fields : NULL};
         bool lo = qv__bit_test(got.lo, i), up = qv__bit_test(got.up, i);
         bool want = qv__filter_match(filter, &r);
         if ((lo && !want) || (want && !up) || (lo && !up)) {
@@ -124,6 +154,7 @@ static void bounds_hold(void **state)
         for (uint32_t i = 0; i < rows.n; i++) {
             payload[i] = row_of(f, generate(f, &g, put_payload));
         }
+        tokenizer = (struct qv__tokenizer){.kind = (int)(1 + round % 3), .lowercase = round % 2};
         index_some(f, &g, &rows, &x);
         for (unsigned i = 0; i < 30; i++) {
             open += check_filter(f, generate(f, &g, i % 3 ? put_single : put_root), &rows, &x);
@@ -211,6 +242,7 @@ static void exact_where_served(void **state)
     };
     struct fixture *f = *state;
     struct rows rows = mixed_rows(f, 2000);
+    tokenizer = (struct qv__tokenizer){.kind = QV__TOKENIZE_WORD, .lowercase = true};
     for (size_t i = 0; i < QV_ARRAY_LEN(all); i++) {
         struct indexes x = {.n = 1};
         enum qv__field_type type;
@@ -220,6 +252,7 @@ static void exact_where_served(void **state)
         assert_true(
             qv__field_block_open(qv__buf_bytes(&x.bytes[0]), type, rows.n, true, &x.block[0]));
         x.at[0] = (struct qv__field_at){&x.path[0], &x.block[0]};
+        text_fields(&x);
         if (check_filter(f, json(f, all[i].filter), &rows, &x) != 0) {
             fail_msg("%s: %s is not exact", all[i].type, all[i].filter);
         }
@@ -320,7 +353,8 @@ static void survives_lack_of_memory(void **state)
     for (size_t t = 0; t < QV_ARRAY_LEN(types); t++) {
         uint64_t n = 1;
         for (qv_status st = QV_ENOMEM; st != QV_OK; n++) {
-            struct qv__field_source src = {.row = row_at, .ctx = &rows, .n_rows = rows.n};
+            struct qv__field_source src = {
+                .row = row_at, .ctx = &rows, .n_rows = rows.n, .tokenizer = &tokenizer};
             struct qv__buf b;
             struct qv_err err;
             qv__buf_init(&b, f->mem);
@@ -361,6 +395,7 @@ static void hostile_bytes(void **state)
             tried++;
             refused += !qv__field_block_open(bytes, types[t], rows.n, true, &b);
             if (qv__field_block_open(bytes, types[t], rows.n, false, &b)) {
+                b.tokenizer = &tokenizer;
                 struct qv__match_value v[2] = {{.kind = QV__MATCH_INT, .i = 3},
                                                {.kind = QV__MATCH_STR, .s = QV__STR("w3")}};
                 struct qv__cond c = {.kind = QV__COND_MATCH_ANY, .match = {v, 2}};

@@ -1,9 +1,9 @@
-/* utf8.h: white space in UTF-8 text; inside this folder only.
+/* utf8.h: white space in UTF-8 text; what dates, text conditions and tokenizers share.
  *
- * What it is: the one property of characters that dates and text_any need.
+ * What it is: the one property of characters that needs no tables.
  * What it is not: a validator; malformed bytes are simply no white space. */
-#ifndef QV_PAYLOAD_UTF8_H
-#define QV_PAYLOAD_UTF8_H
+#ifndef QV_TEXT_UTF8_H
+#define QV_TEXT_UTF8_H
 
 #include "base/base.h"
 

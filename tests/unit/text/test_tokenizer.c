@@ -1,0 +1,162 @@
+/* Words of texts by every tokenizer, and what a text is said to have. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "text/tokenizer.h"
+
+static const struct qv__tokenizer word = {.kind = QV__TOKENIZE_WORD, .lowercase = true};
+static const struct qv__tokenizer cased = {.kind = QV__TOKENIZE_WORD};
+static const struct qv__tokenizer blank = {.kind = QV__TOKENIZE_WHITESPACE, .lowercase = true};
+static const struct qv__tokenizer prefix = {
+    .kind = QV__TOKENIZE_PREFIX, .lowercase = true, .min_len = 1, .max_len = 4};
+
+static void words_at(const struct qv__tokenizer *t, enum qv__text_side side, const char *text,
+                     const char *want, int line)
+{
+    struct qv__tokens x;
+    struct qv__str w;
+    char got[1024] = "";
+    size_t n = 0;
+    qv__tokens_init(&x, t, side, qv__str_z(text));
+    while (qv__tokens_next(&x, &w)) {
+        n += (size_t)snprintf(got + n, sizeof got - n, "%s%.*s", n ? "|" : "", (int)w.n, w.p);
+    }
+    if (strcmp(got, want) != 0) {
+        fail_msg("line %d: %s\nwanted %s", line, got, want);
+    }
+}
+#define words(t, text, want)   words_at(t, QV__TEXT_DOCUMENT, text, want, __LINE__)
+#define queried(t, text, want) words_at(t, QV__TEXT_QUERY, text, want, __LINE__)
+
+static void splits(void **state)
+{
+    (void)state;
+    words(&word, "hello, world! Привет, МИР!", "hello|world|привет|мир");
+    words(&cased, "Hello, МИР!", "Hello|МИР");
+    words(&blank, "  hello,\tWORLD!\u00a0Привет,\u3000мир! ", "hello,|world!|привет,|мир!");
+    words(&word, "you'll be in town-7a", "you|ll|be|in|town|7a");
+    words(&word, "", "");
+    words(&word, " \n.,", "");
+    words(&blank, " \n", "");
+    words(&word, "हिन्दी भाषा", "हिन्दी|भाषा"); /* marks and viramas are within words */
+    words(&word, "e\u0301te\u0301 \u2167 \u00bd x\u00b2", "e\u0301te\u0301|\u2177|\u00bd|x\u00b2");
+    words(&word, "ΟΔΟΣ οδος ΟΔΟΣ.", "οδοσ|οδοσ|οδοσ");
+    words(&word, "ÄÖÜ straße", "äöü|straße");
+    words(&word, "今天是星期一 ok", "今天是星期一|ok");
+    words(&word,
+          "a\xff"
+          "b\xc3(c \xe2\x82",
+          "a|b|c"); /* not UTF-8: separates */
+}
+
+static void lengths(void **state)
+{
+    struct qv__tokenizer t = {.kind = QV__TOKENIZE_WORD, .min_len = 2, .max_len = 3};
+    (void)state;
+    words(&t, "a bc def ghij ñü", "bc|def|ñü");
+    words(&prefix, "hello, мир!", "h|he|hel|hell|м|ми|мир");
+    queried(&prefix, "Hello, мир! h", "hell|мир|h");
+    struct qv__tokenizer p = {.kind = QV__TOKENIZE_PREFIX, .min_len = 3, .lowercase = true};
+    words(&p, "hello ab", "hel|hell|hello");
+    queried(&p, "hello he", "hello");
+    p.max_len = 2;
+    words(&p, "hello", "");
+    p = (struct qv__tokenizer){.kind = QV__TOKENIZE_PREFIX};
+    words(&p, "abc", "a|ab|abc");
+    queried(&p, "abc", "abc");
+}
+
+static void long_words(void **state)
+{
+    static char text[4096];
+    struct qv__tokens x;
+    struct qv__str w;
+    (void)state;
+    memset(text, 'x', sizeof text);
+    text[0] = 'a';
+    text[1] = text[2 + QV__TOKEN_MAX] = text[4 + 2 * QV__TOKEN_MAX] = ' ';
+    text[4095] = 'z';
+    text[4094] = ' ';
+    qv__tokens_init(&x, &word, QV__TEXT_DOCUMENT, (struct qv__str){text, sizeof text});
+    assert_true(qv__tokens_next(&x, &w) && w.n == 1);
+    assert_true(qv__tokens_next(&x, &w) && w.n == QV__TOKEN_MAX);
+    assert_true(qv__tokens_next(&x, &w) && w.n == 1); /* one byte too many, and many: no words */
+    assert_int_equal(w.p[0], 'z');
+    assert_false(qv__tokens_next(&x, &w));
+    assert_false(qv__tokens_next(&x, &w));
+}
+
+static void questions(void **state)
+{
+    const struct qv__str text = QV__STR("The quick brown fox: very, very quick!");
+    (void)state;
+    assert_true(qv__text_has_all(&word, text, QV__STR("QUICK fox")));
+    assert_false(qv__text_has_all(&word, text, QV__STR("quick dog")));
+    assert_false(qv__text_has_all(&word, text, QV__STR("qui")));
+    assert_true(qv__text_has_all(&prefix, text, QV__STR("qui")));
+    assert_false(qv__text_has_all(&prefix, text, QV__STR("uick")));
+    assert_false(qv__text_has_all(&cased, text, QV__STR("the")));
+    assert_true(qv__text_has_any(&word, text, QV__STR("dog fox")));
+    assert_false(qv__text_has_any(&word, text, QV__STR("dog fo")));
+    assert_true(qv__text_has_phrase(&word, text, QV__STR("quick brown fox")));
+    assert_true(qv__text_has_phrase(&word, text, QV__STR("very Very QUICK")));
+    assert_false(qv__text_has_phrase(&word, text, QV__STR("brown quick")));
+    assert_false(qv__text_has_phrase(&word, text, QV__STR("very quick brown")));
+    /* nothing asked is nothing met */
+    assert_false(qv__text_has_all(&word, text, QV__STR(" ,")));
+    assert_false(qv__text_has_any(&word, text, QV__STR("")));
+    assert_false(qv__text_has_phrase(&word, text, QV__STR("")));
+    assert_false(qv__text_has_all(&word, QV__STR(""), QV__STR("a")));
+}
+
+static void signatures(void **state)
+{
+    struct qv__tokenizer t = word;
+    (void)state;
+    assert_true(qv__tokenizer_signature(&t) == qv__tokenizer_signature(&word));
+    t.min_len = 1;
+    assert_true(qv__tokenizer_signature(&t) != qv__tokenizer_signature(&word));
+    assert_true(qv__tokenizer_signature(&cased) != qv__tokenizer_signature(&word));
+    assert_true(qv__tokenizer_signature(&blank) != qv__tokenizer_signature(&word));
+}
+
+/* Any bytes: words within limits, the end is reached. */
+static void any_bytes(void **state)
+{
+    static const struct qv__tokenizer *const all[] = {&word, &cased, &blank, &prefix};
+    struct qv__rng rng;
+    (void)state;
+    qv__rng_seed(&rng, 1);
+    for (int i = 0; i < 20000; i++) {
+        char text[64];
+        size_t n = qv__rng_below(&rng, sizeof text);
+        for (size_t k = 0; k < n; k++) {
+            text[k] = (char)(qv__rng_below(&rng, 3) ? 0xc0 | qv__rng_below(&rng, 64)
+                                                    : qv__rng_below(&rng, 256));
+        }
+        struct qv__tokens x;
+        struct qv__str w;
+        size_t met = 0;
+        qv__tokens_init(&x, all[i % 4], i % 3 ? QV__TEXT_QUERY : QV__TEXT_DOCUMENT,
+                        (struct qv__str){text, n});
+        while (qv__tokens_next(&x, &w)) {
+            assert_true(w.n > 0 && w.n <= QV__TOKEN_MAX);
+            met++;
+        }
+        assert_true(met <= 4 * n);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(splits),    cmocka_unit_test(lengths),    cmocka_unit_test(long_words),
+        cmocka_unit_test(questions), cmocka_unit_test(signatures), cmocka_unit_test(any_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
