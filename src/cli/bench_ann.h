@@ -11,7 +11,8 @@ struct qv__ann_queries {
     const uint32_t *truth; /* [n * k]: row numbers, nearest first; NULL = none */
     uint32_t n, dim, k;
     uint32_t threads;
-    double seconds; /* least time of the measured passes */
+    double seconds;   /* least time of the measured passes */
+    float oversample; /* so many times k candidates of codes are measured; 0 = own choice */
 };
 struct qv__ann_figures {
     double recall, qps, seconds;

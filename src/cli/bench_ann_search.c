@@ -35,10 +35,11 @@ static qv_status search_one(struct searcher *s, uint64_t i)
     const struct run *r = s->run;
     const struct qv__ann_queries *q = r->q;
     const struct qv__clock *clock = qv__clock_system();
-    struct qv__query query = {.kind = QV__QUERY_NEAREST,
-                              .target = {.values = q->vectors + (size_t)i * q->dim, .dim = q->dim},
-                              .params = {.ef = r->ef, .exact = r->exact},
-                              .limit = q->k};
+    struct qv__query query = {
+        .kind = QV__QUERY_NEAREST,
+        .target = {.values = q->vectors + (size_t)i * q->dim, .dim = q->dim},
+        .params = {.ef = r->ef, .exact = r->exact, .oversample = q->oversample},
+        .limit = q->k};
     struct qv__fetch fetch = {.vectors = QV__VECTORS_NONE};
     struct qv__qctx ctx = {.clock = clock, .mem = s->mem};
     struct qv__result_set rs;

@@ -11,6 +11,7 @@
 #include "quiver/version.h"
 
 #define COLLECTION  "bench"
+#define NO_METRIC   99u
 #define BATCH_ROWS  1000u
 #define EF_MAX      64u
 #define QUERIES_MAX 10000000u
@@ -18,9 +19,9 @@
 
 struct args {
     const char *base, *queries, *truth, *data, *ef;
-    unsigned metric;
-    uint64_t k, m, ef_construct, threads, build_threads, seconds, seed;
-    bool reuse, json;
+    unsigned metric, datatype, codes;
+    uint64_t k, m, ef_construct, threads, build_threads, seconds, seed, oversampling;
+    bool packed_bits, reuse, json;
 };
 
 static const struct qv__option options[] = {
@@ -31,8 +32,16 @@ static const struct qv__option options[] = {
     {"truth", "FILE", QV__OPT_TEXT, offsetof(struct args, truth), 0, 0,
      "row numbers of the exact answers, nearest first: .ivecs, or .npy of int32 (default: "
      "computed)"},
-    {"metric", "cosine|l2|ip|l1", QV__OPT_CHOICE, offsetof(struct args, metric), 0, 0,
-     "distance (default: cosine)"},
+    {"metric", "cosine|l2|ip|l1|hamming", QV__OPT_CHOICE, offsetof(struct args, metric), 0, 0,
+     "distance (default: cosine; hamming for bits)"},
+    {"datatype", "float32|float16|uint8|int8|bit", QV__OPT_CHOICE, offsetof(struct args, datatype),
+     0, 0, "what is stored of an element (default: float32)"},
+    {"packed-bits", NULL, QV__OPT_FLAG, offsetof(struct args, packed_bits), 0, 0,
+     "each byte of --base and --queries is eight bits, as of numpy.packbits"},
+    {"codes", "auto|none|int8|1-bit|2-bit|4-bit", QV__OPT_CHOICE, offsetof(struct args, codes), 0,
+     0, "what walks of the graph compare in place of vectors (default: auto)"},
+    {"oversampling", "N", QV__OPT_U64, offsetof(struct args, oversampling), 1, 1000,
+     "so many times k of what a walk over codes found are measured (default: by the codes)"},
     {"k", "N", QV__OPT_U64, offsetof(struct args, k), 1, 10000,
      "hits per search, of which recall is counted (default: 10)"},
     {"ef", "LIST", QV__OPT_TEXT, offsetof(struct args, ef), 0, 0,
@@ -56,6 +65,10 @@ static const struct qv__option options[] = {
     {"json", NULL, QV__OPT_FLAG, offsetof(struct args, json), 0, 0,
      "print one line of JSON for the build and one per beam width"},
 };
+
+/* In the order of enum qv__index_codes. */
+static const char *const codes_names[] = {"auto", "none", "int8", "1-bit", "2-bit", "4-bit"};
+_Static_assert(QV_ARRAY_LEN(codes_names) == QV__INDEX_CODES_KINDS, "one name each");
 
 struct bench {
     struct qv__cli *cli;
@@ -93,6 +106,10 @@ static qv_status open_inputs(struct bench *b, struct qv_err *err)
     if (b->queries.rows == 0 || b->queries.rows > QUERIES_MAX) {
         return qv__fail(err, QV_EINVAL, "%s: %" PRIu64 " rows; from 1 to %u can be measured",
                         b->args.queries, b->queries.rows, QUERIES_MAX);
+    }
+    if (b->args.packed_bits) {
+        QV_TRY(qv__vector_file_unpack(&b->base, err));
+        QV_TRY(qv__vector_file_unpack(&b->queries, err));
     }
     if (b->queries.dim != b->base.dim) {
         return qv__fail(err, QV_EINVAL, "%s has %u elements a row, %s has %u", b->args.queries,
@@ -155,15 +172,16 @@ static qv_status read_queries(struct bench *b, struct qv_err *err)
 
 static qv_status create(struct bench *b, struct qv_err *err)
 {
-    static const uint8_t metrics[] = {QV__COSINE, QV__L2, QV__DOT, QV__L1};
+    static const uint8_t metrics[] = {QV__COSINE, QV__L2, QV__DOT, QV__L1, QV__HAMMING};
     struct qv__vector_def vector = {.name = QV__STR(""),
                                     .kind = QV__VEC_DENSE,
-                                    .datatype = QV__F32,
+                                    .datatype = (uint8_t)b->args.datatype,
                                     .metric = metrics[b->args.metric],
                                     .dim = b->base.dim,
                                     .index = {.kind = QV__INDEX_GRAPH,
                                               .m = (uint32_t)b->args.m,
                                               .ef_construct = (uint32_t)b->args.ef_construct,
+                                              .codes = b->args.codes,
                                               .seed = b->args.seed}};
     /* One segment holds everything if it can, and nothing is indexed before it is complete. */
     uint64_t seal = QV_MIN(QV_MAX(b->base.rows + 1, (uint64_t)1024), (uint64_t)SEAL_MAX);
@@ -253,6 +271,10 @@ static qv_status reuse(struct bench *b, struct qv_err *err)
     QV_TRY(qv__collection_info(b->collection, &info, err));
     struct qv__schema *s = qv__collection_schema(b->collection);
     uint32_t dim = s->n_vectors == 1 ? s->vectors[0].dim : 0;
+    if (s->n_vectors) { /* what is told of the build is what it was */
+        b->args.datatype = s->vectors[0].datatype;
+        b->args.codes = s->vectors[0].index.codes;
+    }
     b->args.m = s->n_vectors ? s->vectors[0].index.m : 0;
     b->args.ef_construct = s->n_vectors ? s->vectors[0].index.ef_construct : 0;
     qv__schema_release(s);
@@ -282,7 +304,8 @@ static void add_file_bytes(void *arg, const struct qv__segment_info *s)
 
 static int print_build(struct bench *b, struct qv_err *err)
 {
-    static const char *const metrics[] = {"cosine", "l2", "ip", "l1"};
+    static const char *const metrics[] = {"cosine", "l2", "ip", "l1", "hamming"};
+    const char *datatype = qv__datatype_name((uint8_t)b->args.datatype);
     uint64_t bytes = 0;
     struct qv__collection_info info;
     struct qv__process_memory memory;
@@ -295,9 +318,9 @@ static int print_build(struct bench *b, struct qv_err *err)
     unsigned threads = (unsigned)b->args.build_threads;
     threads = threads ? threads : qv__pool_threads(qv__db_pool(b->db));
     if (!b->args.json) {
-        qv__buf_printf(&b->out, "%s x %u, %s, m %" PRIu64 ", ef_construct %" PRIu64 "\n",
-                       qv__human_count(b->base.rows, a), b->base.dim, metrics[b->args.metric],
-                       b->args.m, b->args.ef_construct);
+        qv__buf_printf(&b->out, "%s x %u %s, %s, m %" PRIu64 ", ef_construct %" PRIu64 "\n",
+                       qv__human_count(b->base.rows, a), b->base.dim, datatype,
+                       metrics[b->args.metric], b->args.m, b->args.ef_construct);
         qv__buf_printf(
             &b->out, "loaded in %s, indexed in %s on %u threads; index %s on disk, process %s\n\n",
             qv__human_seconds(b->load_s, c), qv__human_seconds(b->index_s, d), threads,
@@ -317,6 +340,10 @@ static int print_build(struct bench *b, struct qv_err *err)
     qv__bench_u64(&w, "dim", b->base.dim);
     qv__jw_key(&w, "metric");
     qv__jw_str(&w, metrics[b->args.metric]);
+    qv__jw_key(&w, "datatype");
+    qv__jw_str(&w, datatype);
+    qv__jw_key(&w, "codes");
+    qv__jw_str(&w, codes_names[b->args.codes]);
     qv__bench_u64(&w, "m", b->args.m);
     qv__bench_u64(&w, "ef_construct", b->args.ef_construct);
     qv__jw_key(&w, "kernels");
@@ -417,7 +444,8 @@ static int search(struct bench *b, struct qv_err *err)
                                 .dim = b->queries.dim,
                                 .k = (uint32_t)b->args.k,
                                 .threads = (uint32_t)b->args.threads,
-                                .seconds = (double)b->args.seconds};
+                                .seconds = (double)b->args.seconds,
+                                .oversample = (float)b->args.oversampling};
     if (!b->args.truth &&
         qv__ann_exact(b->collection, b->cli->mem, &q, b->truth_rows, err) != QV_OK) {
         return qv__cli_fail(b->cli, err, qv__cli_hint(err));
@@ -470,6 +498,7 @@ static int run(struct qv__cli *cli, const struct qv__command *self, int argc, ch
 {
     struct bench b = {.cli = cli,
                       .args = {.ef = "16,32,64,128,256",
+                               .metric = NO_METRIC,
                                .k = 10,
                                .m = 16,
                                .ef_construct = 200,
@@ -483,6 +512,9 @@ static int run(struct qv__cli *cli, const struct qv__command *self, int argc, ch
     }
     if (!b.args.base || !b.args.queries) {
         return qv__cli_usage(cli, "--base FILE and --queries FILE are needed");
+    }
+    if (b.args.metric == NO_METRIC) {
+        b.args.metric = b.args.datatype == QV__BIT ? 4 : 0;
     }
     if (b.args.reuse && !b.args.data) {
         return qv__cli_usage(cli, "--reuse is of use with --data only");

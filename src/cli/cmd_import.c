@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 
 #define NO_METRIC    99u
+#define NO_DATATYPE  99u
 #define NO_FIRST_ID  UINT64_MAX
 #define WRITE_MS     (UINT64_C(300) * 1000)
 #define OPTIMIZE_MS  (UINT64_C(24) * 3600 * 1000)
@@ -15,17 +16,21 @@
 struct args {
     struct qv__target_args target;
     const char *collection, *id_field, *vector;
-    unsigned metric;
+    unsigned metric, datatype;
     uint64_t batch, first_id;
-    bool optimize, quiet, json;
+    bool packed_bits, optimize, quiet, json;
 };
 
 static const struct qv__option options[] = {
     {"collection", "NAME", QV__OPT_TEXT, offsetof(struct args, collection), 0, 0,
      "collection to load into; it is made when there is none"},
     QV__TARGET_OPTIONS(struct args),
-    {"metric", "cosine|l2|ip|l1", QV__OPT_CHOICE, offsetof(struct args, metric), 0, 0,
-     "distance of a new collection (default: cosine)"},
+    {"metric", "cosine|l2|ip|l1|hamming", QV__OPT_CHOICE, offsetof(struct args, metric), 0, 0,
+     "distance of a new collection (default: cosine; hamming for bits)"},
+    {"datatype", "float32|float16|uint8|int8|bit", QV__OPT_CHOICE, offsetof(struct args, datatype),
+     0, 0, "what a new collection stores of an element (default: float32)"},
+    {"packed-bits", NULL, QV__OPT_FLAG, offsetof(struct args, packed_bits), 0, 0,
+     "each byte of a file of uint8 vectors is eight bits, as of numpy.packbits"},
     {"vector", "NAME", QV__OPT_TEXT, offsetof(struct args, vector), 0, 0,
      "name of the vector to fill (default: the one without a name)"},
     {"id-field", "NAME", QV__OPT_TEXT, offsetof(struct args, id_field), 0, 0,
@@ -40,7 +45,7 @@ static const struct qv__option options[] = {
     {"json", NULL, QV__OPT_FLAG, offsetof(struct args, json), 0, 0, "print the result as JSON"},
 };
 
-static const char *const metric_names[] = {"Cosine", "Euclid", "Dot", "Manhattan"};
+static const char *const metric_names[] = {"Cosine", "Euclid", "Dot", "Manhattan", "Hamming"};
 
 struct import {
     struct qv__cli *cli;
@@ -59,10 +64,22 @@ struct import {
 static qv_status settle_shape(struct import *im, struct qv_err *err)
 {
     const char *name = im->args.collection;
-    unsigned metric = im->args.metric == NO_METRIC ? 0 : im->args.metric;
+    unsigned metric = im->args.metric, datatype = im->args.datatype;
+    datatype = datatype == NO_DATATYPE ? QV__F32 : datatype;
+    metric = metric != NO_METRIC ? metric : datatype == QV__BIT ? 4 : 0;
+    const char *datatype_name = qv__datatype_name((uint8_t)datatype);
     if (!im->shape.exists) {
         QV_TRY(qv__import_shape_derive(&im->shape, &im->batch, err));
-        return qv__import_shape_create(&im->shape, &im->target, name, metric_names[metric], err);
+        return qv__import_shape_create(&im->shape, &im->target, name, metric_names[metric],
+                                       datatype_name, err);
+    }
+    for (uint32_t i = 0; i < im->shape.n && im->args.datatype != NO_DATATYPE; i++) {
+        if (strcmp(im->shape.vectors[i].datatype, datatype_name) != 0) {
+            return qv__fail(err, QV_EINVAL,
+                            "collection `%s` stores %s, not %s; leave --datatype out, or load into "
+                            "another collection",
+                            name, im->shape.vectors[i].datatype, datatype_name);
+        }
     }
     for (uint32_t i = 0; i < im->shape.n && im->args.metric != NO_METRIC; i++) {
         if (strcmp(im->shape.vectors[i].metric, metric_names[metric]) != 0) {
@@ -296,7 +313,13 @@ static int run_import(struct import *im, const char *const *files, size_t n_file
 {
     struct qv_err err = {.code = QV_OK};
     struct qv__import_source *s = &im->source;
-    if (qv__import_source_open(s, im->cli->mem, files, n_files, &err) != QV_OK) {
+    qv_status opened = qv__import_source_open(s, im->cli->mem, files, n_files, &err);
+    if (opened == QV_OK && im->args.packed_bits) {
+        opened = s->has_vectors ? qv__vector_file_unpack(&s->vectors, &err)
+                                : qv__fail(&err, QV_EINVAL,
+                                           "--packed-bits is of use with a file of vectors only");
+    }
+    if (opened != QV_OK) {
         return qv__cli_fail(im->cli, &err, NULL);
     }
     s->id_field = im->args.id_field;
@@ -323,9 +346,12 @@ static int run_import(struct import *im, const char *const *files, size_t n_file
 
 static int run(struct qv__cli *cli, const struct qv__command *self, int argc, char **argv)
 {
-    struct import im = {
-        .cli = cli,
-        .args = {.batch = 256, .metric = NO_METRIC, .id_field = "id", .first_id = NO_FIRST_ID}};
+    struct import im = {.cli = cli,
+                        .args = {.batch = 256,
+                                 .metric = NO_METRIC,
+                                 .datatype = NO_DATATYPE,
+                                 .id_field = "id",
+                                 .first_id = NO_FIRST_ID}};
     const char *files[2];
     size_t n = 0;
     int rc = qv__options_parse(cli, self, argc, argv, &im.args, files, 1, 2, &n);

@@ -66,7 +66,8 @@ struct qv__import_shape {
     struct {
         char name[QV__VECTOR_NAME_MAX + 1];
         uint32_t dim;
-        char metric[32]; /* as the dialect calls it; "" = not known */
+        char metric[32];   /* as the dialect calls it; "" = not known */
+        char datatype[16]; /* likewise */
     } vectors[QV__VECTORS_MAX];
 };
 /* Ask for the collection; exists stays false when there is none. */
@@ -75,9 +76,9 @@ qv_status qv__import_shape_fetch(struct qv__import_shape *shape, struct qv__targ
 /* Take names and dimensions from the points of a batch. QV_EINVAL when none has a vector. */
 qv_status qv__import_shape_derive(struct qv__import_shape *shape, const struct qv__import_batch *b,
                                   struct qv_err *err) QV_MUST_USE;
-/* Make a collection of this shape; `metric` in the dialect's words. */
+/* Make a collection of this shape; `metric` and `datatype` in the dialect's words. */
 qv_status qv__import_shape_create(const struct qv__import_shape *shape, struct qv__target *t,
-                                  const char *collection, const char *metric,
+                                  const char *collection, const char *metric, const char *datatype,
                                   struct qv_err *err) QV_MUST_USE;
 /* Every vector of the batch has a name and a dimension of the shape. On an error *at is the first
  * point that does not fit, and the points before it may be stored. */

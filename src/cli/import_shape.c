@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 static qv_status add(struct qv__import_shape *shape, struct qv__str name, uint32_t dim,
-                     struct qv__str metric, struct qv_err *err)
+                     struct qv__str metric, struct qv__str datatype, struct qv_err *err)
 {
     if (shape->n == QV__VECTORS_MAX || name.n > QV__VECTOR_NAME_MAX) {
         return qv__fail(err, QV_EINVAL, "more than %u vectors, or a name longer than %u bytes",
@@ -15,6 +15,8 @@ static qv_status add(struct qv__import_shape *shape, struct qv__str name, uint32
     shape->vectors[shape->n].dim = dim;
     snprintf(shape->vectors[shape->n].metric, sizeof shape->vectors[0].metric, "%.*s",
              (int)QV_MIN(metric.n, 31u), metric.n ? metric.p : "");
+    snprintf(shape->vectors[shape->n].datatype, sizeof shape->vectors[0].datatype, "%.*s",
+             (int)QV_MIN(datatype.n, 15u), datatype.n ? datatype.p : "");
     shape->n++;
     return QV_OK;
 }
@@ -30,9 +32,12 @@ static int find(const struct qv__import_shape *shape, struct qv__str name)
 }
 
 /* {"size": 384, "distance": "Cosine"}; false when it is something else. */
-static bool vector_params(qv__json v, uint32_t *dim, struct qv__str *metric)
+static bool vector_params(qv__json v, uint32_t *dim, struct qv__str *metric,
+                          struct qv__str *datatype)
 {
     uint64_t size = 0;
+    *datatype = QV__STR("float32");
+    (void)qv__json_str(qv__json_get(v, "datatype"), datatype);
     if (!qv__json_u64(qv__json_get(v, "size"), &size) || size == 0 || size > QV__DIM_MAX ||
         !qv__json_str(qv__json_get(v, "distance"), metric)) {
         return false;
@@ -44,21 +49,21 @@ static bool vector_params(qv__json v, uint32_t *dim, struct qv__str *metric)
 static qv_status read_params(struct qv__import_shape *shape, qv__json vectors, struct qv_err *err)
 {
     uint32_t dim = 0;
-    struct qv__str metric = {"", 0};
+    struct qv__str metric = {"", 0}, datatype;
     if (!qv__json_is(vectors, QV__JSON_OBJ)) {
         return QV_OK; /* a collection without vectors */
     }
-    if (vector_params(vectors, &dim, &metric)) {
-        return add(shape, QV__STR(""), dim, metric, err);
+    if (vector_params(vectors, &dim, &metric, &datatype)) {
+        return add(shape, QV__STR(""), dim, metric, datatype, err);
     }
     qv__json key = qv__json_first(vectors);
     for (uint32_t i = 0; i < vectors->len; i++) {
         qv__json v = qv__json_next(key);
-        if (!vector_params(v, &dim, &metric)) {
+        if (!vector_params(v, &dim, &metric, &datatype)) {
             return qv__fail(err, QV_EIO, "the server describes vector `%.*s` in an unknown form",
                             (int)QV_MIN(key->len, 64u), key->s);
         }
-        QV_TRY(add(shape, (struct qv__str){key->s, key->len}, dim, metric, err));
+        QV_TRY(add(shape, (struct qv__str){key->s, key->len}, dim, metric, datatype, err));
         key = qv__json_next(v);
     }
     return QV_OK;
@@ -91,7 +96,7 @@ qv_status qv__import_shape_derive(struct qv__import_shape *shape, const struct q
         for (uint32_t k = 0; k < b->points[i].n_vectors; k++) {
             const struct qv__named_vector *v = &b->points[i].vectors[k];
             if (find(shape, v->name) < 0) {
-                QV_TRY(add(shape, v->name, v->dim, QV__STR(""), err));
+                QV_TRY(add(shape, v->name, v->dim, QV__STR(""), QV__STR(""), err));
             }
         }
     }
@@ -105,7 +110,8 @@ qv_status qv__import_shape_derive(struct qv__import_shape *shape, const struct q
 }
 
 qv_status qv__import_shape_create(const struct qv__import_shape *shape, struct qv__target *t,
-                                  const char *collection, const char *metric, struct qv_err *err)
+                                  const char *collection, const char *metric, const char *datatype,
+                                  struct qv_err *err)
 {
     struct qv__arena arena;
     struct qv__buf body;
@@ -128,6 +134,10 @@ qv_status qv__import_shape_create(const struct qv__import_shape *shape, struct q
         qv__jw_u64(&w, shape->vectors[i].dim);
         qv__jw_key(&w, "distance");
         qv__jw_str(&w, metric);
+        if (strcmp(datatype, "float32") != 0) {
+            qv__jw_key(&w, "datatype");
+            qv__jw_str(&w, datatype);
+        }
         qv__jw_obj_end(&w);
     }
     if (named) {

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/buf.h"
-#include "base/vec.h"
+#include "base/elements.h"
 
 #define BLOCK_BYTES ((size_t)1 << 20)
 
@@ -138,6 +138,24 @@ qv_status qv__vector_file_open(struct qv__vector_file *f, struct qv__mem *mem, c
     return f->block ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory to read %s", path);
 }
 
+qv_status qv__vector_file_unpack(struct qv__vector_file *f, struct qv_err *err)
+{
+    if (f->elem != QV__ELEM_U8) {
+        return qv__fail(err, QV_EINVAL,
+                        "%s: packed bits are bytes of type uint8, as "
+                        "numpy.packbits makes them",
+                        f->path);
+    }
+    if (f->dim > QV__DIM_MAX / 8) {
+        return qv__fail(err, QV_EINVAL,
+                        "%s: rows of %u bytes are %" PRIu64 " bits; vectors have 1 to %u", f->path,
+                        f->dim, (uint64_t)f->dim * 8, QV__DIM_MAX);
+    }
+    f->dim *= 8;
+    f->is_packed = true;
+    return QV_OK;
+}
+
 void qv__vector_file_close(struct qv__vector_file *f)
 {
     qv__free(f->block);
@@ -162,26 +180,13 @@ static qv_status row_bytes(struct qv__vector_file *f, uint64_t row, const uint8_
         f->n = n;
     }
     const uint8_t *p = f->block + (size_t)(row - f->first) * f->stride_bytes;
-    if (f->head_bytes && qv__load_u32(p) != f->dim) {
+    uint32_t columns = f->is_packed ? f->dim / 8 : f->dim;
+    if (f->head_bytes && qv__load_u32(p) != columns) {
         return qv__fail(err, QV_EINVAL, "%s row %" PRIu64 ": %u elements, the first row has %u",
-                        f->path, row, qv__load_u32(p), f->dim);
+                        f->path, row, qv__load_u32(p), columns);
     }
     *out = p + f->head_bytes;
     return QV_OK;
-}
-
-static float half_to_float(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h >> 15) << 31, exponent = (h >> 10) & 31u, fraction = h & 0x3ffu;
-    float v;
-    if (exponent == 0) { /* zero or subnormal: fraction * 2^-24 is exact */
-        v = (float)fraction * 0x1p-24f;
-        return sign ? -v : v;
-    }
-    uint32_t bits = exponent == 31 ? sign | 0x7f800000u | fraction << 13
-                                   : sign | (exponent + 112) << 23 | fraction << 13;
-    memcpy(&v, &bits, sizeof v);
-    return v;
 }
 
 static void to_floats(enum qv__elem elem, const uint8_t *p, uint32_t dim, float *out)
@@ -195,7 +200,7 @@ static void to_floats(enum qv__elem elem, const uint8_t *p, uint32_t dim, float 
             out[i] = (float)p[i];
             break;
         case QV__ELEM_F16:
-            out[i] = half_to_float(qv__load_u16(p + 2 * i));
+            out[i] = qv__half_to_float(qv__load_u16(p + 2 * i));
             break;
         case QV__ELEM_F64: {
             double d;
@@ -223,6 +228,10 @@ qv_status qv__vector_file_row(struct qv__vector_file *f, uint64_t row, float *ou
 {
     const uint8_t *p = NULL;
     QV_TRY(row_bytes(f, row, &p, err));
+    if (f->is_packed) {
+        qv__elements_to_floats(QV__BIT, p, f->dim, out);
+        return QV_OK;
+    }
     to_floats(f->elem, p, f->dim, out);
     for (uint32_t i = 0; i < f->dim; i++) {
         if (!isfinite(out[i])) {

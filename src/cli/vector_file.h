@@ -41,6 +41,7 @@ struct qv__vector_file {
     struct qv__mem *mem;
     enum qv__elem elem;
     uint32_t dim;
+    bool is_packed; /* bits, eight to a byte of the file */
     uint64_t rows;
     uint64_t data_at;
     uint32_t stride_bytes; /* of a row in the file */
@@ -55,6 +56,10 @@ bool qv__vector_file_named(const char *path);
 /* Release with qv__vector_file_close, also after an error. */
 qv_status qv__vector_file_open(struct qv__vector_file *f, struct qv__mem *mem, const char *path,
                                struct qv_err *err) QV_MUST_USE;
+/* Its bytes are eight elements each, zeros and ones, the first in the highest bit (numpy.packbits):
+ * the rows have eight times as many elements from now on. QV_EINVAL for elements other than uint8,
+ * and for more elements than a vector has. */
+qv_status qv__vector_file_unpack(struct qv__vector_file *f, struct qv_err *err) QV_MUST_USE;
 void qv__vector_file_close(struct qv__vector_file *f); /* safe on a zeroed one, and twice */
 /* dim floats. Refuses numbers that are not finite, or too large for a float. */
 qv_status qv__vector_file_row(struct qv__vector_file *f, uint64_t row, float *out,
