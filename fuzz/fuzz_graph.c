@@ -1,12 +1,14 @@
 /* fuzz_graph.c: the saved form of a graph against arbitrary bytes.
  *
- * The input edits the three parts of a sound graph over fixed vectors: {part (1), offset (2),
- * length (1), bytes}, or cuts one short: {part + 128, length (2)}. Opening may refuse; a graph that
- * opened must be safe to walk: hits are ordinals that exist, each once, nearest first. */
+ * The input edits the parts of a sound graph over fixed vectors: {part (1), offset (2), length (1),
+ * bytes}, or cuts one short: {part + 128, length (2), 0}. Its length chooses the vectors' datatype
+ * and their codes (kinds below). Opening may refuse; a graph that opened must be safe to walk: hits
+ * are ordinals that exist, each once, nearest first. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/elements.h"
 #include "index/index.h"
 
 #define CHECK(cond)                                                                                \
@@ -19,9 +21,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define N     60u
-#define DIM   4u
-#define PARTS 3u
+#define N       60u
+#define DIM_MAX 256u
+#define PARTS   QV__INDEX_PARTS_MAX
+
+static const struct {
+    uint32_t dim, codes;
+    uint8_t datatype, metric;
+} kinds[] = {
+    {4, QV__INDEX_CODES_AUTO, QV__F32, QV__L2},
+    {64, QV__INDEX_CODES_INT8, QV__F32, QV__DOT},
+    {64, QV__INDEX_CODES_INT8, QV__F16, QV__COSINE},
+    {64, QV__INDEX_CODES_BITS2, QV__U8, QV__COSINE},
+    {5, QV__INDEX_CODES_AUTO, QV__I8, QV__L1},
+    {20, QV__INDEX_CODES_AUTO, QV__BIT, QV__HAMMING},
+    {DIM_MAX, QV__INDEX_CODES_AUTO, QV__F16, QV__DOT}, /* with narrow codes */
+};
 
 struct saved {
     struct qv__index_sink sink;
@@ -61,14 +76,13 @@ static void edit(struct qv__reader *r, struct saved *s)
     }
 }
 
-static void walk(const struct qv__index *x, struct qv__mem *mem, const float *vectors)
+static void walk(const struct qv__index *x, struct qv__mem *mem, const struct qv__vectors *v)
 {
     for (uint32_t q = 0; q < N; q += 7) {
         struct qv__qctx ctx = {.mem = mem};
         struct qv__index_hit hits[10];
         uint32_t n = 0;
-        struct qv__index_query query = {
-            .vector = vectors + (size_t)q * DIM, .k = 10, .ef = 16, .n = N};
+        struct qv__index_query query = {.vector = qv__vectors_at(v, q), .k = 10, .ef = 16, .n = N};
         struct qv_err err;
         CHECK(x->ops->search(x, &query, &ctx, hits, &n, &err) == QV_OK);
         CHECK(n <= 10);
@@ -86,20 +100,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct qv__mem *mem = qv__mem_root("fuzz", 0);
     struct saved s = {.sink = {.part = take}, .mem = mem};
-    float vectors[N * DIM];
-    for (size_t i = 0; i < QV_ARRAY_LEN(vectors); i++) {
-        vectors[i] = (float)((i * 7919u + i * i * 31u) % 257u);
-    }
-    const uint8_t *chunk = (const uint8_t *)vectors;
+    size_t kind = size % QV_ARRAY_LEN(kinds);
+    uint32_t dim = kinds[kind].dim;
+    static _Alignas(8) uint8_t bytes[N * DIM_MAX * sizeof(float)];
+    const uint8_t *chunk = bytes;
     struct qv__vectors v = {.chunks = &chunk,
                             .chunk_shift = 31,
-                            .stride_bytes = DIM * sizeof(float),
-                            .dim = DIM,
-                            .datatype = QV__F32,
-                            .metric = QV__L2};
+                            .stride_bytes = qv__vector_bytes(kinds[kind].datatype, dim),
+                            .dim = dim,
+                            .datatype = kinds[kind].datatype,
+                            .metric = kinds[kind].metric};
+    for (uint32_t i = 0; i < N; i++) {
+        float row[DIM_MAX];
+        for (uint32_t d = 0; d < dim; d++) {
+            uint32_t k = i * dim + d;
+            uint32_t value = (k * 7919u + k * k * 31u) % 257u;
+            row[d] = (float)(v.datatype == QV__BIT ? value % 2 : value % 100);
+        }
+        qv__elements_of_floats(v.datatype, row, dim, bytes + (size_t)i * v.stride_bytes);
+    }
     const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
     struct qv__index_params params = {
-        .kind = QV__INDEX_GRAPH, .m = 3, .ef_construct = 8, .seed = 5};
+        .kind = QV__INDEX_GRAPH, .m = 3, .ef_construct = 8, .codes = kinds[kind].codes, .seed = 5};
     struct qv__index_env env = {.mem = mem, .simd = qv__simd_best(NULL), .threads = 1};
     struct qv__index *x = NULL;
     struct qv_err err = {.code = QV_OK};
@@ -111,12 +133,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     edit(&r, &s);
     struct qv__index_parts parts = {{{NULL, 0}}};
     for (unsigned i = 0; i < PARTS; i++) {
-        parts.part[i] = (struct qv__bytes){s.part[i], s.n[i]};
+        parts.part[i] = (struct qv__bytes){s.part[i], s.part[i] ? s.n[i] : 0};
     }
     qv_status st = ops->open(&params, &env, &v, N, &parts, &x, &err);
     CHECK(st == QV_OK || st == QV_ECORRUPT || st == QV_EVERSION);
     if (st == QV_OK) {
-        walk(x, mem, vectors);
+        walk(x, mem, &v);
         st = x->ops->validate(x, &err); /* may still find an ordinal that is not reached */
         CHECK(st == QV_OK || st == QV_ECORRUPT);
         ops->free(x);

@@ -55,12 +55,37 @@ static const struct qv__vector_def early_vectors[2][2] = {
       .index = {.m = 4, .ef_construct = 16, .codes = QV__INDEX_CODES_BITS1, .seed = 13}}},
 };
 
+/* After the third: int8 and bits, codes of half floats and of bytes. */
+static const struct qv__vector_def packed_vectors[] = {
+    {.name = QV__STR("signed"), .metric = QV__COSINE, .datatype = QV__I8, .dim = 6},
+    {.name = QV__STR("bits"),
+     .metric = QV__HAMMING,
+     .datatype = QV__BIT,
+     .dim = 20,
+     .index = {.m = 4, .ef_construct = 16, .seed = 14}},
+    {.name = QV__STR("half"),
+     .metric = QV__DOT,
+     .datatype = QV__F16,
+     .dim = DIM_MAX,
+     .index = {.m = 4, .ef_construct = 16, .codes = QV__INDEX_CODES_INT8, .seed = 15}},
+    {.name = QV__STR("byte"),
+     .metric = QV__COSINE,
+     .datatype = QV__U8,
+     .dim = DIM_MAX,
+     .index = {.m = 4, .ef_construct = 16, .codes = QV__INDEX_CODES_BITS4, .seed = 16}},
+};
+enum { VECTORS_MAX = 4 }; /* of a point here */
+
 static const struct qv__vector_def *vectors_of(const struct content *c, const char *name,
                                                unsigned *n)
 {
     if (*name == 'e') {
         *n = 2;
         return early_vectors[c->is_altered];
+    }
+    if (*name == 'p') {
+        *n = VECTORS_MAX;
+        return packed_vectors;
     }
     *n = *name == 'a' || *name == 'g' || *name == 'd' || *name == 't' ? 2 : 1;
     return *name == 'b'   ? beta_vectors
@@ -87,7 +112,10 @@ static void vector_of(unsigned seed, unsigned which, float *out, const struct qv
     qv__rng_seed(&rng, seed * 31u + which);
     for (uint32_t i = 0; i < def->dim; i++) {
         int v = (int)qv__rng_below(&rng, 1001);
-        out[i] = def->datatype == QV__U8 ? (float)(v % 256) : (float)(v - 500) / 64.0f;
+        out[i] = def->datatype == QV__U8    ? (float)(v % 256)
+                 : def->datatype == QV__I8  ? (float)(v % 256 - 128)
+                 : def->datatype == QV__BIT ? (float)(v % 2)
+                                            : (float)(v - 500) / 64.0f;
     }
 }
 
@@ -159,7 +187,7 @@ static qv_status put(struct content *c, const char *name, const struct content_p
     qv__arena_init(&a, c->mem);
     struct qv__point *p = qv__arena_calloc(&a, n, sizeof *p);
     for (size_t i = 0; p && st == QV_OK && i < n; i++) {
-        struct qv__named_vector *v = qv__arena_calloc(&a, 2, sizeof *v);
+        struct qv__named_vector *v = qv__arena_calloc(&a, VECTORS_MAX, sizeof *v);
         p[i] = (struct qv__point){
             .id = points[i].id, .vectors = v, .expires_ms = points[i].expires_ms};
         for (unsigned k = 0; v && k < n_defs; k++) {
@@ -361,6 +389,22 @@ qv_status content_altered_more(struct content *c)
 {
     c->is_altered = true;
     return put_range(c, "early", 1, 3, 400);
+}
+
+qv_status content_packed(struct content *c)
+{
+    QV_TRY(create(c, "packed", packed_vectors, VECTORS_MAX, 2));
+    QV_TRY(put_range(c, "packed", 0, 2 * c->n, 0));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(edit(c, "packed", QV__MUT_DELETE, qv__id_u64(4), NULL));
+    QV_TRY(put_range(c, "packed", 2 * c->n, 3 * c->n, 200));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    return put_range(c, "packed", 3 * c->n, 3 * c->n + 3, 300); /* these stay in the log */
+}
+
+qv_status content_packed_more(struct content *c)
+{
+    return put_range(c, "packed", 1, 3, 400);
 }
 
 /* --- reading --- */

@@ -42,6 +42,11 @@ qv_status content_newer_more(struct content *c) QV_MUST_USE;
 qv_status content_altered(struct content *c) QV_MUST_USE;
 qv_status content_altered_more(struct content *c) QV_MUST_USE;
 
+/* What came after the third one: int8 and bits, graphs walked over codes of half floats and of
+ * bytes; flushed, and some that stay in the log. */
+qv_status content_packed(struct content *c) QV_MUST_USE;
+qv_status content_packed_more(struct content *c) QV_MUST_USE;
+
 /* Everything about one collection as one JSON document: schema, points with ids, versions, vectors
  * and payloads, counts, searches. */
 qv_status content_collection(struct content *c, struct qv__str name,
