@@ -278,7 +278,8 @@ struct qv_hit {
     float score;           /* cosine, dot: larger is nearer; of the others smaller */
     const char *payload;   /* JSON object, NUL-terminated; NULL unless asked; owned by the result */
     const struct qv_vector *vectors; /* NULL unless asked; owned by the result; cosine vectors of
-                                        floats are normalised */
+                                        floats are normalised. Dense ones alone: sparse vectors and
+                                        multivectors go through qv_request */
     size_t n_vectors;
     enum qv_order_kind order_kind; /* of qv_scroll with order_by: by which value the point stands */
     int64_t order_integer; /* here; QV_ORDER_INTEGER: whole numbers, dates in microseconds */

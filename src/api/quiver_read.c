@@ -78,8 +78,8 @@ static qv_status copy_vectors(struct qv_result *r, const struct qv__schema *s,
     }
     hit->vectors = list;
     for (uint32_t i = 0; p->vectors && i < s->n_vectors; i++) {
-        if (!p->vectors[i]) {
-            continue;
+        if (!p->vectors[i] || s->vectors[i].kind != QV__VEC_DENSE) {
+            continue; /* struct qv_vector has no place for the others */
         }
         size_t n = (size_t)s->vectors[i].dim * sizeof(float);
         float *values = qv__arena_alloc(&r->arena, n);

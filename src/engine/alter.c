@@ -130,6 +130,7 @@ static qv_status alter_columns(struct qv__db *db, const struct qv__schema *old,
         list[i].index = a->set[k].index;
         list[i].no_graph = a->set[k].no_graph;
         list[i].on_disk = a->set[k].on_disk;
+        list[i].idf = a->set[k].idf;
     }
     if (a->add && qv__schema_vector(old, a->add->name) >= 0) {
         return qv__fail(err, QV_EINVAL, "Vector with name `%.*s` already exists",

@@ -87,7 +87,8 @@ struct qv__alter {
     const struct qv__segment_policy *policy;
     const struct qv__durability_policy *durability;
     const struct qv__str *config_json;
-    /* Columns that are there, by name: they get the settings of their index and their placement. */
+    /* Columns that are there, by name: they get the settings of their index, their placement and
+     * their modifier. */
     const struct qv__vector_def *set;
     uint32_t n_set;
     const struct qv__vector_def *add; /* a column of its own, whatever had its name before */

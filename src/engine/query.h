@@ -37,9 +37,12 @@ enum qv__query_kind {
 struct qv__vector_input {
     bool by_id;
     struct qv__id id;
-    const float *values;
+    const float *values; /* as in mutation.h */
     uint32_t dim;
     bool is_packed; /* given as packed bits, which only a bit column takes */
+    uint8_t kind;   /* enum qv__vec_kind */
+    uint32_t n_rows;
+    const uint32_t *indices;
 };
 
 struct qv__search_params {
@@ -140,8 +143,9 @@ struct qv__result_point {
     float score;
     struct qv__order_value order; /* of ORDER_BY */
     struct qv__bytes payload;     /* whole row; selection is applied by the writer */
-    const float *const
-        *vectors; /* [schema->n_vectors], NULL = absent or not asked; NULL array = not asked */
+    /* [schema->n_vectors], NULL = absent or not asked; NULL array = not asked. Floats of a dense
+     * vector; the stored form of others (base/varvec.h), rows of multivectors as floats. */
+    const float *const *vectors;
 };
 
 struct qv__read_view; /* pins schema and segments; opaque here */

@@ -11,6 +11,7 @@
 #define QV_ENGINE_QUERY_EXEC_H
 
 #include "engine/read.h"
+#include "engine/vector.h"
 
 #define QV__KEY(segment, row) (((uint64_t)(segment) << 32) | (row))
 #define QV__KEY_SEGMENT(key)  ((size_t)((key) >> 32))
@@ -90,6 +91,14 @@ qv_status qv__filter_exclude(struct qv__run *r, const struct qv__filter *own,
 /* Vectors of a stage: given ones checked, those of stored points looked up (copied), all in the
  * datatype of the stage's column and normalised where it is. */
 qv_status qv__stage_inputs(struct qv__run *r, struct qv__stage *s, struct qv_err *err) QV_MUST_USE;
+
+/* --- query_idf.c --- */
+
+/* Multiply each value of a stored sparse vector by how rare its index is among the vectors of the
+ * stage's column: ln((N - n + 0.5) / (n + 0.5) + 1) for n of N points (Robertson and Zaragoza, "The
+ * probabilistic relevance framework: BM25 and beyond", 2009). */
+qv_status qv__run_idf(struct qv__run *r, const struct qv__stage *s, void *sparse,
+                      struct qv_err *err) QV_MUST_USE;
 
 /* --- query_stage.c --- */
 

@@ -6,9 +6,9 @@
  * the column is, and in the column's datatype, at the end of its range where it reaches beyond; an
  * average of bits is the bit of the majority. */
 #include "engine/query_exec.h"
-#include "simd/narrow.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static qv_status no_memory(struct qv_err *err)
 {
@@ -20,9 +20,34 @@ static float *vector_alloc(struct qv__run *r, uint32_t dim)
     return qv__arena_alloc(&r->rs->arena, QV_MAX((size_t)dim, 1u) * sizeof(float));
 }
 
+/* A vector of the segment as it would be given, copied. */
+static qv_status copy_stored(struct qv__run *r, const struct qv__vector_def *d, const void *v,
+                             struct qv__given *out, struct qv_err *err)
+{
+    const void *shown = qv__vector_show(d, &r->rs->arena, v);
+    size_t n = shown ? qv__vector_shown_bytes(d, shown) : 0;
+    uint8_t *copy = qv__arena_alloc(&r->rs->arena, n + 4);
+    if (!shown || !copy) {
+        return no_memory(err);
+    }
+    memcpy(copy, shown, n);
+    *out = (struct qv__given){.kind = d->kind, .dim = d->dim};
+    if (d->kind == QV__VEC_DENSE) {
+        out->values = (const float *)(const void *)copy;
+    } else if (d->kind == QV__VEC_SPARSE) {
+        out->dim = qv__varvec_count(copy);
+        out->indices = qv__sparse_indices(copy);
+        out->values = qv__sparse_values(copy);
+    } else {
+        out->n_rows = qv__varvec_count(copy);
+        out->values = (const float *)(const void *)qv__multi_rows(copy);
+    }
+    return QV_OK;
+}
+
 /* A stored vector, from this collection or the one of lookup_from. */
 static qv_status stored_vector(struct qv__run *r, const struct qv__stage *s,
-                               const struct qv__id *id, float **out, struct qv_err *err)
+                               const struct qv__id *id, struct qv__given *out, struct qv_err *err)
 {
     const struct qv__query *q = s->q;
     char text[64];
@@ -53,16 +78,8 @@ static qv_status stored_vector(struct qv__run *r, const struct qv__stage *s,
                          qv__id_text(id, text, sizeof text), (int)QV_MIN(name.n, (size_t)64),
                          name.p));
     }
-    if (view->schema->vectors[column].dim != s->def->dim) {
-        QV_GOTO(qv__fail(err, QV_EINVAL,
-                         "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32,
-                         s->def->dim, view->schema->vectors[column].dim));
-    }
-    *out = vector_alloc(r, s->def->dim);
-    if (!*out) {
-        QV_GOTO(no_memory(err));
-    }
-    qv__elements_to_floats(view->schema->vectors[column].datatype, v, s->def->dim, *out);
+    QV_GOTO(copy_stored(r, &view->schema->vectors[column], v, out, err));
+    QV_GOTO(qv__vector_check(s->def, out, err));
 out:
     st = qv__read_view_settle(other, st, err);
     qv__read_view_close(other);
@@ -70,77 +87,53 @@ out:
     return st;
 }
 
-/* Beyond the range of bytes there is a nearest byte; a bit is 0 or 1. */
-static qv_status bits_check(const struct qv__stage *s, const struct qv__vector_input *in,
-                            struct qv_err *err)
+/* An input as it was given or is stored. */
+static qv_status input(struct qv__run *r, const struct qv__stage *s,
+                       const struct qv__vector_input *in, struct qv__given *out, struct qv_err *err)
 {
-    for (uint32_t i = 0; s->def->datatype == QV__BIT && i < in->dim; i++) {
-        if (in->values[i] != 0.0f && in->values[i] != 1.0f) {
-            return qv__fail(err, QV_EINVAL,
-                            "query vector: element %" PRIu32 " is %g; a bit is 0 or 1", i,
-                            (double)in->values[i]);
-        }
-    }
-    return QV_OK;
-}
-
-/* An input as floats, as it was given or is stored. */
-static qv_status input_floats(struct qv__run *r, const struct qv__stage *s,
-                              const struct qv__vector_input *in, float **out, struct qv_err *err)
-{
+    struct qv_err why = {.code = QV_OK};
     if (in->by_id) {
         return stored_vector(r, s, &in->id, out, err);
     }
-    if (in->dim != s->def->dim) {
-        return qv__fail(err, QV_EINVAL,
-                        "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32,
-                        s->def->dim, in->dim);
-    }
-    if (in->is_packed && s->def->datatype != QV__BIT) {
-        return qv__fail(err, QV_EINVAL, "query vector: packed bits are for bit vectors, not for %s",
-                        qv__datatype_name(s->def->datatype));
-    }
-    QV_TRY(bits_check(s, in, err));
-    if (!qv__simd_finite(in->values, in->dim)) {
-        return qv__fail(
-            err, QV_EINVAL,
-            "query vector: every element and the squared length must be finite numbers");
-    }
-    *out = vector_alloc(r, in->dim);
-    if (!*out) {
-        return no_memory(err);
-    }
-    memcpy(*out, in->values, (size_t)in->dim * sizeof **out);
-    return QV_OK;
-}
-
-/* What is compared: normalised where the column is, in its datatype. `v` is changed. */
-static qv_status typed_vector(struct qv__run *r, const struct qv__stage *s, float *v,
-                              const void **out, struct qv_err *err)
-{
-    if (qv__normalises(s->def->metric, s->def->datatype)) {
-        qv__simd_normalize(r->c->db->simd, v, s->def->dim);
-    }
-    *out = v;
-    if (s->def->datatype == QV__F32) {
+    *out = (struct qv__given){.values = in->values,
+                              .indices = in->indices,
+                              .dim = in->dim,
+                              .n_rows = in->n_rows,
+                              .kind = in->kind,
+                              .is_packed = in->is_packed};
+    if (qv__vector_check(s->def, out, &why) == QV_OK) {
         return QV_OK;
     }
-    size_t bytes = qv__vector_bytes(s->def->datatype, s->def->dim);
-    void *typed = qv__arena_alloc(&r->rs->arena, bytes);
-    if (!typed) {
+    bool begins = why.message[0] >= 'a' && why.message[0] <= 'z'; /* in the middle of a sentence */
+    return qv__fail(err, QV_EINVAL, "%s%s", begins ? "query vector: " : "", why.message);
+}
+
+/* What is compared: the stored form, copied; of a sparse vector weighed if the column says so. */
+static qv_status typed(struct qv__run *r, const struct qv__stage *s, const struct qv__given *g,
+                       const void **out, struct qv_err *err)
+{
+    const void *v = qv__vector_store(s->def, r->c->db->simd, &r->rs->arena, g);
+    if (!v) {
         return no_memory(err);
     }
-    qv__elements_of_floats(s->def->datatype, v, s->def->dim, typed);
-    *out = typed;
-    return QV_OK;
+    if (v == g->values) { /* borrowed from the request */
+        float *copy = vector_alloc(r, s->def->dim);
+        if (!copy) {
+            return no_memory(err);
+        }
+        v = memcpy(copy, v, (size_t)s->def->dim * sizeof *copy);
+    }
+    *out = v;
+    /* A sparse one was made just now. */
+    return s->def->idf ? qv__run_idf(r, s, (void *)(uintptr_t)v, err) : QV_OK;
 }
 
 static qv_status example(struct qv__run *r, const struct qv__stage *s,
                          const struct qv__vector_input *in, const void **out, struct qv_err *err)
 {
-    float *v = NULL;
-    QV_TRY(input_floats(r, s, in, &v, err));
-    return typed_vector(r, s, v, out, err);
+    struct qv__given g;
+    QV_TRY(input(r, s, in, &g, err));
+    return typed(r, s, &g, out, err);
 }
 
 static qv_status examples(struct qv__run *r, const struct qv__stage *s,
@@ -164,16 +157,107 @@ static qv_status average(struct qv__run *r, const struct qv__stage *s,
 {
     memset(acc, 0, (size_t)s->def->dim * sizeof *acc);
     for (size_t i = 0; i < n; i++) {
-        float *v = NULL;
-        QV_TRY(input_floats(r, s, &in[i], &v, err));
+        struct qv__given g;
+        QV_TRY(input(r, s, &in[i], &g, err));
         for (uint32_t k = 0; k < s->def->dim; k++) {
-            acc[k] += v[k];
+            acc[k] += g.values[k];
         }
     }
     for (uint32_t k = 0; k < s->def->dim; k++) {
         acc[k] /= (float)n;
     }
     return QV_OK;
+}
+
+/* --- averages of vectors that vary in length --- */
+
+struct element {
+    uint32_t index;
+    float value;
+};
+
+static int by_index(const void *a, const void *b)
+{
+    const struct element *x = a, *y = b;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* All elements with their weight, sorted, those of one index added up in the order of examples. */
+static qv_status sum_sparse(struct qv__run *r, const struct qv__given *list, const float *weights,
+                            size_t n, struct qv__given *out, struct qv_err *err)
+{
+    size_t total = 0, at = 0, kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        total += list[i].dim;
+    }
+    struct element *e = qv__arena_calloc(&r->rs->arena, total + 1, sizeof *e);
+    uint32_t *indices = qv__arena_calloc(&r->rs->arena, total + 1, sizeof *indices);
+    float *values = qv__arena_calloc(&r->rs->arena, total + 1, sizeof *values);
+    if (!e || !indices || !values) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < list[i].dim; k++) {
+            e[at++] = (struct element){list[i].indices[k], list[i].values[k] * weights[i]};
+        }
+    }
+    qsort(e, total, sizeof *e, by_index);
+    for (size_t i = 0; i < total; i++) {
+        if (kept == 0 || indices[kept - 1] != e[i].index) {
+            indices[kept++] = e[i].index;
+        }
+        values[kept - 1] += e[i].value;
+    }
+    *out = (struct qv__given){
+        .kind = QV__VEC_SPARSE, .indices = indices, .values = values, .dim = (uint32_t)kept};
+    return qv__vector_check(&(struct qv__vector_def){.kind = QV__VEC_SPARSE}, out, err);
+}
+
+/* Rows of the positives, and those of the negatives turned round. */
+static qv_status join_multi(struct qv__run *r, const struct qv__stage *s,
+                            const struct qv__given *list, const float *weights, size_t n,
+                            struct qv__given *out, struct qv_err *err)
+{
+    size_t rows = 0, dim = s->def->dim, at = 0;
+    for (size_t i = 0; i < n; i++) {
+        rows += list[i].kind == QV__VEC_MULTI ? list[i].n_rows : 1;
+    }
+    float *values = qv__arena_calloc(&r->rs->arena, rows * dim + 1, sizeof *values);
+    if (!values) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t m = (list[i].kind == QV__VEC_MULTI ? list[i].n_rows : 1) * dim;
+        for (size_t k = 0; k < m; k++) {
+            values[at++] = weights[i] < 0 ? -list[i].values[k] : list[i].values[k];
+        }
+    }
+    *out = (struct qv__given){.kind = QV__VEC_MULTI,
+                              .values = values,
+                              .dim = (uint32_t)dim,
+                              .n_rows = (uint32_t)QV_MIN(rows, (size_t)UINT32_MAX)};
+    return qv__vector_check(s->def, out, err);
+}
+
+static qv_status recommend_varying(struct qv__run *r, const struct qv__stage *s,
+                                   struct qv__given *out, struct qv_err *err)
+{
+    const struct qv__query *q = s->q;
+    size_t n = q->n_positive + q->n_negative;
+    struct qv__given *list = qv__arena_calloc(&r->rs->arena, n, sizeof *list);
+    float *weights = qv__arena_calloc(&r->rs->arena, n, sizeof *weights);
+    if (!list || !weights) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool positive = i < q->n_positive;
+        QV_TRY(input(r, s, positive ? &q->positive[i] : &q->negative[i - q->n_positive], &list[i],
+                     err));
+        weights[i] = positive ? (q->n_negative ? 2.0f : 1.0f) / (float)q->n_positive
+                              : -1.0f / (float)q->n_negative;
+    }
+    return s->def->kind == QV__VEC_SPARSE ? sum_sparse(r, list, weights, n, out, err)
+                                          : join_multi(r, s, list, weights, n, out, err);
 }
 
 /* avg(positive) + avg(positive) - avg(negative); without negatives the average of positives. */
@@ -183,6 +267,11 @@ static qv_status recommend_vector(struct qv__run *r, struct qv__stage *s, struct
     if (q->n_positive == 0) {
         return qv__fail(err, QV_EINVAL,
                         "At least one positive vector ID required with this strategy");
+    }
+    if (s->def->kind != QV__VEC_DENSE) {
+        struct qv__given g;
+        QV_TRY(recommend_varying(r, s, &g, err));
+        return typed(r, s, &g, &s->target, err);
     }
     float *pos = vector_alloc(r, s->def->dim), *neg = vector_alloc(r, s->def->dim);
     if (!pos || !neg) {
@@ -198,7 +287,8 @@ static qv_status recommend_vector(struct qv__run *r, struct qv__stage *s, struct
     if (!qv__simd_finite(pos, s->def->dim)) {
         return qv__fail(err, QV_EINVAL, "recommend: the average of the examples is not finite");
     }
-    return typed_vector(r, s, pos, &s->target, err);
+    struct qv__given g = {.values = pos, .dim = s->def->dim};
+    return typed(r, s, &g, &s->target, err);
 }
 
 /* The pairs of examples add up to one weight each, whatever their number: the score is linear in

@@ -51,15 +51,13 @@ static qv_status measure(struct qv__run *r, const struct qv__matrix_request *m,
     for (size_t i = 0; i < n; i++) {
         rows[i] = qv__run_vector(r, s, sample->items[i].key);
     }
-    struct qv__vectors v = {
-        .dim = s->def->dim, .datatype = s->def->datatype, .metric = s->def->metric};
     for (size_t i = 0; i < n; i++) {
         struct qv__topk top;
         qv_status st = qv__qctx_check(r->ctx);
         if (st != QV_OK) {
             return qv__fail(err, st, "matrix: %s", qv_status_text(st));
         }
-        qv__distances(r->c->db->simd, &v, rows[i], rows, n, dist);
+        qv__vector_distances(r->c->db->simd, s->def, rows[i], rows, n, dist);
         r->ctx->stats.distances += n;
         qv__topk_init(&top, heap, k);
         for (size_t j = 0; j < n; j++) {

@@ -24,8 +24,6 @@ static qv_status compare(struct qv__run *r, const struct qv__stage *s, const voi
 {
     const void *rows[BLOCK];
     float dist[BLOCK];
-    struct qv__vectors v = {
-        .dim = s->def->dim, .datatype = s->def->datatype, .metric = s->def->metric};
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t k = QV_MIN(n - at, (size_t)BLOCK);
         qv_status st = qv__qctx_check(r->ctx);
@@ -35,7 +33,7 @@ static qv_status compare(struct qv__run *r, const struct qv__stage *s, const voi
         for (size_t i = 0; i < k; i++) {
             rows[i] = picks[at + i].vector;
         }
-        qv__distances(r->c->db->simd, &v, vector, rows, k, dist);
+        qv__vector_distances(r->c->db->simd, s->def, vector, rows, k, dist);
         r->ctx->stats.distances += k;
         for (size_t i = 0; i < k; i++) {
             struct pick *p = &picks[at + i];

@@ -38,9 +38,7 @@ static qv_status similarities(struct qv__run *r, const struct qv__stage *s, cons
     if (st != QV_OK) {
         return qv__fail(err, st, "query: %s", qv_status_text(st));
     }
-    struct qv__vectors v = {
-        .dim = s->def->dim, .datatype = s->def->datatype, .metric = s->def->metric};
-    qv__distances(r->c->db->simd, &v, vector, b->rows, b->n, out);
+    qv__vector_distances(r->c->db->simd, s->def, vector, b->rows, b->n, out);
     for (size_t i = 0; i < b->n; i++) {
         out[i] = 0.0f - out[i];
     }
@@ -147,12 +145,30 @@ static qv_status score_feedback(struct qv__run *r, const struct qv__stage *s, st
     return QV_OK;
 }
 
+/* A sparse vector that shares nothing with the query is not near to it at all. */
+static void drop_apart(const struct qv__stage *s, struct block *b)
+{
+    size_t kept = 0;
+    bool overlap = true;
+    for (size_t i = 0; i < b->n; i++) {
+        if (s->def->kind == QV__VEC_SPARSE) {
+            (void)qv__sparse_dot(s->target, b->rows[i], &overlap);
+        }
+        if (overlap) {
+            b->rows[kept] = b->rows[i];
+            b->keys[kept++] = b->keys[i];
+        }
+    }
+    b->n = kept;
+}
+
 static qv_status score_block(struct qv__run *r, const struct qv__stage *s, struct block *b,
                              struct qv__topk *top, struct qv_err *err)
 {
     switch (s->q->kind) {
     case QV__QUERY_NEAREST:
     case QV__QUERY_RECOMMEND:
+        drop_apart(s, b);
         QV_TRY(similarities(r, s, s->target, b, b->score, err));
         break;
     case QV__QUERY_RECOMMEND_BEST:

@@ -4,7 +4,7 @@
 
 #include "base/topk.h"
 #include "engine/segment_fields.h"
-#include "simd/narrow.h"
+#include "engine/vector.h"
 
 /* --- results --- */
 
@@ -55,15 +55,7 @@ static bool vector_wanted(const struct qv__fetch *f, struct qv__str name)
  * memory. */
 static const float *vector_out(struct qv__result_set *rs, uint32_t column, const void *v)
 {
-    const struct qv__vector_def *def = &rs->schema->vectors[column];
-    if (def->datatype == QV__F32) {
-        return v;
-    }
-    float *out = qv__arena_alloc(&rs->arena, (size_t)def->dim * sizeof *out);
-    if (out) {
-        qv__elements_to_floats(def->datatype, v, def->dim, out);
-    }
-    return out;
+    return qv__vector_show(&rs->schema->vectors[column], &rs->arena, v);
 }
 
 /* Results outlive the look at the mapped files that ends a read, so they must not point into them.
@@ -93,7 +85,8 @@ static qv_status copy_mapped(struct qv__result_set *rs, struct qv__result_point 
     p->payload.p = copied(rs, p->payload.p, p->payload.n, &ok);
     for (uint32_t i = 0; vectors && i < rs->schema->n_vectors; i++) {
         if (vectors[i] && rs->schema->vectors[i].datatype == QV__F32) { /* else widened: ours */
-            vectors[i] = copied(rs, vectors[i], rs->schema->vectors[i].dim * sizeof(float), &ok);
+            const struct qv__vector_def *d = &rs->schema->vectors[i];
+            vectors[i] = copied(rs, vectors[i], qv__vector_shown_bytes(d, vectors[i]), &ok);
         }
     }
     return ok ? QV_OK : qv__fail(err, QV_ENOMEM, "no memory for results");

@@ -5,7 +5,7 @@
  * per vector: name, u8 kind, u8 datatype, varint byte length, bytes; PUT and PAYLOAD end with the
  * payload row. Vectors go by name, because columns may come and go between writing and replay. */
 #include "engine/collection.h"
-#include "simd/narrow.h"
+#include "engine/vector.h"
 
 enum { FLAG_EXPIRES = 1 };
 
@@ -26,7 +26,7 @@ static void put_vectors(struct qv__buf *b, const struct qv__schema *schema,
     for (uint32_t i = 0; i < schema->n_vectors; i++) {
         if (e->vectors[i]) {
             const struct qv__vector_def *d = &schema->vectors[i];
-            size_t bytes = qv__vector_bytes(d->datatype, d->dim);
+            size_t bytes = qv__stored_bytes(d->kind, d->datatype, d->dim, e->vectors[i]);
             qv__buf_str(b, d->name);
             qv__buf_u8(b, d->kind);
             qv__buf_u8(b, d->datatype);
@@ -88,21 +88,21 @@ static qv_status read_vectors(struct qv__reader *r, uint64_t lsn, const struct q
             continue; /* of a column that was dropped since */
         }
         const struct qv__vector_def *d = &schema->vectors[c];
-        if (kind != d->kind || datatype != d->datatype ||
-            bytes != qv__vector_bytes(d->datatype, d->dim)) {
-            return qv__fail(err, QV_ECORRUPT,
-                            "log: vector `%.*s` does not fit the collection's schema", (int)name.n,
-                            name.p);
-        }
-        if (d->datatype == QV__BIT && !qv__elements_valid(QV__BIT, p, d->dim)) {
-            return qv__fail(err, QV_ECORRUPT, "log: vector `%.*s` has bits behind its last element",
-                            (int)name.n, name.p);
-        }
         void *copy = qv__arena_alloc(arena, (size_t)bytes);
         if (!copy) {
             return qv__fail(err, QV_ENOMEM, "no memory to replay a record");
         }
         memcpy(copy, p, (size_t)bytes);
+        if (kind != d->kind || datatype != d->datatype ||
+            !qv__vector_sized(d, copy, (size_t)bytes)) {
+            return qv__fail(err, QV_ECORRUPT,
+                            "log: vector `%.*s` does not fit the collection's schema", (int)name.n,
+                            name.p);
+        }
+        if (d->datatype == QV__BIT && !qv__vector_finite(d, copy)) {
+            return qv__fail(err, QV_ECORRUPT, "log: vector `%.*s` has bits behind its last element",
+                            (int)name.n, name.p);
+        }
         columns[c] = copy;
     }
     e->vectors = columns;

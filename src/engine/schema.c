@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/varvec.h"
+
 static const char *const metric_names[] = {"Cosine", "Dot", "Euclid", "Manhattan", "Hamming"};
 
 const char *qv__metric_name(enum qv__metric m)
@@ -102,6 +104,7 @@ static void defaults_fill(struct qv__schema *s)
     d->window_ms = d->window_ms ? d->window_ms : QV__WINDOW_MS_DEFAULT;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__index_params *x = &s->vectors[i].index;
+        s->vectors[i].no_graph |= qv__vec_varies(s->vectors[i].kind);
         x->kind = s->vectors[i].no_graph ? QV__INDEX_FLAT : QV__INDEX_GRAPH;
         x->m = x->m ? x->m : 16;
         x->ef_construct = x->ef_construct ? x->ef_construct : 128;
@@ -114,10 +117,9 @@ static qv_status vector_check(const struct qv__schema *s, uint32_t i, struct qv_
     const struct qv__vector_def *v = &s->vectors[i];
     int nn = (int)QV_MIN(v->name.n, (size_t)64);
     QV_TRY(name_text_check(v->name, "vector name", NULL, QV__VECTOR_NAME_MAX, err));
-    if (v->kind != QV__VEC_DENSE) {
-        return qv__fail(err, QV_EUNSUPPORTED,
-                        "vectors.%.*s: sparse and multi vectors are not supported by this version",
-                        nn, v->name.p);
+    if (v->kind > QV__VEC_MULTI) {
+        return qv__fail(err, QV_EUNSUPPORTED, "vectors.%.*s: kind %u is none", nn, v->name.p,
+                        v->kind);
     }
     const char *dot = v->name.n ? "." : "";
     if (v->datatype > QV__BIT) {
@@ -146,7 +148,14 @@ static qv_status vector_check(const struct qv__schema *s, uint32_t i, struct qv_
                         "takes one bit as it is",
                         dot, nn, v->name.p);
     }
-    if (v->dim < 1 || v->dim > QV__DIM_MAX) {
+    if (v->kind == QV__VEC_SPARSE) {
+        if (v->dim != 0 || v->datatype != QV__F32 || v->metric != QV__DOT) {
+            return qv__fail(err, QV_EVALIDATION,
+                            "sparse_vectors.%.*s: a sparse vector has no size, elements of "
+                            "float32 and the inner product",
+                            nn, v->name.p);
+        }
+    } else if (v->dim < 1 || v->dim > QV__DIM_MAX) {
         return qv__fail(err, QV_EVALIDATION,
                         "vectors%s%.*s.size: value %" PRIu32 " invalid, must be from 1 to %u", dot,
                         nn, v->name.p, v->dim, QV__DIM_MAX);
@@ -392,6 +401,9 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
         if (v->index.on_disk) {
             put_u64(w, "graph_on_disk", 1);
         }
+        if (v->idf) {
+            put_u64(w, "idf", 1);
+        }
         put_str(w, "config", v->config_json);
         qv__jw_obj_end(w);
     }
@@ -465,11 +477,13 @@ static bool get_u8(qv__json obj, const char *key, uint8_t *out)
 
 static bool vector_from_json(qv__json o, struct qv__vector_def *v)
 {
-    uint64_t kind = QV__INDEX_GRAPH, on_disk = 0;
+    uint64_t kind = QV__INDEX_GRAPH, on_disk = 0, idf = 0;
     bool ok = get_u64(o, "index", UINT32_MAX, &kind);
     v->no_graph = kind == QV__INDEX_FLAT;
     ok = ok && (!qv__json_get(o, "graph_on_disk") || get_u64(o, "graph_on_disk", 1, &on_disk));
+    ok = ok && (!qv__json_get(o, "idf") || get_u64(o, "idf", 1, &idf));
     v->index.on_disk = on_disk;
+    v->idf = idf;
     return ok && qv__json_str(qv__json_get(o, "name"), &v->name) && get_u8(o, "kind", &v->kind) &&
            get_u8(o, "datatype", &v->datatype) && get_u8(o, "metric", &v->metric) &&
            get_u32(o, "dim", &v->dim) && qv__json_bool(qv__json_get(o, "on_disk"), &v->on_disk) &&

@@ -30,7 +30,8 @@ struct qv__vector_def {
     uint8_t metric;      /* enum qv__metric */
     bool on_disk;        /* pages of vectors in files are not kept in memory on purpose */
     bool no_graph;       /* searched by a scan, however many vectors there are */
-    uint32_t dim;
+    bool idf;            /* sparse: what is compared is weighed by how rare its indices are */
+    uint32_t dim;        /* of one vector, or one row of a multivector; 0 of sparse ones */
     /* Which column this is, beyond its name: 0 for those a collection is made with, else a number
      * that no other column ever had. A name that is dropped and added again is another column. */
     uint64_t uid;

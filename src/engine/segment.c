@@ -157,6 +157,9 @@ uint32_t qv__segment_unindexed(const struct qv__segment *s)
         if (n >= s->schema->policy.index_rows && n > indexed && qv__column_graph(s, i)) {
             most = QV_MAX(most, n - indexed);
         }
+        if (!s->sealed) {
+            most = QV_MAX(most, qv__sparse_runs_owed(&s->columns[i], n));
+        }
     }
     return most;
 }
@@ -192,6 +195,10 @@ void qv__segment_describe(const struct qv__segment *s, uint64_t *memory_bytes, u
             x->ops->describe(x, &info);
             *indexed += info.n;
             *index_kind = info.kind;
+        }
+        uint32_t runs = atomic_load_explicit(&s->columns[i].n_runs, memory_order_acquire);
+        for (uint32_t k = 0; k < runs; k++) {
+            *indexed += s->columns[i].runs[k].p.n_ords;
         }
     }
 }
@@ -321,7 +328,7 @@ const void *qv__segment_row_vector(const struct qv__segment *s, const struct qv_
 {
     uint32_t own = qv__segment_column(s, schema, column);
     uint32_t ord = own == QV__NO_ROW ? QV__NO_ROW : qv__segment_ord(s, own, row);
-    return ord == QV__NO_ROW ? NULL : qv__vectors_at(&s->columns[own].vectors, ord);
+    return ord == QV__NO_ROW ? NULL : qv__column_vector(&s->columns[own], ord);
 }
 
 bool qv__segment_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,

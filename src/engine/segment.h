@@ -213,7 +213,7 @@ struct qv__row_hit {
 struct qv__segment_search {
     const struct qv__schema *schema; /* the reader's */
     uint32_t column;                 /* of it */
-    const float *vector;             /* normalised for cosine */
+    const void *vector;              /* in the column's stored form */
     uint32_t k, ef;
     float oversample; /* as of index.h */
     bool exact, no_codes;
@@ -224,6 +224,13 @@ struct qv__segment_search {
 qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q,
                              struct qv__qctx *ctx, struct qv__row_hit *hits, uint32_t *n_hits,
                              struct qv_err *err) QV_MUST_USE;
+
+/* Add to df[i] in how many of a sparse column's vectors index i of `sparse` is: those of rows below
+ * n_rows that are set in `words` (NULL = all). */
+qv_status qv__segment_frequencies(const struct qv__segment *s, const struct qv__schema *schema,
+                                  uint32_t column, const uint64_t *words, uint32_t n_rows,
+                                  const void *sparse, struct qv__qctx *ctx, uint64_t *df,
+                                  struct qv_err *err) QV_MUST_USE;
 
 /* Iterate rows in id order from `from` (NULL = start): each id's rows that are set in `words` (NULL
  * = all). */

@@ -13,6 +13,7 @@
 
 /* The first vectors of a column: a piece of this size, then twice as much, up to a chunk. */
 #define FIRST_BYTES   ((size_t)4 << 10)
+#define ALIGN         4u /* of vectors among the bytes */
 
 static uint32_t vector_chunk_shift(uint32_t stride)
 {
@@ -27,18 +28,20 @@ static qv_status column_init(struct qv__segment *s, uint32_t i)
 {
     struct qv__column *c = &s->columns[i];
     c->def = &s->schema->vectors[i];
-    c->vectors =
-        (struct qv__vectors){.stride_bytes = qv__vector_bytes(c->def->datatype, c->def->dim),
-                             .dim = c->def->dim,
-                             .datatype = c->def->datatype,
-                             .metric = c->def->metric};
+    uint32_t stride = qv__vec_varies(c->def->kind)
+                          ? (uint32_t)sizeof(const void *)
+                          : qv__vector_bytes(c->def->datatype, c->def->dim);
+    c->vectors = (struct qv__vectors){.stride_bytes = stride,
+                                      .dim = c->def->dim,
+                                      .datatype = c->def->datatype,
+                                      .metric = c->def->metric};
     c->vectors.chunk_shift = vector_chunk_shift(c->vectors.stride_bytes);
     c->n_chunks_max = (s->capacity >> c->vectors.chunk_shift) + 1;
     c->chunks = qv__calloc(s->mem, c->n_chunks_max, sizeof(uint8_t *));
     c->ord_to_row =
         qv__calloc(s->mem, (s->capacity >> QV__ROW_CHUNK_SHIFT) + 1u, sizeof(uint32_t *));
     c->vectors.chunks = (const uint8_t *const *)c->chunks;
-    return c->chunks && c->ord_to_row ? QV_OK : QV_ENOMEM;
+    return c->chunks && c->ord_to_row ? qv__sparse_runs_init(s, c) : QV_ENOMEM;
 }
 
 qv_status qv__segment_create(const struct qv__segment_env *env, struct qv__schema *schema,
@@ -89,6 +92,7 @@ void qv__growing_free(struct qv__segment *s)
         }
         qv__free(c->chunks);
         qv__free(c->ord_to_row);
+        qv__sparse_runs_free(c);
     }
     while (s->blocks) {
         struct qv__byte_block *next = s->blocks->next;
@@ -102,6 +106,7 @@ void qv__growing_free(struct qv__segment *s)
  * ------------------------------------------------------------------------------------------------
  */
 
+/* `n` counts what is needed to align each vector that goes there. */
 static qv_status reserve_bytes(struct qv__segment *s, size_t n)
 {
     if (s->blocks && s->blocks->size - s->blocks->used >= n) {
@@ -203,7 +208,13 @@ qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows,
                             rows[i].payload.n);
         }
         for (uint32_t c = 0; c < s->n_columns; c++) {
-            vectors[c] += rows[i].vectors[c] != NULL;
+            const void *v = rows[i].vectors[c];
+            const struct qv__vector_def *d = s->columns[c].def;
+            vectors[c] += v != NULL;
+            if (v && qv__vec_varies(d->kind) &&
+                !qv__add_ok(bytes, qv__vector_size(d, v) + ALIGN - 1, &bytes)) {
+                return qv__fail(err, QV_ETOOBIG, "%zu rows are too large", n);
+            }
         }
     }
     qv_status st = reserve_rows(s, have + (uint32_t)n);
@@ -228,6 +239,16 @@ qv_status qv__segment_reserve(struct qv__segment *s, const struct qv__row *rows,
  * ---------------------------------------------------------------------------------------------------
  */
 
+/* A vector of varying length, aligned. */
+static const uint8_t *take_vector(struct qv__segment *s, const void *v, size_t n)
+{
+    s->blocks->used += (0 - (uintptr_t)(s->blocks->bytes + s->blocks->used)) & (ALIGN - 1);
+    uint8_t *at = s->blocks->bytes + s->blocks->used;
+    memcpy(at, v, n);
+    s->blocks->used += n;
+    return at;
+}
+
 static const uint8_t *take_bytes(struct qv__segment *s, const void *p, size_t n)
 {
     uint8_t *at = s->blocks->bytes + s->blocks->used;
@@ -244,10 +265,16 @@ static bool id_eq(uint64_t value, const void *key, void *ctx)
     return qv__id_eq(&qv__row_chunk(s, (uint32_t)value)->id[qv__row_at((uint32_t)value)], key);
 }
 
-static uint32_t append_vector(struct qv__column *c, const void *v, uint32_t row)
+static uint32_t append_vector(struct qv__segment *s, struct qv__column *c, const void *v,
+                              uint32_t row)
 {
     if (!v) {
         return QV__NO_ROW;
+    }
+    const void *kept = v;
+    if (qv__vec_varies(c->def->kind)) {
+        kept = take_vector(s, v, qv__vector_size(c->def, v));
+        v = &kept;
     }
     uint32_t ord = atomic_load_explicit(&c->n, memory_order_relaxed);
     uint32_t in_chunk = ord & ((1u << c->vectors.chunk_shift) - 1);
@@ -264,7 +291,13 @@ static void count_need(struct qv__segment *s, const struct qv__row *r, uint64_t 
 {
     uint64_t need = bytes + SYSTEM_BYTES + (r->id.kind == QV__ID_STR ? r->id.len : 0);
     for (uint32_t i = 0; i < s->n_columns; i++) {
-        need += r->vectors[i] ? ORDINAL_BYTES + 9 * (uint64_t)s->columns[i].def->index.m : 0;
+        const struct qv__vector_def *d = s->columns[i].def;
+        if (r->vectors[i]) {
+            need += ORDINAL_BYTES;
+            need += d->kind == QV__VEC_DENSE    ? 9 * (uint64_t)d->index.m
+                    : d->kind == QV__VEC_SPARSE ? 4 * qv__vector_size(d, r->vectors[i])
+                                                : 0;
+        }
     }
     s->file_need += need;
     if (s->env.growing) {
@@ -286,8 +319,8 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint
     c->payload_n[at] = (uint32_t)r->payload.n;
     uint64_t bytes = r->payload.n;
     for (uint32_t i = 0; i < s->n_columns; i++) {
-        c->ord[i * QV__ROW_CHUNK + at] = append_vector(&s->columns[i], r->vectors[i], row);
-        bytes += r->vectors[i] ? s->columns[i].vectors.stride_bytes : 0;
+        c->ord[i * QV__ROW_CHUNK + at] = append_vector(s, &s->columns[i], r->vectors[i], row);
+        bytes += r->vectors[i] ? qv__vector_size(s->columns[i].def, r->vectors[i]) : 0;
     }
     if (row == 0) {
         s->min_lsn = lsn;
@@ -360,12 +393,15 @@ static uint32_t column_owes(struct qv__segment *s, uint32_t i, uint32_t n_rows)
     struct qv__index *x = atomic_load(&s->columns[i].index);
     uint32_t n = qv__segment_ords_at(s, i, n_rows), indexed = x ? qv__index_count(x) : 0;
     bool is_due = n >= s->schema->policy.index_rows && n > indexed && qv__column_graph(s, i);
-    return is_due ? n - indexed : 0;
+    return is_due ? n - indexed : qv__sparse_runs_owed(&s->columns[i], n);
 }
 
 static qv_status index_column(struct qv__segment *s, struct qv__column *c, uint32_t n,
                               struct qv__part *part, struct qv_err *err)
 {
+    if (c->def->kind == QV__VEC_SPARSE) {
+        return qv__sparse_runs_make(s, c, n, part, err);
+    }
     struct qv__index_params params = c->def->index;
     params.kind = QV__INDEX_GRAPH;
     const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);

@@ -7,6 +7,8 @@
 #define QV_ENGINE_SEGMENT_IMPL_H
 
 #include "engine/segment_fields.h"
+#include "engine/vector.h"
+#include "index/sparse.h"
 #include "store/idmap.h"
 
 #define QV__ROW_CHUNK_SHIFT    8u
@@ -86,7 +88,17 @@ struct qv__byte_block {
     uint8_t bytes[];
 };
 
-/* One vector column, growing or sealed. */
+/* Posting lists over ordinals [first, first + p.n_ords) of a sparse column. */
+struct qv__sparse_run {
+    uint32_t first;
+    struct qv__postings p;
+    struct qv__buf bytes; /* growing: owned */
+};
+/* A growing segment gets one for so many vectors; fewer are compared one by one. */
+#define QV__SPARSE_RUN 4096u
+
+/* One vector column, growing or sealed. The vectors of sparse and multivector columns vary in
+ * length: growing, the chunks hold pointers to them; sealed, they lie where `offsets` say. */
 struct qv__column {
     const struct qv__vector_def *def; /* NULL: the schema has it, the file does not */
     struct qv__vectors vectors;       /* chunks point to `chunks`, or to `single` */
@@ -101,6 +113,9 @@ struct qv__column {
     const uint32_t *sealed_ord_to_row; /* sealed: NULL = identity */
     const uint32_t *sealed_row_to_ord;
     struct qv__index *_Atomic index; /* NULL = none yet; set once */
+    const uint64_t *sealed_offsets;  /* of vectors that vary in length: [n + 1], of bytes */
+    struct qv__sparse_run *runs;     /* sparse: table of fixed address, owned */
+    _Atomic uint32_t n_runs;         /* release after a run is complete */
 };
 
 struct qv__segment {
@@ -170,6 +185,44 @@ uint32_t qv__segment_ord_row(const struct qv__segment *s, uint32_t column, uint3
 /* Ordinals of a column whose row is below n_rows. */
 uint32_t qv__segment_ords_at(const struct qv__segment *s, uint32_t column, uint32_t n_rows);
 
+/* The stored vector of an ordinal of a column that has some. */
+static inline const void *qv__column_vector(const struct qv__column *c, uint32_t ord)
+{
+    if (c->sealed_offsets) {
+        return c->single + c->sealed_offsets[ord];
+    }
+    const void *at = qv__vectors_at(&c->vectors, ord);
+    return qv__vec_varies(c->def->kind) ? *(const void *const *)at : at;
+}
+
+/* Row words -> ordinal words; only when ordinals are not rows. */
+qv_status qv__segment_allow_ords(const struct qv__segment *s, const uint64_t *allow,
+                                 uint32_t column, uint32_t n_ords, struct qv__mem *mem,
+                                 struct qv__bitset *out, uint64_t *count,
+                                 struct qv_err *err) QV_MUST_USE;
+
+/* --- segment_sparse.c --- */
+
+struct qv__part;
+
+/* Room for the runs of a growing column. */
+qv_status qv__sparse_runs_init(struct qv__segment *s, struct qv__column *c) QV_MUST_USE;
+void qv__sparse_runs_free(struct qv__column *c);
+/* Vectors of a growing column's first n that are due for a run and in none. */
+uint32_t qv__sparse_runs_owed(const struct qv__column *c, uint32_t n);
+/* Make the runs that are due. */
+qv_status qv__sparse_runs_make(struct qv__segment *s, struct qv__column *c, uint32_t n,
+                               struct qv__part *part, struct qv_err *err) QV_MUST_USE;
+/* The run of a file just opened. */
+qv_status qv__sparse_run_open(struct qv__segment *s, struct qv__column *c, uint16_t column,
+                              uint32_t n, bool verify, struct qv_err *err) QV_MUST_USE;
+
+/* Offer the best of the column's first n_ords to `top`, by ordinal; allow goes by ordinal too. */
+qv_status qv__sparse_column_search(const struct qv__segment *s, uint32_t column,
+                                   const struct qv__segment_search *q, const uint64_t *allow,
+                                   uint64_t allow_count, uint32_t n_ords, struct qv__qctx *ctx,
+                                   struct qv__topk *top, struct qv_err *err) QV_MUST_USE;
+
 /* segment_growing.c / segment_sealed.c */
 bool qv__growing_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
                       uint32_t *row);
@@ -235,7 +288,8 @@ struct qv__column_meta {
     uint8_t kind, datatype, metric, identity;
     uint32_t index_kind, m, ef_construct, reserved0;
     uint64_t seed;
-    uint64_t uid; /* version 2; in version 1 zero: the column is one the collection was made with */
+    /* Versions 2 and 3; in version 1 zero: the column is one the collection was made with. */
+    uint64_t uid;
     uint64_t reserved;
 };
 _Static_assert(sizeof(struct qv__column_meta) == 64, "VEC_META is 64 bytes and a name");

@@ -99,6 +99,29 @@ static qv_status open_index(struct qv__segment *s, struct qv__column *c, uint16_
     return QV_OK;
 }
 
+/* Where vectors of varying length begin, each at a multiple of four, and what is there. */
+static qv_status open_offsets(struct qv__segment *s, struct qv__column *c, uint16_t column,
+                              const struct qv__vector_def *def, uint32_t n, struct qv__bytes data,
+                              bool verify, struct qv_err *err)
+{
+    struct qv__bytes offsets = qv__segfile_section(s->file, QV__SEC_VEC_OFFSETS, column);
+    if (offsets.n != ((size_t)n + 1) * 8) {
+        return damaged(s, err, "a vector column's offsets have the wrong length");
+    }
+    const uint64_t *at = (const uint64_t *)(const void *)offsets.p;
+    if (at[0] != 0 || at[n] != data.n) {
+        return damaged(s, err, "a vector column's offsets do not span its data");
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (at[i] % 4 || at[i + 1] < at[i] || at[i + 1] > data.n ||
+            (verify && !qv__vector_sized(def, data.p + at[i], (size_t)(at[i + 1] - at[i])))) {
+            return damaged(s, err, "a vector of varying length is malformed");
+        }
+    }
+    c->sealed_offsets = at;
+    return QV_OK;
+}
+
 static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_rows, bool verify,
                              struct qv_err *err)
 {
@@ -108,7 +131,7 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
         return damaged(s, err, "a vector column has no description");
     }
     memcpy(&m, mb.p, sizeof m);
-    if (m.version != 1 && m.version != 2) {
+    if (m.version < 1 || m.version > 3) {
         return qv__fail(err, QV_EVERSION,
                         "segment %" PRIu64 ": vector column version %" PRIu32 " is not known",
                         s->id, m.version);
@@ -118,7 +141,7 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
     }
     int at =
         qv__schema_vector(s->schema, (struct qv__str){(const char *)mb.p + sizeof m, m.name_bytes});
-    if (at < 0 || s->schema->vectors[at].uid != (m.version == 2 ? m.uid : 0)) {
+    if (at < 0 || s->schema->vectors[at].uid != (m.version >= 2 ? m.uid : 0)) {
         s->n_foreign++;
         return QV_OK; /* dropped from the schema since */
     }
@@ -127,9 +150,14 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
     struct qv__bytes data = qv__segfile_section(s->file, QV__SEC_VEC_DATA, column);
     struct qv__bytes o2r = qv__segfile_section(s->file, QV__SEC_VEC_ORD_TO_ROW, column);
     struct qv__bytes r2o = qv__segfile_section(s->file, QV__SEC_VEC_ROW_TO_ORD, column);
+    bool varies = qv__vec_varies(def->kind);
+    if (varies != (m.version == 3)) {
+        return damaged(s, err, "a vector column's version is not that of its kind");
+    }
+    uint32_t stride = varies ? 0 : qv__vector_bytes(def->datatype, def->dim);
     if (c->def || m.dim != def->dim || m.kind != def->kind || m.datatype != def->datatype ||
-        m.metric != def->metric || m.stride_bytes != qv__vector_bytes(def->datatype, def->dim) ||
-        m.n_ords > n_rows || data.n != (size_t)m.n_ords * m.stride_bytes) {
+        m.metric != def->metric || m.stride_bytes != stride || m.n_ords > n_rows ||
+        (!varies && data.n != (size_t)m.n_ords * m.stride_bytes)) {
         return damaged(s, err, "a vector column does not fit the schema");
     }
     if (m.identity ? m.n_ords != n_rows
@@ -150,13 +178,19 @@ static qv_status open_column(struct qv__segment *s, uint16_t column, uint32_t n_
             return damaged(s, err, "a vector column's row maps disagree");
         }
     }
+    if (varies) {
+        QV_TRY(open_offsets(s, c, column, def, m.n_ords, data, verify, err));
+    }
+    c->def = def;
     for (uint32_t i = 0; verify && i < m.n_ords; i++) {
-        if (!qv__elements_valid(m.datatype, qv__vectors_at(&c->vectors, i), m.dim)) {
+        if (!qv__vector_finite(def, qv__column_vector(c, i))) {
             return damaged(s, err, "a stored vector is not finite");
         }
     }
-    c->def = def;
     atomic_store(&c->n, m.n_ords);
+    if (def->kind == QV__VEC_SPARSE) {
+        return qv__sparse_run_open(s, c, column, m.n_ords, verify, err);
+    }
     return open_index(s, c, column, &m, err);
 }
 
@@ -263,8 +297,9 @@ qv_status qv__segment_open(const struct qv__segment_env *env, struct qv__schema 
 /* Hints to the system about pages of the file. */
 static void place_column(const struct qv__segment *s, const struct qv__column *c, bool on_disk)
 {
+    uint32_t n = atomic_load(&((struct qv__column *)(uintptr_t)c)->n);
     size_t bytes =
-        (size_t)atomic_load(&((struct qv__column *)(uintptr_t)c)->n) * c->vectors.stride_bytes;
+        c->sealed_offsets ? (size_t)c->sealed_offsets[n] : (size_t)n * c->vectors.stride_bytes;
     struct qv__bytes section = {c->single, bytes};
     if (bytes) {
         qv__segfile_advise(s->file, section, on_disk ? QV__ADVISE_RANDOM : QV__ADVISE_NORMAL);
@@ -311,6 +346,9 @@ qv_status qv__segment_fault(struct qv__segment *s, bool *first, struct qv_err *e
 
 void qv__sealed_free(struct qv__segment *s)
 {
+    for (uint32_t i = 0; s->columns && i < s->n_columns; i++) {
+        qv__free(s->columns[i].runs);
+    }
     qv__segfile_close(s->file);
 }
 

@@ -2,10 +2,9 @@
  * and rows in id order. */
 #include "engine/segment_impl.h"
 
-/* Row words -> ordinal words; only when ordinals are not rows. */
-static qv_status allow_ords(const struct qv__segment *s, const uint64_t *allow, uint32_t column,
-                            uint32_t n_ords, struct qv__mem *mem, struct qv__bitset *out,
-                            uint64_t *count, struct qv_err *err)
+qv_status qv__segment_allow_ords(const struct qv__segment *s, const uint64_t *allow,
+                                 uint32_t column, uint32_t n_ords, struct qv__mem *mem,
+                                 struct qv__bitset *out, uint64_t *count, struct qv_err *err)
 {
     if (qv__bitset_init(out, mem, n_ords) != QV_OK) {
         return qv__fail(err, QV_ENOMEM, "no memory for a set of %" PRIu32 " vectors", n_ords);
@@ -41,6 +40,83 @@ static uint32_t merge_hits(const struct qv__segment *s, uint32_t column,
     return n;
 }
 
+/* --- vectors that vary in length: no graph --- */
+
+static qv_status scan_multi(const struct qv__segment *s, const struct qv__column *c,
+                            const struct qv__segment_search *q, const uint64_t *allow,
+                            uint32_t n_ords, struct qv__qctx *ctx, struct qv__topk *top,
+                            struct qv_err *err)
+{
+    for (uint32_t ord = 0; ord < n_ords; ord++) {
+        qv_status st = ord % 64 == 0 ? qv__qctx_check(ctx) : QV_OK;
+        if (st != QV_OK) {
+            return qv__fail(err, st, "search: %s", qv_status_text(st));
+        }
+        if (!allow || qv__bit_test_atomic(allow, ord)) {
+            float dist;
+            const void *v = qv__column_vector(c, ord);
+            qv__vector_distances(s->env.simd, c->def, q->vector, &v, 1, &dist);
+            ctx->stats.distances++;
+            qv__topk_push(top, dist, ord);
+        }
+    }
+    return QV_OK;
+}
+
+/* Best first, by the scores that comparing one by one gives, and as rows. */
+static void varying_hits(const struct qv__segment *s, uint32_t column,
+                         const struct qv__segment_search *q, struct qv__topk *top,
+                         struct qv__row_hit *hits)
+{
+    const struct qv__column *c = &s->columns[column];
+    struct qv__hit *own = top->heap;
+    for (size_t i = 0; i < top->n && c->def->kind == QV__VEC_SPARSE; i++) {
+        const void *v = qv__column_vector(c, (uint32_t)own[i].key);
+        qv__vector_distances(s->env.simd, c->def, q->vector, &v, 1, &own[i].dist);
+    }
+    qv__topk_sort(top);
+    for (size_t i = 0; i < top->n; i++) {
+        hits[i] = (struct qv__row_hit){.row = qv__segment_ord_row(s, column, (uint32_t)own[i].key),
+                                       .dist = own[i].dist};
+    }
+}
+
+static qv_status search_varying(const struct qv__segment *s, uint32_t column,
+                                const struct qv__segment_search *q, struct qv__qctx *ctx,
+                                struct qv__row_hit *hits, uint32_t *n_hits, struct qv_err *err)
+{
+    const struct qv__column *c = &s->columns[column];
+    uint32_t n_ords = qv__segment_ords_at(s, column, q->n_rows);
+    uint64_t allowed = q->allow ? q->allow_count : n_ords;
+    const uint64_t *allow = q->allow;
+    struct qv__bitset ords = {0};
+    struct qv__hit *heap = NULL;
+    struct qv__topk top;
+    qv_status st = QV_OK;
+    if (allow && n_ords != q->n_rows) {
+        QV_GOTO(qv__segment_allow_ords(s, allow, column, n_ords, ctx->mem, &ords, &allowed, err));
+        allow = ords.words;
+    }
+    uint32_t k = (uint32_t)QV_MIN((uint64_t)q->k, allowed);
+    heap = qv__calloc(ctx->mem, (size_t)k + 1, sizeof *heap);
+    if (!heap) {
+        QV_GOTO(qv__fail(err, QV_ENOMEM, "no memory for %" PRIu32 " hits", k));
+    }
+    qv__topk_init(&top, heap, k);
+    if (k && c->def->kind == QV__VEC_SPARSE) {
+        QV_GOTO(qv__sparse_column_search(s, column, q, allow, allowed, n_ords, ctx, &top, err));
+    } else if (k) {
+        QV_GOTO(scan_multi(s, c, q, allow, n_ords, ctx, &top, err));
+        qv__qctx_tell(ctx, "scan", "multivectors", (double)allowed, (double)n_ords);
+    }
+    varying_hits(s, column, q, &top, hits);
+    *n_hits = (uint32_t)top.n;
+out:
+    qv__free(heap);
+    qv__bitset_free(&ords);
+    return st;
+}
+
 qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q,
                              struct qv__qctx *ctx, struct qv__row_hit *hits, uint32_t *n_hits,
                              struct qv_err *err)
@@ -51,6 +127,9 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
         return QV_OK;
     }
     const struct qv__column *c = &s->columns[column];
+    if (c->def && qv__vec_varies(c->def->kind)) {
+        return search_varying(s, column, q, ctx, hits, n_hits, err);
+    }
     struct qv__bitset ords = {0};
     struct qv__index_hit *tmp = NULL;
     uint32_t n_ords = c->def ? qv__segment_ords_at(s, column, q->n_rows) : 0, n_graph = 0,
@@ -67,7 +146,8 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                                  .allow_count = q->allow_count,
                                  .n = n_ords};
     if (q->allow && n_ords != q->n_rows) {
-        QV_GOTO(allow_ords(s, q->allow, column, n_ords, ctx->mem, &ords, &iq.allow_count, err));
+        QV_GOTO(qv__segment_allow_ords(s, q->allow, column, n_ords, ctx->mem, &ords,
+                                       &iq.allow_count, err));
         iq.allow = ords.words;
     }
     iq.k = (uint32_t)QV_MIN((uint64_t)q->k, iq.allow ? iq.allow_count : n_ords);

@@ -94,12 +94,13 @@ static qv_status column_gather(const struct qv__segment_build *b, uint32_t colum
         }
     }
     c->identity = c->n_ords == b->n_rows;
-    c->run = (struct qv__vectors){.chunks = c->vectors,
-                                  .chunk_shift = 0,
-                                  .stride_bytes = qv__vector_bytes(def->datatype, def->dim),
-                                  .dim = def->dim,
-                                  .datatype = def->datatype,
-                                  .metric = def->metric};
+    c->run = (struct qv__vectors){
+        .chunks = c->vectors,
+        .chunk_shift = 0,
+        .stride_bytes = qv__vec_varies(def->kind) ? 0 : qv__vector_bytes(def->datatype, def->dim),
+        .dim = def->dim,
+        .datatype = def->datatype,
+        .metric = def->metric};
     return QV_OK;
 }
 
@@ -194,6 +195,33 @@ static qv_status merge_graphs(const struct qv__segment_build *b, uint32_t column
     return st;
 }
 
+/* Where each vector begins, and the end. */
+static qv_status write_offsets(const struct qv__segment_build *b, struct qv__segw *w,
+                               uint32_t column, const struct column_build *c, struct qv_err *err)
+{
+    uint64_t at = 0;
+    QV_TRY(qv__segw_begin(w, QV__SEC_VEC_OFFSETS, (uint16_t)column, err));
+    for (uint32_t i = 0; i <= c->n_ords; i++) {
+        QV_TRY(qv__segw_write(w, &at, sizeof at, err));
+        at += i < c->n_ords ? qv__vector_size(&b->schema->vectors[column], c->vectors[i]) : 0;
+    }
+    return qv__segw_end(w, err);
+}
+
+static qv_status write_postings(const struct qv__segment_build *b, struct qv__segw *w,
+                                uint16_t column, const struct column_build *c, struct qv_err *err)
+{
+    struct qv__buf bytes;
+    qv__buf_init(&bytes, b->env->mem);
+    qv_status st = qv__postings_build(b->env->mem, (const void *const *)c->vectors, c->n_ords,
+                                      qv__work_cancel(b->work), &bytes, err);
+    if (st == QV_OK) {
+        st = qv__segw_put(w, QV__SEC_INDEX_PART, column, bytes.p, bytes.n, err);
+    }
+    qv__buf_free(&bytes);
+    return st;
+}
+
 /* Save the source's graph if it may be, else make one if asked. *kind tells which index the file
  * has. */
 static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column,
@@ -203,6 +231,9 @@ static qv_status write_index(const struct qv__segment_build *b, struct qv__segw 
     struct qv__index_params params = b->schema->vectors[column].index;
     struct qv__index *have = index_to_reuse(b, column, c->n_ords);
     *kind = QV__INDEX_FLAT;
+    if (b->schema->vectors[column].kind == QV__VEC_SPARSE) {
+        return write_postings(b, w, (uint16_t)column, c, err);
+    }
     if (have) {
         *kind = QV__INDEX_GRAPH;
         return have->ops->save(have, &sink.sink, err);
@@ -233,7 +264,9 @@ static qv_status write_column_meta(const struct qv__segment_build *b, struct qv_
                                    struct qv_err *err)
 {
     const struct qv__vector_def *def = &b->schema->vectors[column];
-    struct qv__column_meta m = {.version = def->uid ? 2 : 1,
+    struct qv__column_meta m = {.version = qv__vec_varies(def->kind) ? 3
+                                           : def->uid                ? 2
+                                                                     : 1,
                                 .name_bytes = (uint32_t)def->name.n,
                                 .dim = def->dim,
                                 .stride_bytes = c->run.stride_bytes,
@@ -268,10 +301,14 @@ static qv_status write_column(const struct qv__segment_build *b, struct qv__segw
                              (size_t)b->n_rows * sizeof *c.row_to_ord, err));
     }
     QV_GOTO(qv__segw_begin(w, QV__SEC_VEC_DATA, n, err));
+    const struct qv__vector_def *def = &b->schema->vectors[column];
     for (uint32_t i = 0; i < c.n_ords; i++) {
-        QV_GOTO(qv__segw_write(w, c.vectors[i], c.run.stride_bytes, err));
+        QV_GOTO(qv__segw_write(w, c.vectors[i], qv__vector_size(def, c.vectors[i]), err));
     }
     QV_GOTO(qv__segw_end(w, err));
+    if (qv__vec_varies(def->kind)) {
+        QV_GOTO(write_offsets(b, w, column, &c, err));
+    }
     QV_GOTO(write_index(b, w, column, &c, &kind, err));
     QV_GOTO(write_column_meta(b, w, column, &c, kind, err));
 out:

@@ -1,5 +1,6 @@
 /* stage_check.c: what can be said about a mutation before any lock is taken. */
 #include "engine/stage.h"
+#include "engine/vector.h"
 #include "simd/narrow.h"
 
 static int name_len(struct qv__str s)
@@ -20,11 +21,11 @@ static qv_status id_check(const struct qv__id *id, const char *what, size_t i, s
 }
 
 /* An element beyond what the column's datatype holds would be stored as another number. */
-static qv_status range_check(const struct qv__vector_def *d, const float *values, size_t i,
-                             struct qv_err *err)
+static qv_status range_check(const struct qv__vector_def *d, const float *values, uint32_t n,
+                             size_t i, struct qv_err *err)
 {
     struct qv__element_range range = qv__element_range(d->datatype);
-    for (uint32_t k = 0; k < d->dim; k++) {
+    for (uint32_t k = 0; k < n; k++) {
         if (d->datatype == QV__BIT && values[k] != 0.0f && values[k] != 1.0f) {
             return qv__fail(err, QV_EINVAL,
                             "points[%zu].vector `%.*s`: element %" PRIu32 " is %g; a bit is 0 or 1",
@@ -41,28 +42,14 @@ static qv_status range_check(const struct qv__vector_def *d, const float *values
     return QV_OK;
 }
 
-/* What the column stores of a vector that was checked: normalised for cosine, in its datatype. */
-static const void *stored_form(const struct qv__vector_def *d, const struct qv__simd *simd,
-                               struct qv__arena *arena, const float *values)
+static struct qv__given given(const struct qv__named_vector *v)
 {
-    size_t n = d->dim;
-    if (qv__normalises(d->metric, d->datatype)) {
-        float *unit = qv__arena_alloc(arena, n * sizeof *unit);
-        if (!unit) {
-            return NULL;
-        }
-        memcpy(unit, values, n * sizeof *unit);
-        qv__simd_normalize(simd, unit, n); /* a zero vector stays zero and scores 0 */
-        values = unit;
-    }
-    if (d->datatype == QV__F32) {
-        return values;
-    }
-    void *out = qv__arena_alloc(arena, qv__vector_bytes(d->datatype, d->dim));
-    if (out) {
-        qv__elements_of_floats(d->datatype, values, n, out);
-    }
-    return out;
+    return (struct qv__given){.values = v->values,
+                              .indices = v->indices,
+                              .dim = v->dim,
+                              .n_rows = v->n_rows,
+                              .kind = v->kind,
+                              .is_packed = v->is_packed};
 }
 
 static qv_status vector_check(const struct qv__schema *schema, const struct qv__named_vector *v,
@@ -74,6 +61,17 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
                         name_len(v->name), v->name.p, i);
     }
     const struct qv__vector_def *d = &schema->vectors[c];
+    struct qv__given g = given(v);
+    struct qv_err why = {.code = QV_OK};
+    if (d->kind != QV__VEC_DENSE || v->kind != QV__VEC_DENSE) {
+        if (qv__vector_check(d, &g, &why) != QV_OK) {
+            return qv__fail(err, QV_EINVAL, "%s (points[%zu], vector `%.*s`)", why.message, i,
+                            name_len(v->name), v->name.p);
+        }
+        bool checks = d->kind == QV__VEC_MULTI && !qv__normalises(d->metric, d->datatype);
+        uint32_t n = v->kind == QV__VEC_MULTI ? v->n_rows * v->dim : v->dim;
+        return checks ? range_check(d, v->values, n, i, err) : QV_OK;
+    }
     if (v->dim != d->dim) {
         return qv__fail(err, QV_EINVAL,
                         "Vector dimension error: expected dim: %" PRIu32 ", got %" PRIu32
@@ -92,7 +90,8 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
                         "finite numbers",
                         i, name_len(v->name), v->name.p);
     }
-    return qv__normalises(d->metric, d->datatype) ? QV_OK : range_check(d, v->values, i, err);
+    return qv__normalises(d->metric, d->datatype) ? QV_OK
+                                                  : range_check(d, v->values, d->dim, i, err);
 }
 
 /* The log holds instants: what is relative to the clock is resolved here, once. */
@@ -129,8 +128,9 @@ static qv_status point_check(const struct qv__schema *schema, const struct qv__s
             }
         }
         vectors[k] = *v;
-        vectors[k].stored = stored_form(&schema->vectors[qv__schema_vector(schema, v->name)], simd,
-                                        arena, v->values);
+        struct qv__given g = given(v);
+        vectors[k].stored =
+            qv__vector_store(&schema->vectors[qv__schema_vector(schema, v->name)], simd, arena, &g);
         if (!vectors[k].stored) {
             return qv__fail(err, QV_ENOMEM, "no memory for a write");
         }

@@ -29,6 +29,7 @@ enum qv__section {
     QV__SEC_VEC_ROW_TO_ORD = 19, /* u32, UINT32_MAX = none; absent = identity */
     QV__SEC_VEC_DATA = 20,
     QV__SEC_INDEX_META = 21,
+    QV__SEC_VEC_OFFSETS = 22, /* u64 per vector + 1, where vectors vary in length */
     QV__SEC_INDEX_PART = 32   /* + part number */
 };
 #define QV__SECTIONS_MAX 120u /* what the header's table holds */

@@ -117,8 +117,9 @@ static void test_vectors(void **state)
     OK(qv_drop_vector(t->db, "c", "b/%", e_));
     REFUSED(QV_EINVAL, "Not existing vector name", qv_drop_vector(t->db, "c", "b/%", e_));
     assert_int_equal(best(t, "c", "a", false), POINTS - 1);
-    OK(qv_create_collection(t->db, "d", &plain, e_)); /* one without a name stays alone */
-    REFUSED(QV_EINVAL, "has no name", qv_add_vector(t->db, "d", &b, e_));
+    OK(qv_create_collection(t->db, "d", &plain, e_)); /* beside one without a name */
+    OK(qv_add_vector(t->db, "d", &b, e_));
+    OK(qv_drop_vector(t->db, "d", "b/%", e_));
 }
 
 static void test_refused(void **state)

@@ -100,8 +100,11 @@ static void test_vectors(void **state)
          "true");
     load(t, 200, false);
     bad(t, "PUT", "/collections/c/vectors/b", "{}", 400,
-        "Format error in JSON body: missing field `dense`");
-    has(t, "PUT", "/collections/c/vectors/b", "{\"sparse\":{}}", 501, "a sparse vector");
+        "Format error in JSON body: expected one of `dense` and `sparse`");
+    has(t, "PUT", "/collections/c/vectors/s?wait=true", "{\"sparse\":{\"modifier\":\"idf\"}}", 200,
+        "completed");
+    has(t, "GET", "/collections/c", NULL, 200, "\"sparse_vectors\":{\"s\":{\"modifier\":\"idf\"}}");
+    has(t, "DELETE", "/collections/c/vectors/s?wait=true", NULL, 200, "completed");
     has(t, "PUT", "/collections/c/vectors/b", "{\"dense\":{\"size\":2}}", 400,
         "missing field `dense.distance`");
     has(t, "PUT", "/collections/c/vectors/a", "{\"dense\":{\"size\":2,\"distance\":\"Dot\"}}", 400,
@@ -120,7 +123,8 @@ static void test_vectors(void **state)
         "\"points\":[{\"id\":7,\"version\":");
     has(t, "POST", "/collections/c/points/count",
         "{\"filter\":{\"must\":[{\"has_vector\":\"b\"}]}}", 200, "{\"count\":1}");
-    has(t, "GET", "/collections/c/points/7", NULL, 200, "\"vector\":{\"a\":[7.0,7.0,1.0,2.0],\"b\":[3.0,4.0]}");
+    has(t, "GET", "/collections/c/points/7", NULL, 200,
+        "\"vector\":{\"a\":[7.0,7.0,1.0,2.0],\"b\":[3.0,4.0]}");
     has(t, "GET", "/collections/c/points/8", NULL, 200, "\"vector\":{\"a\":[8.0,8.0,1.0,2.0]}");
     rest_reopen(t);
     has(t, "DELETE", "/collections/c/vectors/b?wait=true", NULL, 200, "\"status\":\"completed\"");
@@ -136,10 +140,22 @@ static void test_vectors(void **state)
     has(t, "GET", "/collections/c/points/7", NULL, 200, "\"vector\":{\"a\":[7.0,7.0,1.0,2.0]}");
     rest_reopen(t);
     has(t, "GET", "/collections/c/points/7", NULL, 200, "\"vector\":{\"a\":[7.0,7.0,1.0,2.0]}");
-    /* a collection without names keeps its one vector */
+    /* beside a vector without a name */
     good(t, "PUT", "/collections/d", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
-    has(t, "PUT", "/collections/d/vectors/b", "{\"dense\":{\"size\":3,\"distance\":\"Dot\"}}", 400,
-        "The vector of this collection has no name");
+    has(t, "PUT", "/collections/d/vectors/b", "{\"dense\":{\"size\":3,\"distance\":\"Dot\"}}", 200,
+        "acknowledged");
+    has(t, "GET", "/collections/d", NULL, 200,
+        "\"vectors\":{\"\":{\"size\":2,\"distance\":\"Dot\"},\"b\":{\"size\":3,\"distance\":"
+        "\"Dot\"}}");
+    has(t, "PUT", "/collections/d/points?wait=true",
+        "{\"points\":[{\"id\":1,\"vector\":[1,2]},{\"id\":2,\"vector\":{\"\":[3,4],\"b\":[5,6,7]}}]"
+        "}",
+        200, "completed");
+    has(t, "GET", "/collections/d/points/1", NULL, 200, "\"vector\":[1.0,2.0]");
+    has(t, "GET", "/collections/d/points/2", NULL, 200,
+        "\"vector\":{\"\":[3.0,4.0],\"b\":[5.0,6.0,7.0]}");
+    has(t, "DELETE", "/collections/d/vectors/b?wait=true", NULL, 200, "completed");
+    has(t, "GET", "/collections/d", NULL, 200, "\"vectors\":{\"size\":2,\"distance\":\"Dot\"}");
 }
 
 int main(void)

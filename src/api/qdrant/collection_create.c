@@ -70,7 +70,7 @@ qv_status qv__qd_vector_parse(struct qv__call *c, const char *place, struct qv__
     QV_TRY(parse_metric(c, place, qv__json_get(v, "distance"), out));
     QV_TRY(check_kept(c, place, v, false));
     if (qv__qd_given(qv__json_get(v, "multivector_config"))) {
-        return qv__qd_unsupported(c, "multivector_config");
+        out->kind = QV__VEC_MULTI;
     }
     if (qv__json_str_is(datatype, "turbo4")) {
         return qv__qd_unsupported(c, "the vector datatype turbo4");
@@ -78,6 +78,61 @@ qv_status qv__qd_vector_parse(struct qv__call *c, const char *place, struct qv__
     out->datatype = QV__F32;
     for (uint8_t d = QV__F32; d <= QV__BIT; d++) {
         out->datatype = qv__json_str_is(datatype, qv__datatype_name(d)) ? d : out->datatype;
+    }
+    return QV_OK;
+}
+
+qv_status qv__qd_sparse_parse(struct qv__call *c, const char *place, struct qv__str name,
+                              qv__json v, struct qv__vector_def *out)
+{
+    qv__json index = qv__json_get(v, "index");
+    if (qv__qd_given(v) && !qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "%.*s: expected an object, not %s",
+                           (int)strlen(place) - 1, place, qv__qd_kind_name(v));
+    }
+    QV_TRY(qv__qd_group_check(c, &qv__qd_sparse_kept, place, v));
+    if (qv__json_str_is(qv__json_get(index, "datatype"), "turbo4")) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%sindex.datatype: sparse vectors do not support turbo4", place);
+    }
+    *out = (struct qv__vector_def){.name = name,
+                                   .kind = QV__VEC_SPARSE,
+                                   .metric = QV__DOT,
+                                   .idf = qv__json_str_is(qv__json_get(v, "modifier"), "idf")};
+    return QV_OK;
+}
+
+static qv_status parse_sparse(struct qv__call *c, qv__json v, struct qv__schema *schema,
+                              struct qv__qd_changes *ch)
+{
+    qv__json key = qv__json_first(v);
+    if (!qv__qd_given(v)) {
+        return QV_OK;
+    }
+    if (!qv__json_is(v, QV__JSON_OBJ)) {
+        return qv__qd_expected(c, "sparse_vectors", "an object", v);
+    }
+    ch->sparse = v;
+    for (uint32_t i = 0; i < v->len; i++, key = qv__json_next(key + 1)) {
+        char place[QV__VECTOR_NAME_MAX + 32];
+        struct qv__str name = {key->s, key->len};
+        if (qv__json_get_n(v, key->s, key->len) != key + 1) {
+            continue; /* of equal names the last counts */
+        }
+        QV_TRY(qv__qd_range(c, "vectors", schema->n_vectors + 1, 0, QV__VECTORS_MAX));
+        if (name.n == 0) {
+            return qv__fail(&c->err, QV_EINVAL, "Sparse vector name cannot be empty");
+        }
+        if (qv__schema_vector(schema, name) >= 0) {
+            return qv__fail(&c->err, QV_EINVAL,
+                            "Dense and sparse vector names must be unique - duplicate found with "
+                            "'%.*s'",
+                            (int)QV_MIN(name.n, QV__VECTOR_NAME_MAX), name.p);
+        }
+        (void)snprintf(place, sizeof place, "sparse_vectors.%.*s.",
+                       (int)QV_MIN(name.n, QV__VECTOR_NAME_MAX), name.p);
+        QV_TRY(qv__qd_sparse_parse(c, place, name, key + 1, &schema->vectors[schema->n_vectors]));
+        schema->n_vectors++;
     }
     return QV_OK;
 }
@@ -101,7 +156,7 @@ static qv_status parse_vectors(struct qv__call *c, qv__json v, struct qv__schema
     ch->vectors_named = !ch->vectors_single;
     uint32_t n = ch->vectors_single ? 1 : v ? v->len : 0;
     QV_TRY(qv__qd_range(c, "vectors", n, 0, QV__VECTORS_MAX));
-    struct qv__vector_def *defs = qv__arena_calloc(c->arena, (size_t)n + 1, sizeof *defs);
+    struct qv__vector_def *defs = qv__arena_calloc(c->arena, QV__VECTORS_MAX, sizeof *defs);
     if (!defs) {
         return qv__qd_no_memory(c);
     }
@@ -150,11 +205,7 @@ static qv_status parse_groups(struct qv__call *c, bool disable_allowed, struct q
     if (ch->metadata && !qv__json_is(ch->metadata, QV__JSON_OBJ)) {
         return qv__qd_expected(c, "metadata", "an object", ch->metadata);
     }
-    qv__json sparse = qv__json_get(c->body, "sparse_vectors");
-    if (qv__qd_given(sparse) && !qv__json_is(sparse, QV__JSON_OBJ)) {
-        return qv__qd_expected(c, "sparse_vectors", "an object", sparse);
-    }
-    return qv__qd_given(sparse) && sparse->len ? qv__qd_unsupported(c, "sparse_vectors") : QV_OK;
+    return QV_OK;
 }
 
 static qv_status parse_sharding(struct qv__call *c, struct qv__schema *schema)
@@ -210,6 +261,7 @@ qv_status qv__qd_collection_create(struct qv__call *c)
     QV_TRY(parse_sharding(c, &schema));
     QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &schema.durability));
     QV_TRY(parse_vectors(c, qv__json_get(c->body, "vectors"), &schema, &ch));
+    QV_TRY(parse_sparse(c, qv__json_get(c->body, "sparse_vectors"), &schema, &ch));
     QV_TRY(quantization_serves(c, &schema, ch.quantization));
     QV_TRY(qv__qd_config_keep(c, &schema, NULL, &ch, &schema.config_json));
     QV_TRY(qv__qd_config_read(c, &schema, &kept));
@@ -223,25 +275,32 @@ qv_status qv__qd_collection_create(struct qv__call *c)
 }
 
 /* name -> settings of a vector that exists. */
-static qv_status check_vector_changes(struct qv__call *c, const struct qv__schema *s, qv__json v)
+static qv_status check_vector_changes(struct qv__call *c, const struct qv__schema *s,
+                                      const char *list, bool is_sparse, qv__json v)
 {
     qv__json key = qv__json_first(v);
     if (qv__qd_given(v) && !qv__json_is(v, QV__JSON_OBJ)) {
-        return qv__qd_expected(c, "vectors", "an object", v);
+        return qv__qd_expected(c, list, "an object", v);
     }
     for (uint32_t i = 0; key && i < v->len; i++, key = qv__json_next(key + 1)) {
-        char place[QV__VECTOR_NAME_MAX + 16];
+        char place[QV__VECTOR_NAME_MAX + 32];
         struct qv__str name = {key->s, key->len};
-        if (qv__schema_vector(s, name) < 0) {
+        int at = qv__schema_vector(s, name);
+        if (at < 0 || (s->vectors[at].kind == QV__VEC_SPARSE) != is_sparse) {
             return qv__fail(&c->err, QV_EINVAL, "Not existing vector name error: %.*s",
                             (int)QV_MIN(name.n, (size_t)64), name.p);
         }
-        (void)snprintf(place, sizeof place, "vectors.%.*s.", (int)name.n, name.p);
+        (void)snprintf(place, sizeof place, "%s.%.*s.", list, (int)name.n, name.p);
         if (!qv__json_is(key + 1, QV__JSON_OBJ)) {
-            return qv__qd_fail(c, QV__QD_FORMAT, "vectors.%.*s: expected an object, not %s",
+            return qv__qd_fail(c, QV__QD_FORMAT, "%s.%.*s: expected an object, not %s", list,
                                (int)name.n, name.p, qv__qd_kind_name(key + 1));
         }
-        QV_TRY(check_kept(c, place, key + 1, true));
+        if (is_sparse) {
+            struct qv__vector_def ignored;
+            QV_TRY(qv__qd_sparse_parse(c, place, name, key + 1, &ignored));
+        } else {
+            QV_TRY(check_kept(c, place, key + 1, true));
+        }
     }
     return QV_OK;
 }
@@ -259,7 +318,9 @@ static qv_status patch(struct qv__call *c, const struct qv__schema *s)
     ch.vectors = either(c->body, "vectors", "vectors");
     QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "params.", ch.params));
     QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &durability));
-    QV_TRY(check_vector_changes(c, s, ch.vectors));
+    ch.sparse = either(c->body, "sparse_vectors", "sparse_vectors");
+    QV_TRY(check_vector_changes(c, s, "vectors", false, ch.vectors));
+    QV_TRY(check_vector_changes(c, s, "sparse_vectors", true, ch.sparse));
     QV_TRY(quantization_serves(c, s, ch.quantization));
     QV_TRY(qv__qd_config_read(c, s, &old));
     QV_TRY(qv__qd_config_keep(c, s, old, &ch, &changed.config_json));

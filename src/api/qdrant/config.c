@@ -120,6 +120,27 @@ static const struct qv__qd_setting durability[] = {
 };
 const GROUP(qv__qd_durability, durability, "durability");
 
+static const char *const comparators[] = {"max_sim", NULL};
+static const struct qv__qd_setting multivector[] = {
+    {.name = "comparator", .type = QV__QD_ENUM, .words = comparators, .fallback = "\"max_sim\""},
+};
+static const GROUP(multivector_group, multivector, "multivector_config");
+
+/* What is kept per sparse vector. */
+static const char *const modifiers[] = {"none", "idf", NULL};
+static const struct qv__qd_setting sparse_index[] = {
+    {.name = "full_scan_threshold", .type = QV__QD_UINT},
+    {.name = "on_disk", .type = QV__QD_BOOL},
+    {.name = "memory", .type = QV__QD_ENUM, .words = memories},
+    {.name = "datatype", .type = QV__QD_ENUM, .words = datatypes},
+};
+static const GROUP(sparse_index_group, sparse_index, "index");
+static const struct qv__qd_setting sparse_kept[] = {
+    {.name = "index", .type = QV__QD_OBJECT, .group = &sparse_index_group},
+    {.name = "modifier", .type = QV__QD_ENUM, .words = modifiers},
+};
+const GROUP(qv__qd_sparse_kept, sparse_kept, "sparse_vectors");
+
 /* What is kept per vector; quantization_config is checked apart. */
 static const struct qv__qd_setting vector_kept[] = {
     {.name = "hnsw_config", .type = QV__QD_OBJECT, .group = &qv__qd_hnsw},
@@ -127,6 +148,7 @@ static const struct qv__qd_setting vector_kept[] = {
     {.name = "on_disk", .type = QV__QD_BOOL},
     {.name = "memory", .type = QV__QD_ENUM, .words = memories_unpinned},
     {.name = "datatype", .type = QV__QD_ENUM, .words = datatypes},
+    {.name = "multivector_config", .type = QV__QD_OBJECT, .group = &multivector_group},
 };
 const GROUP(qv__qd_vector_kept, vector_kept, "vectors");
 

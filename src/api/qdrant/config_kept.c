@@ -30,11 +30,17 @@ static void keep_quantization(struct qv__jw *w, qv__json old, qv__json fresh)
     }
 }
 
-static void keep_vector(struct qv__jw *w, qv__json old, qv__json fresh)
+static const struct qv__qd_group *group_of(const struct qv__vector_def *v)
 {
-    const struct qv__qd_setting *list = qv__qd_vector_kept.settings;
+    return v->kind == QV__VEC_SPARSE ? &qv__qd_sparse_kept : &qv__qd_vector_kept;
+}
+
+static void keep_vector(struct qv__jw *w, const struct qv__qd_group *g, qv__json old,
+                        qv__json fresh)
+{
+    const struct qv__qd_setting *list = g->settings;
     qv__jw_obj(w);
-    for (size_t i = 0; i < qv__qd_vector_kept.n; i++) {
+    for (size_t i = 0; i < g->n; i++) {
         const struct qv__qd_setting *s = &list[i];
         qv__json was = qv__qd_setting_of(s, old), now = qv__qd_setting_of(s, fresh);
         if (s->type == QV__QD_ANY) {
@@ -84,11 +90,12 @@ static void keep_vectors(struct qv__jw *w, const struct qv__schema *s, qv__json 
     qv__jw_obj(w);
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__str name = s->vectors[i].name;
-        bool whole = ch->vectors_single || ch->vectors_of;
-        qv__json fresh = whole ? ch->vectors : qv__json_get_n(ch->vectors, name.p, name.n);
+        qv__json list = s->vectors[i].kind == QV__VEC_SPARSE ? ch->sparse : ch->vectors;
+        bool whole = ch->vectors_of || (ch->vectors_single && list == ch->vectors);
+        qv__json fresh = whole ? ch->vectors : qv__json_get_n(list, name.p, name.n);
         fresh = ch->vectors_of && !qv__str_eq(name, *ch->vectors_of) ? NULL : fresh;
         qv__jw_key_n(w, name);
-        keep_vector(w, qv__json_get_n(kept, name.p, name.n), fresh);
+        keep_vector(w, group_of(&s->vectors[i]), qv__json_get_n(kept, name.p, name.n), fresh);
     }
     qv__jw_obj_end(w);
 }
@@ -238,6 +245,7 @@ void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
     qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), v->name.p, v->name.n);
     qv__json hnsw = qv__json_get(own, "hnsw_config"), all = qv__json_get(kept, "hnsw_config");
     qv__json codes = qv__json_get(own, "quantization_config");
+    v->idf = v->kind == QV__VEC_SPARSE && qv__json_str_is(qv__json_get(own, "modifier"), "idf");
     v->index.m = graph_number(hnsw, all, "m", 16);
     v->index.ef_construct = graph_number(hnsw, all, "ef_construct", 100);
     v->no_graph = v->index.m == 0;
@@ -277,7 +285,9 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
     }
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         const struct qv__vector_def *v = &s->vectors[i];
-        stride = QV_MAX(stride, qv__vector_bytes(v->datatype, v->dim));
+        if (v->kind == QV__VEC_DENSE) {
+            stride = QV_MAX(stride, qv__vector_bytes(v->datatype, v->dim));
+        }
     }
     /* 0 switches indexing of fresh rows off, for bulk loads; else it is the size below which rows
      * are scanned. */
@@ -328,11 +338,32 @@ static void show_vector(struct qv__jw *w, const struct qv__vector_def *v, qv__js
     qv__jw_obj_end(w);
 }
 
+static void show_sparse(struct qv__jw *w, const struct qv__schema *s, qv__json vectors)
+{
+    qv__jw_key(w, "sparse_vectors");
+    qv__jw_obj(w);
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        struct qv__str name = s->vectors[i].name;
+        if (s->vectors[i].kind == QV__VEC_SPARSE) {
+            qv__jw_key_n(w, name);
+            qv__jw_obj(w);
+            qv__qd_group_show(w, &qv__qd_sparse_kept, qv__json_get_n(vectors, name.p, name.n));
+            qv__jw_obj_end(w);
+        }
+    }
+    qv__jw_obj_end(w);
+}
+
 static void show_params(struct qv__jw *w, const struct qv__schema *s, qv__json kept)
 {
     qv__json vectors = qv__json_get(kept, "vectors");
     bool named = true;
+    uint32_t n_dense = 0;
+    for (uint32_t i = 0; i < s->n_vectors; i++) {
+        n_dense += s->vectors[i].kind != QV__VEC_SPARSE;
+    }
     (void)qv__json_bool(qv__json_get(kept, "named"), &named);
+    named = named || n_dense != 1 || qv__schema_vector(s, QV__STR("")) < 0;
     qv__jw_obj(w);
     qv__jw_key(w, "vectors");
     if (named) {
@@ -340,6 +371,9 @@ static void show_params(struct qv__jw *w, const struct qv__schema *s, qv__json k
     }
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         struct qv__str name = s->vectors[i].name;
+        if (s->vectors[i].kind == QV__VEC_SPARSE) {
+            continue;
+        }
         if (named) {
             qv__jw_key_n(w, name);
         }
@@ -347,6 +381,9 @@ static void show_params(struct qv__jw *w, const struct qv__schema *s, qv__json k
     }
     if (named) {
         qv__jw_obj_end(w);
+    }
+    if (n_dense != s->n_vectors) {
+        show_sparse(w, s, vectors);
     }
     qv__jw_key(w, "shard_number");
     qv__jw_u64(w, s->shard_number);

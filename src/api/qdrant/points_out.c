@@ -1,5 +1,6 @@
 /* points_out.c: points in answers, written straight into the response's buffer. */
 #include "api/qdrant/qdrant.h"
+#include "base/varvec.h"
 
 /* --- what is asked for
  * -------------------------------------------------------------------------------- */
@@ -96,6 +97,33 @@ static void write_elements(struct qv__jw *w, const struct qv__vector_def *def, c
     qv__jw_arr_end(w);
 }
 
+static void write_vector(struct qv__jw *w, const struct qv__vector_def *d, const void *v)
+{
+    if (d->kind == QV__VEC_DENSE) {
+        write_elements(w, d, v);
+        return;
+    }
+    uint32_t n = qv__varvec_count(v);
+    if (d->kind == QV__VEC_MULTI) {
+        qv__jw_arr(w);
+        for (uint32_t i = 0; i < n; i++) {
+            write_elements(w, d, (const float *)v + 1 + (size_t)i * d->dim);
+        }
+        qv__jw_arr_end(w);
+        return;
+    }
+    qv__jw_obj(w);
+    qv__jw_key(w, "indices");
+    qv__jw_arr(w);
+    for (uint32_t i = 0; i < n; i++) {
+        qv__jw_u64(w, qv__sparse_indices(v)[i]);
+    }
+    qv__jw_arr_end(w);
+    qv__jw_key(w, "values");
+    qv__jw_floats(w, qv__sparse_values(v), n);
+    qv__jw_obj_end(w);
+}
+
 /* The default vector alone is an array; anything else a map by name, {} when the point has none. */
 static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
                           const struct qv__result_point *p, const struct qv__fetch *f)
@@ -109,14 +137,14 @@ static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
     }
     qv__jw_key(w, "vector");
     if (n == 1 && s->vectors[last].name.n == 0) {
-        write_elements(w, &s->vectors[last], p->vectors[last]);
+        write_vector(w, &s->vectors[last], p->vectors[last]);
         return;
     }
     qv__jw_obj(w);
     for (uint32_t i = 0; n && i < s->n_vectors; i++) {
         if (p->vectors[i] && wanted(f, s->vectors[i].name)) {
             qv__jw_key_n(w, s->vectors[i].name);
-            write_elements(w, &s->vectors[i], p->vectors[i]);
+            write_vector(w, &s->vectors[i], p->vectors[i]);
         }
     }
     qv__jw_obj_end(w);

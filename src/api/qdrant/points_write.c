@@ -235,14 +235,7 @@ static qv_status column(struct qv__call *c, struct qv__str name, qv__json list,
     qv__json v = qv__json_first(list);
     for (uint32_t i = 0; i < list->len; i++, v = qv__json_next(v)) {
         struct qv__named_vector *out = &vectors[(size_t)i * per_point + at];
-        struct qv__qd_dense d;
-        QV_TRY(qv__qd_dense(c, v, "batch.vectors", &d));
-        *out = (struct qv__named_vector){
-            .name = name, .values = d.values, .dim = d.dim, .is_packed = d.is_packed};
-        if (out->dim == 0) {
-            return qv__qd_fail(c, QV__QD_INVALID,
-                               "%sbatch.vectors.vector: dense vector must not be empty", c->place);
-        }
+        QV_TRY(qv__qd_named(c, name, v, "batch.vectors", out));
     }
     return QV_OK;
 }

@@ -206,17 +206,25 @@ qv_status qv__qd_get(struct qv__call *c, struct qv__collection *from, const stru
 /* --- vectors_in.c
  * ---------------------------------------------------------------------------------------- */
 
-struct qv__qd_dense {
+/* A vector of any kind: see struct qv__named_vector for what the members mean. */
+struct qv__qd_value {
     const float *values;
-    uint32_t dim;
+    const uint32_t *indices;
+    uint32_t dim, n_rows;
+    uint8_t kind;
     bool is_packed; /* they were packed bits */
 };
-/* What kind of vector stands here, beside dense: QV_EUNSUPPORTED by name, or a format error. */
+qv_status qv__qd_value(struct qv__call *c, qv__json v, const char *field,
+                       struct qv__qd_value *out) QV_MUST_USE;
+/* The same of a query; the same of a stored point, which is not empty. */
+qv_status qv__qd_input(struct qv__call *c, qv__json v, const char *field,
+                       struct qv__vector_input *out) QV_MUST_USE;
+qv_status qv__qd_named(struct qv__call *c, struct qv__str name, qv__json v, const char *field,
+                       struct qv__named_vector *out) QV_MUST_USE;
+/* A dense one alone. What is to be embedded is QV_EUNSUPPORTED by name, anything else a format
+ * error. */
 qv_status qv__qd_dense(struct qv__call *c, qv__json v, const char *field,
-                       struct qv__qd_dense *out) QV_MUST_USE;
-/* The same, of a query. */
-qv_status qv__qd_dense_input(struct qv__call *c, qv__json v, const char *field,
-                             struct qv__vector_input *out) QV_MUST_USE;
+                       struct qv__qd_value *out) QV_MUST_USE;
 /* The vectors of one point: a list is the default vector, a map gives them by name. */
 qv_status qv__qd_vectors(struct qv__call *c, qv__json v, const char *field,
                          struct qv__named_vector **out, uint32_t *n) QV_MUST_USE;
@@ -302,7 +310,7 @@ struct qv__qd_group {
     size_t n;
 };
 extern const struct qv__qd_group qv__qd_hnsw, qv__qd_optimizers, qv__qd_wal, qv__qd_strict,
-    qv__qd_collection_params, qv__qd_vector_kept, qv__qd_durability;
+    qv__qd_collection_params, qv__qd_vector_kept, qv__qd_sparse_kept, qv__qd_durability;
 /* Types (400) and ranges (422). obj NULL or null is fine. */
 qv_status qv__qd_group_check(struct qv__call *c, const struct qv__qd_group *g, const char *place,
                              qv__json obj) QV_MUST_USE;
@@ -324,6 +332,7 @@ struct qv__qd_changes {
     bool vectors_single;
     const struct qv__str *vectors_of; /* `vectors` is what is kept of the vector of this name */
     bool vectors_named;               /* of a new collection: its vectors were given by name */
+    qv__json sparse;                  /* `sparse_vectors`: by name */
 };
 /* Write the configuration to keep for the vectors of `s`: `old` (parsed, may be NULL) with the
  * changes. Lives in the arena. QV_ETOOBIG when there is too much to keep. */
@@ -333,6 +342,9 @@ qv_status qv__qd_config_keep(struct qv__call *c, const struct qv__schema *s, qv_
 qv_status qv__qd_config_read(struct qv__call *c, const struct qv__schema *s,
                              qv__json *out) QV_MUST_USE;
 /* The object of one dense vector, `place` telling where it stands ("vectors.a."). */
+/* One of `sparse_vectors`. */
+qv_status qv__qd_sparse_parse(struct qv__call *c, const char *place, struct qv__str name,
+                              qv__json v, struct qv__vector_def *out) QV_MUST_USE;
 qv_status qv__qd_vector_parse(struct qv__call *c, const char *place, struct qv__str name,
                               qv__json v, struct qv__vector_def *out) QV_MUST_USE;
 /* What the kept settings ask for of the vector's index and placement: its own, the collection's,

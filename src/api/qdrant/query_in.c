@@ -275,7 +275,7 @@ qv_status qv__qd_search(struct qv__call *c, qv__json obj, struct qv__qd_query *o
         }
         v = qv__json_get(v, "vector");
     }
-    return qv__qd_dense_input(c, v, "vector", &q->target);
+    return qv__qd_input(c, v, "vector", &q->target);
 }
 
 qv_status qv__qd_recommend(struct qv__call *c, qv__json obj, struct qv__qd_query *out)

@@ -18,7 +18,7 @@ static qv_status parse_input(struct qv__call *c, qv__json v, const char *field,
         out->by_id = true;
         return qv__qd_id(c, v, field, &out->id);
     }
-    return qv__qd_dense_input(c, v, field, out);
+    return qv__qd_input(c, v, field, out);
 }
 
 static qv_status parse_inputs(struct qv__call *c, qv__json v, const char *field,
@@ -217,7 +217,7 @@ static qv_status kind_rrf(struct qv__call *c, qv__json obj, qv__json v, struct q
     QV_TRY(qv__qd_range(c, "query.rrf.k", k, 1, k ? UINT32_MAX : 0));
     q->rrf.k = (uint32_t)k;
     if (qv__qd_given(weights)) {
-        struct qv__qd_dense d;
+        struct qv__qd_value d;
         if (!qv__json_is(weights, QV__JSON_ARR)) {
             return qv__qd_expected(c, "query.rrf.weights", "an array of numbers", weights);
         }
@@ -360,7 +360,8 @@ qv_status qv__qd_kind(struct qv__call *c, qv__json query, struct qv__query *q)
         }
     }
     if (qv__json_get(query, "indices") || qv__json_get(query, "model")) {
-        return parse_input(c, query, "query", &q->target); /* refused there by name */
+        q->kind = QV__QUERY_NEAREST;
+        return parse_input(c, query, "query", &q->target);
     }
     return qv__qd_fail(c, QV__QD_FORMAT,
                        "%squery: Expected some form of vector, id, or a type of query", c->place);

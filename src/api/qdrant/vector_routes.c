@@ -26,17 +26,6 @@ static qv_status end(struct qv__call *c, struct change *x, qv_status st, uint64_
     return st;
 }
 
-/* The one vector of a collection without names has no name beside which another could stand. */
-static qv_status check_named(struct qv__call *c, const struct change *x)
-{
-    bool named = true;
-    (void)qv__json_bool(qv__json_get(x->kept, "named"), &named);
-    return named ? QV_OK
-                 : qv__fail(&c->err, QV_EINVAL,
-                            "The vector of this collection has no name: vectors can be added to "
-                            "and dropped from collections whose vectors are named");
-}
-
 static qv_status add(struct qv__call *c, struct change *x, qv__json settings,
                      struct qv__vector_def *def, uint64_t *operation_id)
 {
@@ -45,7 +34,6 @@ static qv_status add(struct qv__call *c, struct change *x, qv__json settings,
     struct qv__qd_changes ch = {.vectors = settings, .vectors_of = &def->name};
     struct qv__str config;
     qv__json kept = NULL;
-    QV_TRY(check_named(c, x));
     memcpy(list, x->old->vectors, x->old->n_vectors * sizeof *list);
     list[after.n_vectors++] = *def;
     after.vectors = list;
@@ -57,23 +45,24 @@ static qv_status add(struct qv__call *c, struct change *x, qv__json settings,
     return qv__db_alter(c->db, qv__collection_name(c->collection), &alter, operation_id, &c->err);
 }
 
-/* {"dense": {"size": ..., "distance": ...}}; what a vector of a new collection may have besides is
- * taken too. */
+/* {"dense": {"size": ..., "distance": ...}} or {"sparse": {...}}; what a vector of a new collection
+ * may have besides is taken too. */
 qv_status qv__qd_vector_put(struct qv__call *c)
 {
     struct qv__vector_def def = {.name = c->params[1]};
-    qv__json dense = qv__json_get(c->body, "dense");
+    qv__json dense = qv__json_get(c->body, "dense"), sparse = qv__json_get(c->body, "sparse");
     struct change x = {0};
     uint64_t operation_id = 0;
-    if (qv__qd_given(qv__json_get(c->body, "sparse"))) {
-        return qv__qd_unsupported(c, "a sparse vector");
+    if (qv__qd_given(dense) == qv__qd_given(sparse)) {
+        return qv__qd_fail(c, QV__QD_FORMAT, "expected one of `dense` and `sparse`");
     }
-    if (!qv__qd_given(dense)) {
-        return qv__qd_fail(c, QV__QD_FORMAT, "missing field `dense`");
+    if (qv__qd_given(sparse)) {
+        QV_TRY(qv__qd_sparse_parse(c, "sparse.", c->params[1], sparse, &def));
+    } else {
+        QV_TRY(qv__qd_vector_parse(c, "dense.", c->params[1], dense, &def));
     }
-    QV_TRY(qv__qd_vector_parse(c, "dense.", c->params[1], dense, &def));
     qv_status st = begin(c, &x);
-    st = st == QV_OK ? add(c, &x, dense, &def, &operation_id) : st;
+    st = st == QV_OK ? add(c, &x, qv__qd_given(sparse) ? sparse : dense, &def, &operation_id) : st;
     return end(c, &x, st, operation_id);
 }
 
@@ -83,7 +72,6 @@ static qv_status drop(struct qv__call *c, struct change *x, uint64_t *operation_
     struct qv__schema after = qv__schema_parts(x->old);
     struct qv__qd_changes ch = {0};
     struct qv__str config, name = c->params[1];
-    QV_TRY(check_named(c, x));
     after.vectors = list;
     after.n_vectors = 0;
     for (uint32_t i = 0; i < x->old->n_vectors; i++) {

@@ -213,8 +213,10 @@ static void test_schema_limits(void **state)
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION, "65537");
     d[0].dim = 4;
     d[0].kind = QV__VEC_SPARSE;
-    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED,
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EVALIDATION,
                    "sparse");
+    d[0].kind = QV__VEC_MULTI + 1;
+    expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED, "kind");
     d[0].kind = QV__VEC_DENSE;
     d[0].datatype = QV__BIT + 1;
     expect_refused(mem, (struct qv__schema){.vectors = d, .n_vectors = 1}, QV_EUNSUPPORTED,
