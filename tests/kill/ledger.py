@@ -136,6 +136,8 @@ class Ledger:
             vectors = {"a": W.vector(i, p.a, W.DIM_A)}
             if p.b:
                 vectors["b"] = W.vector(i, p.b, W.DIM_B)
+            if p.x:
+                vectors[W.vector_name(w)] = W.vector(i, *p.x)
             if got["payload"] != p.payload or got["vector"] != vectors:
                 return f"point {i} is {got}; expected {p.payload} and {vectors}, version {p.lsn}"
             if p.lsn is None:
@@ -154,6 +156,8 @@ class Ledger:
                    if a in {W.alias_name(w, i) for i in range(W.ALIASES)}}
         if aliases != {W.alias_name(w, a): W.side_name(w, c) for a, c in want.aliases.items()}:
             return f"aliases are {aliases}; expected {want.aliases}"
+        if seen.vectors.get(W.vector_name(w), 0) != want.x_dim:
+            return f"vectors are {seen.vectors}; expected {want.x_dim} elements of x{w}"
         if (W.index_key(w) in seen.indexes) != want.indexed:
             return f"payload index {W.index_key(w)} is there or not; expected {want.indexed}"
         return ""
@@ -208,7 +212,10 @@ class Seen:
         self.names = [c["name"] for c in client.get("/collections")["collections"]]
         self.aliases = {a["alias_name"]: a["collection_name"]
                         for a in client.get("/aliases")["aliases"]}
-        self.indexes = set(client.get(base)["payload_schema"])
+        about = client.get(base)
+        self.indexes = set(about["payload_schema"])
+        self.vectors = {name: v["size"]
+                        for name, v in about["config"]["params"]["vectors"].items()}
 
     def check_itself(self, rng):
         self.check_counts()

@@ -1,7 +1,8 @@
 """workload.py: what the writers of the kill loop send, and what each request does to a plain model.
 
-Every writer owns its points, its collections, its aliases and one payload index; so its requests, one
-after the other, have one possible outcome. Points that all writers replace ("hot" ones) are told apart
+Every writer owns its points, its collections, its aliases, one payload index and one named vector that
+comes and goes; so its requests, one after the other, have one possible outcome. The graphs and codes of
+the vectors that stay are changed by all; that changes no answer. Points that all writers replace ("hot" ones) are told apart
 by their versions instead (ledger.py). The n-th operation of a writer depends on the seed, the writer and
 n alone, never on time or on answers: a seed is a schedule.
 """
@@ -23,11 +24,13 @@ MAIN_CONFIG = {"vectors": {"a": {"size": DIM_A, "distance": "Euclid"},
                "optimizers_config": {"indexing_threshold": 1}}   # a graph from 32 rows on
 SIDE_CONFIG = {"vectors": {"size": 4, "distance": "Cosine"}}
 
+CODES = ["Disabled", {"scalar": {"type": "int8"}}, {"turbo": {"bits": "bits4"}}]
+
 # kind: how often
 KINDS = {"upsert": 30, "hot": 10, "delete": 8, "delete_where": 5, "set_payload": 6,
          "set_payload_where": 6, "overwrite_payload": 4, "delete_keys": 3, "clear_payload": 2,
          "update_vectors": 6, "delete_vectors": 4, "batch": 8, "create": 3, "drop": 3,
-         "aliases": 5, "index": 2, "optimize": 2}
+         "aliases": 5, "index": 2, "optimize": 2, "vector": 4, "put_x": 6, "alter": 2}
 
 
 def point_id(writer, k):
@@ -49,28 +52,29 @@ def vector(pid, tag, dim):
 
 class Point:
     """Vectors by the tag of the operation that wrote them; never changed in place."""
-    __slots__ = ("a", "b", "payload", "lsn")
+    __slots__ = ("a", "b", "x", "payload", "lsn")
 
-    def __init__(self, a, b, payload, lsn):
-        self.a, self.b, self.payload, self.lsn = a, b, payload, lsn
+    def __init__(self, a, b, payload, lsn, x=None):
+        self.a, self.b, self.x, self.payload, self.lsn = a, b, x, payload, lsn
 
     def but(self, lsn, **changes):
-        parts = {"a": self.a, "b": self.b, "payload": self.payload, **changes}
+        parts = {"a": self.a, "b": self.b, "x": self.x, "payload": self.payload, **changes}
         return Point(lsn=lsn, **parts)
 
 
 class State:
     """What one writer owns."""
 
-    def __init__(self, points=None, collections=(), aliases=None, indexed=False):
+    def __init__(self, points=None, collections=(), aliases=None, indexed=False, x_dim=0):
         self.points = points or {}
         self.collections = frozenset(collections)
         self.aliases = aliases or {}
         self.indexed = indexed
+        self.x_dim = x_dim   # of the vector that comes and goes; 0 = there is none
 
     def but(self, **changes):
         parts = {"points": self.points, "collections": self.collections, "aliases": self.aliases,
-                 "indexed": self.indexed, **changes}
+                 "indexed": self.indexed, "x_dim": self.x_dim, **changes}
         return State(**parts)
 
 
@@ -100,8 +104,14 @@ def generate(seed, writer, n):
         op["on"] = rng.random() < 0.5
     elif kind == "optimize":
         op["segments"] = rng.choice([1, 1, 2, 4])
+    elif kind == "vector":
+        op["size"] = rng.choice([0, 0, 2, 3, 5])   # 0: dropped
+    elif kind == "alter":
+        op["vector"] = rng.choice("ab")
+        op["m"], op["codes"] = rng.choice([4, 8, 16]), rng.choice([*CODES, None])
     else:
         op["points"] = some(rng, 3, POINTS)
+        op["size"] = rng.choice([2, 3, 5])   # of put_x
     return op
 
 
@@ -111,6 +121,10 @@ def side_name(writer, i):
 
 def alias_name(writer, i):
     return f"alias-{writer}-{i}"
+
+
+def vector_name(writer):
+    return f"x{writer}"
 
 
 def index_key(writer):
@@ -163,6 +177,9 @@ def request(op):
     if kind == "update_vectors":
         return "PUT", base + "/vectors?wait=true", {"points": [
             {"id": i, "vector": {"b": vector(i, tag, DIM_B)}} for i in ids]}
+    if kind == "put_x":   # refused while there is no such vector, or one of another size
+        return "PUT", base + "/vectors?wait=true", {"points": [
+            {"id": i, "vector": {vector_name(w): vector(i, tag, op["size"])}} for i in ids]}
     if kind == "delete_vectors":
         return "POST", base + "/vectors/delete?wait=true", {"points": ids, "vector": ["b"]}
     if kind == "batch":
@@ -189,6 +206,16 @@ def catalog_request(op):
             "field_name": index_key(w), "field_schema": "integer"}
     if kind == "index":
         return "DELETE", f"/collections/{MAIN}/index/{index_key(w)}?wait=true", None
+    path = f"/collections/{MAIN}/vectors/{vector_name(w)}"
+    if kind == "vector" and op["size"]:
+        return "PUT", path, {"dense": {"size": op["size"], "distance": "Dot"}}
+    if kind == "vector":
+        return "DELETE", path, None
+    if kind == "alter":
+        settings = {"hnsw_config": {"m": op["m"]}}
+        if op["codes"]:
+            settings["quantization_config"] = op["codes"]
+        return "PATCH", f"/collections/{MAIN}", {"vectors": {op["vector"]: settings}}
     return "POST", f"/collections/{MAIN}/optimize", {"max_segments": op["segments"]}
 
 
@@ -251,6 +278,10 @@ def apply(state, op, lsn):
         return edit(state, ids, True, lambda _, p: p.but(lsn, payload={}))
     if kind == "update_vectors":
         return edit(state, ids, True, lambda _, p: p.but(lsn, b=tag))
+    if kind == "put_x" and op["size"] != state.x_dim:
+        return None
+    if kind == "put_x":
+        return edit(state, ids, True, lambda _, p: p.but(lsn, x=(tag, op["size"])))
     if kind == "delete_vectors":
         return edit(state, ids, False, lambda _, p: p.but(lsn, b=None))
     if kind == "batch":
@@ -282,4 +313,9 @@ def apply_catalog(state, op):
         return state.but(aliases=aliases)
     if kind == "index":
         return state.but(indexed=op["on"])
-    return state  # optimize, and hot points, which the ledger follows
+    if kind == "vector":
+        if bool(op["size"]) == bool(state.x_dim):
+            return None   # there is one already, or none to drop
+        points = {i: p if p.x is None else p.but(p.lsn, x=None) for i, p in state.points.items()}
+        return state.but(points=points, x_dim=op["size"])
+    return state  # optimize and alter, and hot points, which the ledger follows
