@@ -1,16 +1,18 @@
 /* checkpoint.c: the manifest of what is live, and giving log space back.
  *
  * Each shard's list of sealed segments and its flushed LSN are read together under its write order,
- * where sealing changes them together. A quarantined shard is written as it was. A shard with
- * nothing unflushed may claim the LSN up to which all is durable and applied as flushed: none of
- * those records was for this shard since its last flush. Files are named by the manifest before
- * they are removed, and removed only when no manifest that could be live names them.
+ * where sealing changes them together. Segments of a quarantined shard are written as they were. A
+ * shard with nothing unflushed may claim the LSN up to which all is durable and applied as flushed:
+ * none of those records was for this shard since its last flush. Files are named by the manifest
+ * before they are removed, and removed only when no manifest that could be live names them.
  *
  * The log is bounded: a checkpoint begins by itself when the log's files reach a size, flushes
  * every shard, however little a shard holds, so that none holds back the LSN from which the log is
  * needed, and is tried again a while after a failure. While checkpoints fail and the files have
  * reached a second, larger size, writes are refused. What a quarantined collection needs of the log
  * counts for neither size. */
+#include <stdio.h>
+
 #include "base/plant.h"
 #include "engine/catalog.h"
 #include "engine/job.h"
@@ -41,8 +43,7 @@ static qv_status gather_shard(struct qv__shard *s, uint64_t settled, struct qv__
     qv_status st = QV_OK;
     qv__mutex_lock(&s->write);
     uint64_t flushed = atomic_load(&s->flushed_lsn);
-    bool quarantined = atomic_load(&s->collection->quarantined);
-    if (!quarantined && s->last_lsn <= flushed && flushed < settled) {
+    if (s->last_lsn <= flushed && flushed < settled) {
         flushed = settled;
         atomic_store(&s->flushed_lsn, flushed);
     }
@@ -113,18 +114,40 @@ static uint64_t needed_from(const struct qv__manifest *m)
     return upto;
 }
 
-/* How much log a quarantined collection keeps from being trimmed; 0 when there is none. */
-static void note_held_log(struct qv__db *db)
+static bool needs_log(const struct qv__collection *c, uint64_t settled)
+{
+    bool needs = false;
+    for (uint32_t i = 0; i < c->n_shards && atomic_load(&c->quarantined); i++) {
+        needs |= atomic_load(&c->shards[i].flushed_lsn) < settled;
+    }
+    return needs;
+}
+
+/* How much log quarantined collections keep from being trimmed; 0 when none needs any. Told each
+ * time that it has doubled. Under ddl. */
+static void note_held_log(struct qv__db *db, uint64_t settled)
 {
     struct qv__log_stats stats;
-    bool any = false;
+    char name[64] = "";
     qv__mutex_lock(&db->catalog);
-    for (uint32_t i = 0; i < db->n_collections; i++) {
-        any |= atomic_load(&db->collections[i]->quarantined);
+    for (uint32_t i = 0; i < db->n_collections && !name[0]; i++) {
+        if (needs_log(db->collections[i], settled)) {
+            snprintf(name, sizeof name, "%.63s", db->collections[i]->name);
+        }
     }
     qv__mutex_unlock(&db->catalog);
     qv__log_stats(db->log, &stats);
-    atomic_store(&db->log_bytes_held, any ? stats.file_bytes : 0);
+    uint64_t held = name[0] ? stats.file_bytes : 0;
+    atomic_store(&db->log_bytes_held, held);
+    db->log_held_told = held ? db->log_held_told : 0;
+    if (held >= QV_MAX(2 * db->log_held_told, db->options.checkpoint_log_bytes)) {
+        db->log_held_told = held;
+        qv__log_line(db->logger, QV__LEVEL_WARN, "checkpoint",
+                     "quarantined collection `%s` keeps %" PRIu64
+                     " bytes of log, and more with every write to the others, until its files are "
+                     "whole or it is dropped",
+                     name, held);
+    }
 }
 
 static qv_status commit_locked(struct qv__db *db, const struct qv__swap *swap, struct qv_err *err)
@@ -168,7 +191,7 @@ static qv_status commit_locked(struct qv__db *db, const struct qv__swap *swap, s
         qv__log_line(db->logger, QV__LEVEL_WARN, "checkpoint", "old files stay for now: %s",
                      ignored.message);
     }
-    note_held_log(db);
+    note_held_log(db, m.checkpoint_lsn);
 out:
     qv__buf_free(&catalog);
     qv__arena_free(&arena);

@@ -166,7 +166,8 @@ struct qv__db {
     uint64_t checkpoint_lsn;      /* guarded by: ddl (written), atomic read */
     _Atomic uint64_t checkpoint_lsn_seen;
     _Atomic uint64_t
-        log_bytes_held; /* log that a quarantined collection keeps from being trimmed */
+        log_bytes_held;     /* log that a quarantined collection keeps from being trimmed */
+    uint64_t log_held_told; /* of it when the log output last told; guarded by: ddl */
     struct qv__checkpointer checkpointer;
     struct qv__space space;
     struct qv__outgoing *outgoing; /* guarded by: ddl; see checkpoint.c */

@@ -163,6 +163,24 @@ static void forget_collection(struct replay *r)
     r->c = NULL;
 }
 
+/* A record that a quarantined collection will need when its files are whole: the log keeps it for
+ * the shards it is for, and they keep no more of the log than that. */
+static void note_kept(struct replay *r, struct qv__collection *c, const struct qv__log_record *rec)
+{
+    struct qv__record_part *parts = NULL;
+    struct qv_err ignored;
+    size_t n = 0;
+    qv__arena_reset(&r->arena);
+    bool known =
+        qv__record_decode(rec->body, rec->lsn, c->schema, &r->arena, &parts, &n, &ignored) == QV_OK;
+    for (size_t i = 0; i < (known ? n : c->n_shards); i++) {
+        struct qv__shard *s = &c->shards[known ? parts[i].shard : i];
+        qv__mutex_lock(&s->write);
+        s->last_lsn = QV_MAX(s->last_lsn, rec->lsn);
+        qv__mutex_unlock(&s->write);
+    }
+}
+
 static qv_status replay_data(struct replay *r, const struct qv__log_record *rec, struct qv_err *err)
 {
     uint64_t id = 0;
@@ -172,8 +190,11 @@ static qv_status replay_data(struct replay *r, const struct qv__log_record *rec,
     }
     struct qv__collection *c = r->c ? r->c : qv__catalog_by_id(r->db, id);
     r->c = c;
-    if (!c || atomic_load(&c->quarantined)) {
-        /* Dropped since; or the log keeps it for the day when the files are whole. */
+    if (!c) {
+        return QV_OK; /* dropped since */
+    }
+    if (atomic_load(&c->quarantined)) {
+        note_kept(r, c, rec);
         return QV_OK;
     }
     struct qv__record_part *parts = NULL;
@@ -184,6 +205,7 @@ static qv_status replay_data(struct replay *r, const struct qv__log_record *rec,
     if (st == QV_ECORRUPT || st == QV_EVERSION) {
         qv__wrap(&why, st, "log record %" PRIu64, rec->lsn);
         qv__quarantine_enter(c, &why, 0);
+        note_kept(r, c, rec);
         st = QV_OK;
         n = 0;
     } else if (st != QV_OK && err) {

@@ -177,6 +177,44 @@ static void test_tombstones(void **state)
     damage_and_repair("blobs/tomb-", 64);
 }
 
+/* A quarantined collection that had flushed all its writes keeps no log. */
+static void test_log_goes_on(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    make(f);
+    f->options.log_file_bytes = 64 << 10; /* from the next open on */
+    OK(qv__db_checkpoint(f->db, &f->err)); /* nothing of `a` is in the log alone */
+    struct one_file bad = first(f, "blobs/seg-");
+    OK(qv__io_sim_flip(f->io, bad.name, 5000, 3));
+    fix_crash(f, QV__CRASH_KEEP_ALL, NULL);
+    expect_quarantined(f, "a", strchr(bad.name, '/') + 1);
+    uint64_t first_lsn = 0;
+    for (unsigned round = 0; round < 4; round++) {
+        struct qv__db_info info;
+        struct qv__log_stats stats;
+        for (unsigned i = 0; i < 40; i++) { /* some files of log */
+            OK(put(f, "b", 1000, 1200));
+        }
+        OK(qv__db_checkpoint(f->db, &f->err));
+        qv__db_info(f->db, &info);
+        assert_int_equal(info.log_held_bytes, 0);
+        qv__log_stats(f->db->log, &stats);
+        assert_true(round == 0 || stats.first_lsn > first_lsn);
+        first_lsn = stats.first_lsn;
+        fix_reopen(f);
+        expect_quarantined(f, "a", strchr(bad.name, '/') + 1);
+    }
+    OK(qv__db_close(f->db, &f->err));
+    OK(qv__io_sim_flip(f->io, bad.name, 5000, 3));
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    expect_points(f, "a", ROWS + 10 - 8);
+    OK(put(f, "a", 300, 301));
+    fix_reopen(f);
+    expect_points(f, "a", ROWS + 10 - 8 + 1);
+    fix_close(f);
+}
+
 static bool is_there(struct fix *f, const char *name)
 {
     struct one_file o = {.prefix = name};
@@ -273,11 +311,9 @@ static void test_young_collection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_segment),
-        cmocka_unit_test(test_tombstones),
-        cmocka_unit_test(test_missing_and_dropped),
-        cmocka_unit_test(test_whole_database),
-        cmocka_unit_test(test_young_collection),
+        cmocka_unit_test(test_segment),        cmocka_unit_test(test_tombstones),
+        cmocka_unit_test(test_log_goes_on),    cmocka_unit_test(test_missing_and_dropped),
+        cmocka_unit_test(test_whole_database), cmocka_unit_test(test_young_collection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
