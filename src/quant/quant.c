@@ -4,6 +4,7 @@
 #include <float.h>
 
 #include "base/rng.h"
+#include "simd/narrow.h"
 
 enum { SAMPLE_MAX = 16384 }; /* rows of a mean: its error is then 1/128 of the spread */
 #define FITS_OFF 0.1         /* of the spread, squared: 5 % of what codes err by */
@@ -122,7 +123,11 @@ const float *qv__quant_widened(const struct qv__simd *simd, uint8_t datatype, ui
     if (datatype == QV__F32) {
         return elements;
     }
-    qv__elements_to_floats(datatype, elements, dim, out);
+    if (datatype == QV__F16) {
+        qv__narrow_of(simd)->widen_f16(elements, dim, out);
+    } else {
+        qv__elements_to_floats(datatype, elements, dim, out);
+    }
     if (metric == QV__COSINE && !qv__normalises(metric, datatype)) {
         qv__simd_normalize(simd, out, dim);
     }

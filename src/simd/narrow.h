@@ -28,6 +28,9 @@ enum qv__narrow_op {
 struct qv__narrow {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
     struct qv__dist dist[QV__NARROW_TYPES][QV__NARROW_OPS];
+    /* n half floats at any address as floats: qv__half_to_float of each, bit by bit; of a NaN a
+     * NaN. */
+    void (*widen_f16)(const void *halves, size_t n, float *out);
 };
 
 /* The kernels of the instruction set of `simd`. */

@@ -132,6 +132,9 @@ QV__KERNEL __m256i load_part_i8(const uint8_t *p, size_t n)
 }
 
 #include "simd/narrow_body.h"
+
+#define WIDEN_LANES        ((size_t)8)
+#define WIDEN_STORE(to, v) _mm256_storeu_ps(to, v)
 #include "simd/narrow_list.h"
 
 #endif

@@ -121,6 +121,9 @@ QV__KERNEL __m512i load_part_i8(const uint8_t *p, size_t n)
 }
 
 #include "simd/narrow_body.h"
+
+#define WIDEN_LANES        ((size_t)16)
+#define WIDEN_STORE(to, v) _mm512_storeu_ps(to, v)
 #include "simd/narrow_list.h"
 
 #endif

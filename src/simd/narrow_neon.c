@@ -116,6 +116,9 @@ QV__KERNEL int16x8_t load_part_i8(const uint8_t *p, size_t n)
 }
 
 #include "simd/narrow_body.h"
+
+#define WIDEN_LANES        ((size_t)4)
+#define WIDEN_STORE(to, v) vst1q_f32(to, v)
 #include "simd/narrow_list.h"
 
 #endif

@@ -84,4 +84,7 @@ QV__KERNEL int64_t load_part_i8(const uint8_t *p, size_t n)
 }
 
 #include "simd/narrow_body.h"
+
+#define WIDEN_LANES        ((size_t)1)
+#define WIDEN_STORE(to, v) (*(to) = (float)(v))
 #include "simd/narrow_list.h"

@@ -635,6 +635,11 @@ static void test_datatypes(void **state)
         OK(qv_create_collection(t->db, "c", &config, e_));
         OK(qv_upsert(t->db, "c", &point, 1, e_));
         rest_reopen(t);
+        struct seen made = {0}; /* and out of a snapshot, sealed */
+        OK(qv_snapshot_create(t->db, "c", see, &made, e_));
+        OK(qv_delete(t->db, "c", &point.id, 1, e_));
+        OK(qv_snapshot_recover(t->db, "c", made.name, e_));
+        OK(qv_snapshot_delete(t->db, made.name, e_));
         OK(qv_search(t->db, "c", &s, &found, e_));
         assert_int_equal(qv_result_count(found), 1);
         const struct qv_vector *got = qv_result_hit(found, 0)->vectors;

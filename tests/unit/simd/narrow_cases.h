@@ -180,12 +180,40 @@ static inline void case_narrow_extremes(struct narrow_report *r)
     }
 }
 
+/* Every half float; and every length up to some registers, from odd addresses, nothing past it. */
+static inline void case_narrow_widen(struct narrow_report *r)
+{
+    enum { LONGEST = 67 };
+    uint8_t bytes[2 * LONGEST + 1];
+    float out[LONGEST + 1];
+    for (uint32_t h = 0; h < 65536; h += LONGEST) {
+        for (uint32_t i = 0; i < LONGEST; i++) {
+            uint16_t half = (uint16_t)(h + i);
+            memcpy(bytes + 1 + 2 * i, &half, sizeof(half));
+        }
+        r->k->widen_f16(bytes + 1, LONGEST, out);
+        for (uint32_t i = 0; i < LONGEST; i++) {
+            float want = qv__half_to_float((uint16_t)(h + i));
+            bool same = isnan(want) ? isnan(out[i]) : memcmp(&out[i], &want, sizeof(want)) == 0;
+            narrow_check(r, same, "widened", QV__NARROW_F16, 0, h + i);
+        }
+    }
+    for (size_t n = 0; n <= LONGEST; n++) {
+        for (size_t i = 0; i <= LONGEST; i++) {
+            out[i] = 77.0f;
+        }
+        r->k->widen_f16(bytes + 1, n, out);
+        narrow_check(r, out[n] == 77.0f, "widened too many", QV__NARROW_F16, 0, n);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct narrow_report *);
 } narrow_cases[] = {
     {"narrow: lengths", case_narrow_lengths},
     {"narrow: extremes", case_narrow_extremes},
+    {"narrow: widening", case_narrow_widen},
 };
 enum { NARROW_CASES = sizeof(narrow_cases) / sizeof(narrow_cases[0]) };
 
