@@ -5,8 +5,9 @@ included, at which searches keep 95 % of their speed.
 Usage: memory.py SET_DIR [RECALL]     as root; after `compare.sh SET_DIR`, whose indexes and driver in $WORK it uses
 Environment: WORK=build/bench, QUIVER=build/release/quiver, STAT=us|cpu_us (wall time: on a quiet machine; or CPU time with that of
 page faults)
-Both search at the beam that reaches RECALL (default 0.95). Limits are halved between what failed and what did until 3 % apart. A
-process that is killed for memory has failed.
+Both search at the beam that reaches RECALL (default 0.95), three times in a row: the first warms up, the best counts. Limits are
+halved between what failed and what did until 3 % apart. A process that is killed for memory has failed. Before every run the files
+leave the page cache, so that what a run reads is counted as its own.
 """
 
 import json
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-KEEP, STEP = 0.95, 1.03
+KEEP, STEP, RUNS = 0.95, 1.03, 2
 BEAMS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK = os.environ.get("WORK", f"{ROOT}/build/bench")
@@ -25,12 +26,14 @@ STAT = os.environ.get("STAT", "us")
 class Group:
     """A control group of memory, of either version of the interface."""
 
-    def __init__(self):
+    def __init__(self, folder):
+        self.folder = folder
         parent = "/sys/fs/cgroup/memory" if os.path.isdir("/sys/fs/cgroup/memory") else "/sys/fs/cgroup"
         self.limit = "memory.limit_in_bytes" if parent.endswith("memory") else "memory.max"
         self.path = tempfile.mkdtemp(prefix="quiver-bench-", dir=parent)
 
     def run(self, command, limit):
+        leave_cache(self.folder, f"{WORK}/index/{os.path.basename(self.folder)}")
         self.write(self.limit, limit)
         done = subprocess.run(["sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$@"', "sh", *command],
                               capture_output=True, text=True, check=False)  # fmt: skip
@@ -53,6 +56,17 @@ class Group:
         os.rmdir(self.path)
 
 
+def leave_cache(*folders):
+    """What others have read is not charged to the group that reads it next."""
+    for folder in folders:
+        for root, _, names in os.walk(folder):
+            for name in names:
+                fd = os.open(os.path.join(root, name), os.O_RDONLY)
+                os.fsync(fd)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(fd)
+
+
 def commands(folder, metric):
     files = [f"{folder}/{n}" for n in ("base.fvecs", "queries.fvecs", "truth.ivecs")]
     index = f"{WORK}/index/{os.path.basename(folder)}"
@@ -69,17 +83,17 @@ def searches(text):
     return [line for line in map(json.loads, (text or "").splitlines()) if "ef" in line]
 
 
-def time_of(line):
-    return line.get(STAT) or 1e6 / line["qps"]
+def time_of(lines):
+    return min((line.get(STAT) or 1e6 / line["qps"] for line in lines), default=float("inf"))
 
 
 def lowest(group, command, high):
     """(bytes, microseconds without a limit)"""
-    free = min(time_of(searches(group.run(command, -1 if "limit_in" in group.limit else "max"))[0]) for _ in range(3))
-    low = 1 << 20
+    free = min(time_of(searches(group.run(command, -1 if "limit_in" in group.limit else "max"))) for _ in range(2))
+    low = max(1 << 20, high // 16)
     while high / low > STEP:
         middle = int((low * high) ** 0.5)
-        best = min((time_of(s[0]) for s in (searches(group.run(command, middle)) for _ in range(2)) if s), default=float("inf"))
+        best = min(time_of(searches(group.run(command, middle))) for _ in range(RUNS))
         low, high = (low, middle) if free / best >= KEEP else (middle, high)
     return high, free
 
@@ -90,7 +104,7 @@ def main():
     if os.path.exists(f"{folder}/metric"):
         with open(f"{folder}/metric", encoding="utf-8") as f:
             metric = f.read().strip()
-    group, found = Group(), {}
+    group, found = Group(folder), {}
     try:
         for name, command in commands(folder, metric).items():
             lines = searches(group.run(command(",".join(map(str, BEAMS))), -1 if "limit_in" in group.limit else "max"))
@@ -98,7 +112,7 @@ def main():
             if not line:
                 sys.exit(f"memory.py: {name} does not reach {recall}; is its index in {WORK}?")
             size = os.path.getsize(f"{folder}/base.fvecs")
-            found[name] = lowest(group, command(str(line["ef"])), 3 * size + (64 << 20))
+            found[name] = lowest(group, command(",".join([str(line["ef"])] * 3)), 3 * size + (64 << 20))
             print(f"{name}: ef {line['ef']}, recall {line['recall']:.4f}, {found[name][1]:.1f} us; {found[name][0] / 1e6:.0f} MB", flush=True)
     finally:
         group.close()

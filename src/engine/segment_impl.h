@@ -229,6 +229,9 @@ bool qv__growing_find(const struct qv__segment *s, const struct qv__id *id, uint
 bool qv__sealed_find(const struct qv__segment *s, const struct qv__id *id, uint64_t lsn,
                      uint32_t *row);
 void qv__growing_free(struct qv__segment *s);
+/* Tell the system how a sealed segment's vectors will be read: through, by a merge, or here and
+ * there, by searches over graphs, as an opened one's are. */
+void qv__segment_advise(const struct qv__segment *s, bool is_read_through);
 void qv__sealed_free(struct qv__segment *s);
 /* The common part of both kinds. */
 qv_status qv__segment_alloc(const struct qv__segment_env *env, struct qv__schema *schema,

@@ -282,6 +282,7 @@ qv_status qv__sealed_open(const struct qv__segment_env *env, struct qv__schema *
         qv__segment_release(s);
         return st;
     }
+    qv__segment_advise(s, false);
     qv__segment_place(s, schema, NULL);
     *out = s;
     return QV_OK;
@@ -295,15 +296,44 @@ qv_status qv__segment_open(const struct qv__segment_env *env, struct qv__schema 
 }
 
 /* Hints to the system about pages of the file. */
-static void place_column(const struct qv__segment *s, const struct qv__column *c, bool on_disk)
+static struct qv__bytes column_data(const struct qv__column *c)
 {
     uint32_t n = atomic_load(&((struct qv__column *)(uintptr_t)c)->n);
     size_t bytes =
         c->sealed_offsets ? (size_t)c->sealed_offsets[n] : (size_t)n * c->vectors.stride_bytes;
-    struct qv__bytes section = {c->single, bytes};
-    if (bytes) {
-        qv__segfile_advise(s->file, section, on_disk ? QV__ADVISE_RANDOM : QV__ADVISE_NORMAL);
-        qv__segfile_advise(s->file, section, on_disk ? QV__ADVISE_DONTNEED : QV__ADVISE_WILLNEED);
+    return (struct qv__bytes){c->single, bytes};
+}
+
+/* A search over a graph reads some vectors from anywhere. A system that reads ahead, which may be
+ * by megabytes, would push out what is wanted for what is not where memory is short. */
+static void advise_walks(const struct qv__segment *s, const struct qv__column *c)
+{
+    const struct qv__index *x = atomic_load(&((struct qv__column *)(uintptr_t)c)->index);
+    struct qv__bytes data = column_data(c);
+    if (data.n && x && x->params.kind == QV__INDEX_GRAPH) {
+        qv__segfile_advise(s->file, data, QV__ADVISE_RANDOM);
+    }
+}
+
+void qv__segment_advise(const struct qv__segment *s, bool is_read_through)
+{
+    for (uint32_t i = 0; s->sealed && i < s->n_columns; i++) {
+        struct qv__bytes data = column_data(&s->columns[i]);
+        if (is_read_through && data.n) {
+            qv__segfile_advise(s->file, data, QV__ADVISE_NORMAL);
+        } else if (s->columns[i].def) {
+            advise_walks(s, &s->columns[i]);
+        }
+    }
+}
+
+static void place_column(const struct qv__segment *s, const struct qv__column *c, bool on_disk)
+{
+    struct qv__bytes data = column_data(c);
+    if (data.n) {
+        qv__segfile_advise(s->file, data, on_disk ? QV__ADVISE_RANDOM : QV__ADVISE_NORMAL);
+        qv__segfile_advise(s->file, data, on_disk ? QV__ADVISE_DONTNEED : QV__ADVISE_WILLNEED);
+        advise_walks(s, c);
     }
 }
 

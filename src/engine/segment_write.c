@@ -520,7 +520,13 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
                                           n == 1 && m.n_rows == qv__segment_rows(sources[0]),
                                       .build_graphs = true,
                                       .work = work};
+        for (size_t i = 0; i < n; i++) {
+            qv__segment_advise(sources[i], true);
+        }
         st = write_and_open(&b, out, err);
+        for (size_t i = 0; i < n; i++) {
+            qv__segment_advise(sources[i], false);
+        }
     }
     qv__bitset_free(&m.dead);
     qv__free(m.rows);

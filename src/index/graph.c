@@ -11,6 +11,7 @@
 
 #include "base/rng.h"
 #include "index/graph_walk.h"
+#include "index/row_cache.h"
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
@@ -188,6 +189,7 @@ qv_status qv__graph_alloc(const struct qv__index_params *params, const struct qv
     atomic_init(&g->n_layers, 0);
     atomic_init(&g->n_links, 0);
     atomic_init(&g->memory_bytes, sizeof *g);
+    atomic_init(&g->row_cache, NULL);
     qv__mutex_init(&g->lock, QV__RANK_LEAF);
     *out = g;
     return QV_OK;
@@ -219,6 +221,7 @@ void qv__graph_free(struct qv__index *x)
         }
         qv__rows_free(g, &g->upper[i].rows);
     }
+    qv__row_cache_free(atomic_load_explicit(&g->row_cache, memory_order_relaxed));
     qv__mutex_destroy(&g->lock);
     qv__free(g);
 }
@@ -228,10 +231,12 @@ static void graph_describe(const struct qv__index *x, struct qv__index_info *inf
     struct qv__graph *g = (struct qv__graph *)(uintptr_t)x;
     uint32_t n = qv__index_count(x);
     uint64_t n_links = atomic_load_explicit(&g->n_links, memory_order_relaxed);
+    const struct qv__row_cache *cache = atomic_load_explicit(&g->row_cache, memory_order_acquire);
     *info = (struct qv__index_info){
         .kind = "graph",
         .n = n,
-        .memory_bytes = atomic_load_explicit(&g->memory_bytes, memory_order_relaxed),
+        .memory_bytes = atomic_load_explicit(&g->memory_bytes, memory_order_relaxed) +
+                        (cache ? qv__row_cache_bytes(cache) : 0),
         .mapped_bytes = g->mapped_bytes,
         .levels = n ? qv__graph_layers(g) : 0,
         .degree_avg = n ? (double)n_links / n : 0.0,

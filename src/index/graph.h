@@ -88,6 +88,7 @@ struct qv__graph_narrow {
 };
 
 struct qv__graph_scratch;
+struct qv__row_cache;
 
 struct qv__graph {
     struct qv__index index; /* first member */
@@ -113,9 +114,10 @@ struct qv__graph {
     uint32_t n_tuned;    /* single writer: ordinals there were then */
     uint8_t *base_block; /* the saved form of the base in one block, header and records; or NULL */
     uint8_t *code_block; /* likewise of the codes */
-    uint64_t mapped_bytes;             /* views: size of the saved parts */
-    struct qv__mutex lock;             /* QV__RANK_LEAF: the list below */
-    struct qv__graph_scratch *scratch; /* guarded by: lock; idle ones */
+    uint64_t mapped_bytes;                   /* views: size of the saved parts */
+    struct qv__row_cache *_Atomic row_cache; /* views over codes: made by a search; or NULL */
+    struct qv__mutex lock;                   /* QV__RANK_LEAF: the list below */
+    struct qv__graph_scratch *scratch;       /* guarded by: lock; idle ones */
 };
 
 static inline struct qv__graph *qv__graph_of(struct qv__index *x)
@@ -235,8 +237,10 @@ enum qv__index_codes qv__graph_codes_have(const struct qv__graph *g);
 /* The kind of a quantizer's codes; AUTO: none of those. */
 enum qv__index_codes qv__graph_codes_of(const struct qv__quant *z);
 const char *qv__graph_codes_name(enum qv__index_codes codes);
-/* Bytes from one code to the next. */
+/* Bytes from one code to the next, while a graph is made and in its files; */
 uint32_t qv__graph_code_stride(const struct qv__quant *z);
+/* ... and in the memory of one that was opened: no more. */
+uint32_t qv__graph_code_packed(const struct qv__quant *z);
 /* Train on ordinals [0, n) and make the plane: one block of n codes, or chunks. QV_OK without codes
  * where the graph walks over vectors. Errors: QV_ENOMEM. */
 qv_status qv__graph_codes_make(struct qv__graph *g, uint32_t n, bool is_block,

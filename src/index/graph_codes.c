@@ -24,6 +24,7 @@ enum {
     ENCODE_GRAIN = 256,
     SAVED_AT_LEAST = 2, /* a code must be so many times shorter than its vector */
     CHUNK_BYTES = 256 << 10,
+    PACK_ALIGN = 16,
     NARROW_DIM = 256, /* narrow codes from here on: below, they save less than three lines */
 };
 
@@ -90,6 +91,16 @@ uint32_t qv__graph_code_stride(const struct qv__quant *z)
         stride *= 2;
     }
     return stride;
+}
+
+/* A code that ends a little past a line takes as many lines wherever it starts on a 16th byte. */
+uint32_t qv__graph_code_packed(const struct qv__quant *z)
+{
+    size_t n = qv__quant_code_bytes(z), packed = QV_ALIGN_UP(n, (size_t)PACK_ALIGN);
+    size_t last = QV__GRAPH_ALIGN - PACK_ALIGN; /* where in a line the worst one starts */
+    bool is_free = n > QV__GRAPH_ALIGN && QV_ALIGN_UP(last + n, (size_t)QV__GRAPH_ALIGN) ==
+                                              QV_ALIGN_UP(n, (size_t)QV__GRAPH_ALIGN);
+    return is_free ? (uint32_t)packed : qv__graph_code_stride(z);
 }
 
 void qv__graph_codes_set(struct qv__graph *g, struct qv__quant *z)
@@ -172,11 +183,11 @@ static void encode_task(void *ctx, size_t begin, size_t end, unsigned worker)
         uint8_t *code = qv__rows_at(e->codes, ord);
         size_t n = qv__quant_code_bytes(e->z);
         if (e->like && e->ords[ord] != UINT32_MAX) {
-            memcpy(code, qv__graph_code(e->like, e->ords[ord]), e->codes->stride_bytes);
-            continue;
+            memcpy(code, qv__graph_code(e->like, e->ords[ord]), n);
+        } else {
+            qv__quant_encode_run(e->encoders[worker], &g->index.vectors, ord, ord + 1, code, 0,
+                                 NULL, 0);
         }
-        qv__quant_encode_run(e->encoders[worker], &g->index.vectors, ord, ord + 1, code, 0, NULL,
-                             0);
         memset(code + n, 0, e->codes->stride_bytes - n); /* saved as they are */
     }
 }

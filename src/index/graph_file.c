@@ -13,7 +13,8 @@
  * inserts by having no room.
  *
  * What every hop reads, base and codes, is copied into memory of its own when it is large: pages of
- * a file are of 4 KiB, and a walk over them spends much of its time on address translation. Without
+ * a file are of 4 KiB, and a walk over them spends much of its time on address translation. There
+ * codes lie closer together than in the file, where that takes no more lines. Without
  * memory for that, and for what is small, an opened graph borrows the parts. Save and insert
  * exclude each other. */
 #include "index/graph.h"
@@ -88,9 +89,17 @@ static qv_status save_meta(const struct qv__graph *g, const struct qv__graph_nar
     return sink->part(sink, QV__GRAPH_PART_META, meta, META_BYTES + 4 * n_upper, err);
 }
 
-/* Copy rows [0, n) chunk by chunk. */
-static uint8_t *rows_copy(uint8_t *to, const struct qv__rows *r, uint32_t n)
+/* Copy rows [0, n) chunk by chunk; if they are packed closer than `stride_bytes`, one by one. */
+static uint8_t *rows_copy(uint8_t *to, const struct qv__rows *r, uint32_t n, uint32_t stride_bytes)
 {
+    uint32_t n_bytes = QV_MIN(r->stride_bytes, stride_bytes);
+    for (uint32_t i = 0; r->stride_bytes != stride_bytes && i < n; i++, to += stride_bytes) {
+        memcpy(to, qv__rows_at(r, i), n_bytes);
+        memset(to + n_bytes, 0, stride_bytes - n_bytes);
+    }
+    if (r->stride_bytes != stride_bytes) {
+        return to;
+    }
     for (uint32_t i = 0; i < n;) {
         uint32_t run = QV_MIN(n - i, r->n_chunk_rows);
         memcpy(to, qv__rows_at(r, i), (size_t)run * r->stride_bytes);
@@ -100,22 +109,22 @@ static uint8_t *rows_copy(uint8_t *to, const struct qv__rows *r, uint32_t n)
     return to;
 }
 
-/* A plane of n rows: its block as it is, or its chunks copied together. */
+/* A plane of n rows, stride_bytes apart when saved: its block as it is, or a copy. */
 static qv_status save_plane(const struct qv__graph *g, uint32_t part, uint32_t magic,
                             uint8_t *block, const struct qv__rows *rows, uint32_t n,
-                            struct qv__index_sink *sink, struct qv_err *err)
+                            uint32_t stride_bytes, struct qv__index_sink *sink, struct qv_err *err)
 {
-    size_t n_bytes = HEADER_BYTES + (size_t)n * rows->stride_bytes;
-    if (block) {
-        header_fill(block, magic, n, rows->stride_bytes);
+    size_t n_bytes = HEADER_BYTES + (size_t)n * stride_bytes;
+    if (block && rows->stride_bytes == stride_bytes) {
+        header_fill(block, magic, n, stride_bytes);
         return sink->part(sink, part, block, n_bytes, err);
     }
     uint8_t *copy = qv__alloc(g->index.mem, n_bytes);
     if (!copy) {
         return qv__fail(err, QV_ENOMEM, "graph: no memory to save %zu bytes of nodes", n_bytes);
     }
-    header_fill(copy, magic, n, rows->stride_bytes);
-    rows_copy(copy + HEADER_BYTES, rows, n);
+    header_fill(copy, magic, n, stride_bytes);
+    rows_copy(copy + HEADER_BYTES, rows, n, stride_bytes);
     qv_status st = sink->part(sink, part, copy, n_bytes, err);
     qv__free(copy);
     return st;
@@ -151,7 +160,7 @@ static qv_status save_upper(const struct qv__graph *g, struct qv__index_sink *si
     header_fill(copy, UPPER_MAGIC, (uint32_t)n_rows, stride);
     uint8_t *to = copy + HEADER_BYTES;
     for (uint32_t i = 0; i < n_upper; i++) {
-        to = rows_copy(to, &g->upper[i].rows, g->upper[i].n);
+        to = rows_copy(to, &g->upper[i].rows, g->upper[i].n, stride);
     }
     qv_status st = sink->part(sink, QV__GRAPH_PART_UPPER, copy, n_bytes, err);
     qv__free(copy);
@@ -179,7 +188,8 @@ static qv_status save_parts(const struct qv__graph *g, const struct qv__graph_na
                             uint32_t n, struct qv__index_sink *sink, struct qv_err *err)
 {
     QV_TRY(save_meta(g, narrow, n, sink, err));
-    QV_TRY(save_plane(g, QV__GRAPH_PART_BASE, BASE_MAGIC, g->base_block, &g->base, n, sink, err));
+    QV_TRY(save_plane(g, QV__GRAPH_PART_BASE, BASE_MAGIC, g->base_block, &g->base, n,
+                      g->base.stride_bytes, sink, err));
     QV_TRY(save_upper(g, sink, err));
     if (g->n_tuned) {
         QV_TRY(save_tuned(g, sink, err));
@@ -187,14 +197,14 @@ static qv_status save_parts(const struct qv__graph *g, const struct qv__graph_na
     if (n == 0 || !g->quant) {
         return QV_OK;
     }
-    QV_TRY(
-        save_plane(g, QV__GRAPH_PART_CODES, CODES_MAGIC, g->code_block, &g->codes, n, sink, err));
+    QV_TRY(save_plane(g, QV__GRAPH_PART_CODES, CODES_MAGIC, g->code_block, &g->codes, n,
+                      qv__graph_code_stride(g->quant), sink, err));
     QV_TRY(save_quant(g, g->quant, QV__GRAPH_PART_QUANT, sink, err));
     if (!narrow->quant) {
         return QV_OK;
     }
     QV_TRY(save_plane(g, QV__GRAPH_PART_NARROW, NARROW_MAGIC, narrow->block, &narrow->codes, n,
-                      sink, err));
+                      qv__graph_code_stride(narrow->quant), sink, err));
     return save_quant(g, narrow->quant, QV__GRAPH_PART_NARROW_QUANT, sink, err);
 }
 
@@ -309,16 +319,23 @@ static bool rows_borrow(struct qv__graph *g, struct qv__rows *r, const uint8_t *
     return true;
 }
 
-/* A large borrowed plane moves into a block of its own, if there is memory. NULL = it stays. */
+/* A large borrowed plane moves into a block of its own, its rows stride_bytes apart, if there is
+ * memory. NULL = it stays. */
 static uint8_t *plane_copy(struct qv__graph *g, struct qv__rows *r, struct qv__bytes part,
-                           uint32_t n)
+                           uint32_t n, uint32_t stride_bytes)
 {
     bool copies = part.n >= COPY_AT_LEAST && !g->index.params.on_disk;
-    uint8_t *block = copies ? qv__rows_block(g, r, n, r->stride_bytes) : NULL;
-    if (block) {
-        memcpy(block, part.p, part.n);
-        g->mapped_bytes -= part.n;
+    uint8_t *block = copies ? qv__rows_block(g, r, n, stride_bytes) : NULL;
+    if (!block) {
+        return NULL;
     }
+    uint32_t stride = r->stride_bytes;
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(block + HEADER_BYTES + (size_t)i * stride_bytes,
+               part.p + HEADER_BYTES + (size_t)i * stride, QV_MIN(stride, stride_bytes));
+    }
+    r->stride_bytes = stride_bytes;
+    g->mapped_bytes -= part.n;
     return block;
 }
 
@@ -389,7 +406,7 @@ static qv_status codes_open(struct qv__graph *g, const struct meta *m,
                       &z, err));
     qv__graph_codes_set(g, z);
     if (!m->has_narrow) {
-        g->code_block = plane_copy(g, &g->codes, codes, m->n);
+        g->code_block = plane_copy(g, &g->codes, codes, m->n, qv__graph_code_packed(z));
         return QV_OK;
     }
     struct qv__graph_narrow narrow = {0};
@@ -397,7 +414,7 @@ static qv_status codes_open(struct qv__graph *g, const struct meta *m,
     QV_TRY(plane_open(g, m, codes, parts->part[QV__GRAPH_PART_NARROW_QUANT], NARROW_MAGIC, true,
                       &narrow.codes, &z, err));
     narrow.quant = z;
-    narrow.block = plane_copy(g, &narrow.codes, codes, m->n);
+    narrow.block = plane_copy(g, &narrow.codes, codes, m->n, qv__graph_code_packed(z));
     qv__graph_narrow_set(g, &narrow);
     return QV_OK;
 }
@@ -434,7 +451,7 @@ static qv_status view_fill(struct qv__graph *g, const struct meta *m,
         return damaged(err, "the number of links does not fit");
     }
     atomic_store_explicit(&g->n_links, n_links, memory_order_relaxed);
-    g->base_block = plane_copy(g, &g->base, *base, m->n);
+    g->base_block = plane_copy(g, &g->base, *base, m->n, g->base.stride_bytes);
     if (m->is_tuned) {
         QV_TRY(tuned_open(g, parts->part[QV__GRAPH_PART_TUNED], err));
     }

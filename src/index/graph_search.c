@@ -14,10 +14,15 @@
  * may meet a gap; a filter may hide what a small beam needs) is followed by the scan, so that a
  * search always returns min(k, allowed) hits. */
 #include "index/graph_walk.h"
+#include "index/row_cache.h"
+
+#include "simd/prefetch.h"
 
 /* Of what a walk over codes found: measured beyond k at once, then at a time; and how many
  * deviations an estimate may be off. */
 enum { MEASURE_OVER = 4, MEASURE_STEP = 8 };
+/* Vectors asked for before the kernel runs, and how much of each; it fetches ahead itself. */
+enum { FETCH_ROWS = 4, FETCH_BYTES = 256 };
 #define DEVIATIONS 2.0
 
 static qv_status scan(const struct qv__graph *g, const struct qv__index_query *q,
@@ -52,14 +57,58 @@ static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct q
 
 /* What measuring found of a walk's estimates. */
 struct measured {
-    uint32_t n;     /* keys measured: they are in front, in true order */
-    double square2; /* sum of (estimate - distance)^2 */
+    uint32_t n;                  /* keys measured: they are in front, in true order */
+    double square2;              /* sum of (estimate - distance)^2 */
+    struct qv__row_cache *cache; /* may be NULL */
 };
+
+/* The cache of a saved graph's vectors, made by the first search. NULL: there is none, or no memory
+ * for it. */
+static struct qv__row_cache *cache_of(const struct qv__graph *g)
+{
+    struct qv__graph *own = (struct qv__graph *)(uintptr_t)g; /* as the scratches: searches' own */
+    struct qv__row_cache *c = atomic_load_explicit(&own->row_cache, memory_order_acquire), *made;
+    if (c || !g->is_view) {
+        return c;
+    }
+    made = qv__row_cache_new(g->index.mem, g->n_max, g->index.vectors.stride_bytes);
+    if (made && !atomic_compare_exchange_strong_explicit(
+                    &own->row_cache, &c, made, memory_order_acq_rel, memory_order_acquire)) {
+        qv__row_cache_free(made); /* another search was first */
+        return c;
+    }
+    return made;
+}
+
+/* By the vectors themselves, from copies where there are some. */
+static void measure_rows(const struct qv__graph *g, struct qv__row_cache *cache, const void *query,
+                         const uint32_t *nodes, uint32_t n, float *dists)
+{
+    const void *rows[QV__GRAPH_BLOCK];
+    uint32_t slots[QV__GRAPH_BLOCK];
+    size_t head = QV_MIN((size_t)g->index.vectors.stride_bytes, (size_t)FETCH_BYTES);
+    for (uint32_t i = 0; i < n; i++) {
+        slots[i] = QV__ROW_CACHE_NONE;
+        rows[i] = cache ? qv__row_cache_pin(cache, nodes[i], &slots[i]) : NULL;
+        rows[i] = rows[i] ? rows[i] : qv__graph_vector(g, nodes[i]);
+        if (i < FETCH_ROWS) {
+            qv__prefetch_span(rows[i], head);
+        }
+    }
+    g->kernels.gather(query, rows, n, g->index.vectors.dim, dists);
+    for (uint32_t i = 0; i < n; i++) {
+        dists[i] = qv__kernels_dist(g->kernels.is_similarity, dists[i]);
+        if (slots[i] != QV__ROW_CACHE_NONE) {
+            qv__row_cache_unpin(cache, slots[i]);
+        } else if (cache) {
+            qv__row_cache_offer(cache, nodes[i], rows[i]);
+        }
+    }
+}
 
 static void measure_more(const struct qv__graph *g, const void *query, uint64_t *keys, uint32_t n,
                          struct measured *m)
 {
-    struct qv__graph_target to = {.vector = query};
     uint32_t nodes[QV__GRAPH_BLOCK];
     float dists[QV__GRAPH_BLOCK];
     while (m->n < n) {
@@ -68,7 +117,7 @@ static void measure_more(const struct qv__graph *g, const void *query, uint64_t 
         for (uint32_t j = 0; j < n_block; j++) {
             nodes[j] = qv__key_node(at[j]);
         }
-        qv__walk_measure(g, &to, 0, nodes, n_block, dists);
+        measure_rows(g, m->cache, query, nodes, n_block, dists);
         for (uint32_t j = 0; j < n_block; j++) {
             double off = (double)qv__key_dist(at[j]) - (double)dists[j];
             m->square2 += off * off;
@@ -87,7 +136,7 @@ static void measure_more(const struct qv__graph *g, const void *query, uint64_t 
 static uint32_t rerank(const struct qv__graph *g, const struct qv__index_query *q, uint64_t *keys,
                        uint32_t n_keys)
 {
-    struct measured m = {0};
+    struct measured m = {.cache = cache_of(g)};
     if (q->oversample >= 1.0f) {
         double n = QV_MIN((double)q->k * (double)q->oversample, (double)n_keys);
         measure_more(g, q->vector, keys, (uint32_t)n, &m);

@@ -250,6 +250,83 @@ static void test_files(void **state)
     qv__mem_close(mem);
 }
 
+/* Distances of hits, and their ordinals, of all queries, `rounds` times over. */
+static void check_same_hits(const struct qv__index *x, const struct qv__index *y,
+                            const struct data *queries, uint32_t rounds, struct qv__mem *mem)
+{
+    struct qv_err err;
+    for (uint32_t i = 0; i < rounds * queries->n; i++) {
+        struct qv__index_hit hits[2][K];
+        uint32_t n_hits[2];
+        for (uint32_t j = 0; j < 2; j++) {
+            const struct qv__index *at = j ? y : x;
+            struct qv__qctx ctx = ctx_make(mem);
+            struct qv__index_query q = {
+                .vector = data_row(queries, i % queries->n), .k = K, .ef = EF, .n = at->n_indexed};
+            check_ok(at->ops->search(at, &q, &ctx, hits[j], &n_hits[j], &err));
+        }
+        assert_int_equal(n_hits[0], n_hits[1]);
+        for (uint32_t j = 0; j < n_hits[0]; j++) {
+            assert_int_equal(hits[0][j].ord, hits[1][j].ord);
+            assert_true(hits[0][j].dist == hits[1][j].dist);
+        }
+    }
+}
+
+/* A large opened graph keeps its codes closer together than its file does, and copies of vectors
+ * that are measured again: it finds the same, saves the same bytes, and merges. */
+static void packed_with(uint32_t dim, uint32_t codes, uint32_t code_bytes)
+{
+    enum { N_PACKED = 2000 }; /* more than 4 MiB of codes in the file */
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = clustered(N_PACKED, dim, QV__L2, 5), queries = clustered(10, dim, QV__L2, 6);
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .codes = codes, .m = 4, .ef_construct = 8, .seed = 3};
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    struct qv__index *x = NULL, *y = NULL, *z = NULL;
+    struct qv__index_info opened, searched;
+    struct saved s, again;
+    check_ok(ops->build(&params, &env, &d.v, d.n, &x, &err));
+    saved_take(&s, x);
+    struct qv__index_parts parts = saved_parts(&s);
+    check_ok(open_parts(mem, &d, &parts, &y, &err));
+    y->ops->describe(y, &opened);
+    assert_int_equal(opened.code_bytes, code_bytes);
+    assert_true(opened.memory_bytes < (uint64_t)N_PACKED * (code_bytes + 16));
+    check_same_hits(x, y, &queries, 3, mem);
+    y->ops->describe(y, &searched);
+    assert_true(searched.memory_bytes > opened.memory_bytes);
+    saved_take(&again, y);
+    assert_true(saved_equal(&s, &again));
+    uint32_t remap[N_PACKED];
+    const uint32_t *remaps[] = {remap};
+    for (uint32_t i = 0; i < N_PACKED; i++) {
+        remap[i] = i;
+    }
+    check_ok(ops->merge(&params, &env, &d.v, d.n, &y, remaps, 1, &z, &err));
+    check_ok(z->ops->validate(z, &err));
+    assert_true(recall_of(z, &d, &queries, K, EF, NULL, mem) >=
+                recall_of(y, &d, &queries, K, EF, NULL, mem) - 0.1);
+    saved_free(&again);
+    saved_free(&s);
+    z->ops->free(z);
+    y->ops->free(y);
+    x->ops->free(x);
+    data_free(&queries);
+    data_free(&d);
+    check_no_leak(mem, 0);
+    qv__mem_close(mem);
+}
+
+static void test_packed(void **state)
+{
+    (void)state;
+    packed_with(4096, QV__INDEX_CODES_AUTO, 4096 / 2 + 12);
+    packed_with(2048, QV__INDEX_CODES_INT8, 2048 + 12);
+}
+
 /* Whatever allocation fails: an error that leaves nothing, or a graph that can be searched. */
 static void test_failing_allocations(void **state)
 {
@@ -294,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_merged),
         cmocka_unit_test(test_threads_make_no_difference),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_packed),
         cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
