@@ -237,7 +237,7 @@ qv_status qv__adopt(struct qv__graph_donor *d, struct qv__graph_batch *b, const 
     }
     is_ok = is_ok && qv__build_layers(g, order, n, n_at);
     for (unsigned i = 0; is_ok && i < b->threads; i++) {
-        is_ok = qv__scratch_begin(g, b->workers[i].scratch, g->n_max, 1, true);
+        is_ok = qv__scratch_begin(g, b->workers[i].scratch, g->n_max, 1, 0, true);
     }
     qv_status st =
         is_ok ? QV_OK

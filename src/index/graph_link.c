@@ -18,7 +18,12 @@
  * first points need no tiny batches. (Measured once, text embeddings, 98,000 x 512, points in given
  * order: recall@10 at ef 40 is 0.971 in steps of 1, 100 and 512.)
  *
- * (2) The spanning tree. Pruning may take a node's last incoming link, which loses it for ever. So
+ * (2) ef_construct counts candidates, not expansions. A walk compares far more nodes than it
+ * expands, and the nearest of those that fell out of its beam are as good a choice of directions as
+ * what a beam twice as wide would have found; so the beam is half of that, and the rest comes from
+ * what was compared (docs/internals/INDEX.md has the figures).
+ *
+ * (3) The spanning tree. Pruning may take a node's last incoming link, which loses it for ever. So
  * every base node has a parent, the root is the ancestor of all, and a link from parent to child is
  * never pruned: every ordinal is reachable from the entry point at all times, by construction and
  * without a search for lost ones. A node takes at most m children of its 2m links.
@@ -32,6 +37,8 @@
 enum {
     EDGE_BITS = 24, /* index of a source within its batch's edges */
     TARGET_BITS = 31,
+    BEAM_SHARE = 2,  /* candidates per node that a walk keeps open or has expanded ... */
+    BEAM_LEAST = 64, /* ... of which there are so many, if there are as many candidates */
 };
 _Static_assert((uint64_t)QV__GRAPH_BATCH_MAX *(QV__GRAPH_M_MAX + 1) >> EDGE_BITS == 0, "edges");
 
@@ -41,14 +48,11 @@ static bool worker_open(struct qv__graph *g, struct qv__graph_worker *w, uint32_
     w->scratch = qv__scratch_take(g);
     w->kept = qv__calloc(mem, g->cap_base, sizeof *w->kept);
     w->pruned = qv__calloc(mem, g->cap_base, sizeof *w->pruned);
-    w->rows = qv__calloc(mem, g->cap_base, sizeof *w->rows);
-    w->codes = qv__calloc(mem, g->cap_base, sizeof *w->codes);
     w->sources = qv__calloc(mem, n_points_max, sizeof *w->sources);
     /* A target's old links and at most every point of the batch as a source. */
     w->keys = qv__calloc(mem, g->cap_base + n_points_max, sizeof *w->keys);
     w->nodes = qv__calloc(mem, g->cap_base + n_points_max, sizeof *w->nodes);
-    return w->scratch && w->nodes && w->kept && w->pruned && w->rows && w->codes && w->sources &&
-           w->keys;
+    return w->scratch && w->nodes && w->kept && w->pruned && w->sources && w->keys;
 }
 
 qv_status qv__batch_open(struct qv__graph_batch *b, struct qv__graph *g,
@@ -84,8 +88,6 @@ void qv__batch_close(struct qv__graph_batch *b)
         qv__free(w->sources);
         qv__free(w->kept);
         qv__free(w->pruned);
-        qv__free((void *)w->rows);
-        qv__free((void *)w->codes);
     }
     qv__free(b->workers);
     qv__free(b->ords);
@@ -222,8 +224,8 @@ static void items_prepare(struct qv__graph_batch *b)
 
 /* ---- search ---- */
 
-/* Offer the other points of the clique that are on this layer. */
-static void offer_clique(struct qv__graph_batch *b, struct qv__graph_worker *w,
+/* Offer the other points of the clique that are on this layer. False when memory is out. */
+static bool offer_clique(struct qv__graph_batch *b, struct qv__graph_worker *w,
                          const struct qv__graph_target *to, uint32_t p, uint32_t layer)
 {
     const struct qv__graph *g = b->g;
@@ -241,13 +243,19 @@ static void offer_clique(struct qv__graph_batch *b, struct qv__graph_worker *w,
             }
         }
         qv__walk_measure(g, to, layer, nodes, fill, dists);
+        if (!qv__scratch_room(b->g, w->scratch, fill)) {
+            return false;
+        }
         for (uint32_t j = 0; j < fill; j++) {
             uint64_t key = qv__key(dists[j], nodes[j]);
-            if (key < qv__beam_bound(w->scratch)) {
+            if (w->scratch->is_linear) {
+                qv__beam_offer_rest(w->scratch, key);
+            } else if (key < qv__beam_bound(w->scratch)) {
                 qv__beam_offer(w->scratch, key);
             }
         }
     }
+    return true;
 }
 
 static uint32_t beam_nearest(const struct qv__graph_scratch *s)
@@ -279,26 +287,32 @@ static uint32_t seeds_of(const struct qv__graph_batch *b, uint32_t ord, uint32_t
     return n;
 }
 
-/* Seeds that fell out of the beam are candidates all the same, behind those in it: what they lack
- * in nearness they have in direction. Returns how many candidates there are. */
+/* Behind n candidates, those seeds that are farther: what they lack in nearness they have in
+ * direction. Returns how many candidates there are. */
 static uint32_t seeds_keep(const struct qv__graph *g, struct qv__graph_scratch *s,
                            const struct qv__graph_target *to, const uint32_t *seeds,
-                           uint32_t n_seeds)
+                           uint32_t n_seeds, uint32_t n)
 {
-    uint32_t n = s->n_best;
-    if (n < s->ef) {
-        return n; /* nothing fell out */
-    }
     float dists[QV__GRAPH_BLOCK];
+    uint32_t n_all = n;
     qv__walk_measure(g, to, 0, seeds, n_seeds, dists);
     for (uint32_t i = 0; i < n_seeds; i++) {
         uint64_t key = qv__key(dists[i], seeds[i]);
-        if (key > s->best[s->n_best - 1]) {
-            s->best[n++] = key;
+        if (key > (s->best[n - 1] | 1)) {
+            s->best[n_all++] = key;
         }
     }
-    qv__keys_sort(s->best + s->n_best, n - s->n_best);
-    return n;
+    qv__keys_sort(s->best + n, n_all - n);
+    return n_all;
+}
+
+/* The beam of a walk that is to find n_candidates. */
+uint32_t qv__link_beam(uint32_t n_candidates)
+{
+    if (n_candidates > QV__BEAM_LINEAR_MAX) {
+        return n_candidates;
+    }
+    return QV_MIN(n_candidates, QV_MAX(n_candidates / BEAM_SHARE, (uint32_t)BEAM_LEAST));
 }
 
 static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker *w, uint32_t p)
@@ -318,22 +332,28 @@ static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker
     for (; layer > level; layer--) {
         node = qv__walk_greedy(g, &to, layer, node, b->n_nodes, &distances);
     }
+    uint32_t n_candidates = g->index.params.ef_construct;
+    uint32_t ef = n_seeds ? b->seeds->ef : qv__link_beam(n_candidates);
     for (;; layer--) {
         struct qv__graph_walk walk = {.to = to,
                                       .layer = layer,
                                       .entry = node,
                                       .seeds = seeds + 1,
                                       .n_seeds = n_seeds ? n_seeds - 1 : 0,
-                                      .ef = n_seeds ? b->seeds->ef : g->index.params.ef_construct,
+                                      .ef = ef,
+                                      .n_rest = n_candidates - ef,
                                       .n = b->n_nodes};
         QV_TRY(qv__walk_beam(g, w->scratch, &walk));
         /* Others of the batch are no way down: they have no links yet. */
         node = beam_nearest(w->scratch);
-        if (n_seeds == 0) {
-            offer_clique(b, w, &to, p, layer);
+        if (n_seeds == 0 && !offer_clique(b, w, &to, p, layer)) {
+            return QV_ENOMEM;
         }
         qv__beam_sort(w->scratch);
-        uint32_t n_found = seeds_keep(g, w->scratch, &to, seeds, n_seeds);
+        uint32_t n_found = qv__beam_rest(w->scratch, walk.n_rest);
+        if (n_seeds) {
+            n_found = seeds_keep(g, w->scratch, &to, seeds, n_seeds, n_found);
+        }
         uint32_t i = layer ? b->first_upper[p] + layer - 1 : p;
         b->items[i].n_picked =
             qv__prune_new(g, w, layer, w->scratch->best, n_found, b->picked + (size_t)i * g->m);
@@ -568,7 +588,7 @@ qv_status qv__batch_run(struct qv__graph_batch *b, const uint32_t *ords, uint32_
     }
     for (unsigned i = 0; i < b->threads; i++) {
         /* Stamps for the marks of the reverse phase, in case a worker searches nothing. */
-        if (!qv__scratch_begin(g, b->workers[i].scratch, n_nodes, 1, true)) {
+        if (!qv__scratch_begin(g, b->workers[i].scratch, n_nodes, 1, 0, true)) {
             return qv__fail(err, QV_ENOMEM, "graph: no memory for a walk");
         }
     }

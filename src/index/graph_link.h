@@ -30,13 +30,11 @@ struct qv__graph_item {
 /* Memory of one thread. */
 struct qv__graph_worker {
     struct qv__graph_scratch *scratch;
-    uint64_t *keys;        /* candidates of a selection: 2m and the batch */
-    uint32_t *nodes;       /* likewise, of a record that is mended */
-    uint64_t *sources;     /* new links of one target */
-    uint64_t *kept;        /* room for 2m */
-    uint64_t *pruned;      /* room for 2m */
-    const void **rows;     /* vectors of `kept` */
-    const uint8_t **codes; /* likewise */
+    uint64_t *keys;    /* candidates of a selection: 2m and the batch */
+    uint32_t *nodes;   /* likewise, of a record that is mended */
+    uint64_t *sources; /* new links of one target */
+    uint64_t *kept;    /* room for 2m */
+    uint64_t *pruned;  /* room for 2m */
 };
 
 /* Where points were linked before: their neighbours there are where a walk for them starts. */
@@ -98,6 +96,9 @@ static inline bool qv__env_cancelled(const struct qv__index_env *env)
 {
     return env->cancel && atomic_load_explicit(env->cancel, memory_order_relaxed);
 }
+
+/* The beam of a walk that is to find n_candidates. */
+uint32_t qv__link_beam(uint32_t n_candidates);
 
 /* graph_prune.c */
 

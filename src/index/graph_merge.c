@@ -16,10 +16,10 @@
 
 enum {
     CANDIDATES = 16,      /* records whose links a mending looks at, at most */
-    DROPPED_PERCENT = 40, /* of a source; more, and it is built anew ... */
+    DROPPED_PERCENT = 30, /* of a source; more, and it is built anew ... */
     KEPT_SHARE = 4,       /* ... as when fewer than one in so many of its nodes keep a place */
     EF_LEAST = 32,        /* beam of a walk that starts at neighbours ... */
-    EF_EIGHTHS = 5,       /* ... and its part of that of a build */
+    EF_EIGHTHS = 3,       /* ... and its part of the candidates */
 };
 
 struct merge {

@@ -8,95 +8,80 @@
  * and become an island. (2) A new node that kept less than half its m takes the nearest dropped
  * ones up to that. (3) Links of the spanning tree (graph_link.c) are kept whatever the heuristic
  * says. (4) A node that gets several new links at once is pruned once. (5) Links that stay keep
- * their place in the record, so that a search that reads it meanwhile misses none of them. */
+ * their place in the record, so that a search that reads it meanwhile misses none of them. (6) A
+ * neighbour that is kept is compared at once with all later candidates of its chunk, in one call:
+ * the same pairs as candidate by candidate, in fewer and longer batches. */
 #include "index/graph_link.h"
 
-#include "simd/prefetch.h"
+enum { CHUNK = QV__GRAPH_BLOCK }; /* candidates that are judged together */
 
-enum { AHEAD = 2 };      /* candidates whose codes are asked for before their turn */
-enum { CHECK_ROWS = 4 }; /* kept neighbours compared at a time before looking for an early end */
-
-/* A selection under way. */
+/* A selection under way: into w->kept, and the first n_fill of the others into w->pruned. */
 struct selection {
     const struct qv__graph *g;
     struct qv__graph_worker *w;
     uint32_t layer;
+    uint32_t parent; /* of links that are kept in any case: those of the tree; QV__GRAPH_EMPTY */
+    uint32_t n_free; /* others that may be kept */
+    uint32_t n_fill;
     uint32_t n_kept, n_pruned;
 };
 
-static const void *key_vector(const struct selection *s, uint64_t key)
+static uint32_t key_ord(const struct selection *s, uint64_t key)
 {
-    return qv__graph_vector(s->g, qv__graph_ord(s->g, s->layer, qv__key_node(key)));
+    return qv__graph_ord(s->g, s->layer, qv__key_node(key));
 }
 
-static const uint8_t *key_code(const struct selection *s, uint64_t key)
+/* Equal vectors have equal distances to the node, so they are next to each other. */
+static bool has_twin(const struct selection *s, uint64_t key)
 {
-    return qv__graph_code(s->g, qv__graph_ord(s->g, s->layer, qv__key_node(key)));
-}
-
-static bool is_redundant(const struct selection *s, uint64_t key, const void *row)
-{
-    const struct qv__graph *g = s->g;
-    uint32_t dim = g->index.vectors.dim;
-    float dist = qv__key_dist(key);
-    /* Equal vectors have equal distances to the node, so they are next to each other. */
+    const struct qv__vectors *v = &s->g->index.vectors;
+    size_t n_bytes = qv__vector_bytes(v->datatype, v->dim);
     for (uint32_t i = s->n_kept; i > 0 && s->w->kept[i - 1] >> 32 == key >> 32; i--) {
-        if (memcmp(row, s->w->rows[i - 1], qv__vector_bytes(g->index.vectors.datatype, dim)) == 0) {
+        if (memcmp(qv__graph_vector(s->g, key_ord(s, key)),
+                   qv__graph_vector(s->g, key_ord(s, s->w->kept[i - 1])), n_bytes) == 0) {
             return true;
-        }
-    }
-    const struct qv__quant_query *pair = s->w->scratch->pair;
-    if (pair && s->n_kept) {
-        qv__quant_query_set_code(s->w->scratch->pair, key_code(s, key));
-    }
-    float dists[CHECK_ROWS];
-    for (uint32_t i = 0; i < s->n_kept; i += CHECK_ROWS) {
-        uint32_t n = QV_MIN(s->n_kept - i, (uint32_t)CHECK_ROWS);
-        if (pair) {
-            pair->gather(pair, s->w->codes + i, n, dists, NULL);
-        } else {
-            g->kernels.gather(row, s->w->rows + i, n, dim, dists);
-        }
-        for (uint32_t j = 0; j < n; j++) {
-            if ((pair ? dists[j] : qv__kernels_dist(g->kernels.is_similarity, dists[j])) < dist) {
-                return true;
-            }
         }
     }
     return false;
 }
 
-static void keep(struct selection *s, uint64_t key, const void *row)
+/* Mark those of keys[from..n) that are nearer to a kept neighbour than to the node. */
+static void mark_behind(const struct selection *s, uint64_t kept, const uint64_t *keys,
+                        uint32_t from, uint32_t n, bool *is_behind)
 {
-    s->w->rows[s->n_kept] = row;
-    if (s->g->quant) {
-        s->w->codes[s->n_kept] = key_code(s, key);
+    const struct qv__graph *g = s->g;
+    const void *rows[CHUNK];
+    uint8_t at[CHUNK];
+    float dists[CHUNK];
+    uint32_t n_left = 0;
+    for (uint32_t i = from; i < n; i++) {
+        at[n_left] = (uint8_t)i;
+        n_left += !is_behind[i];
     }
-    s->w->kept[s->n_kept++] = key;
-}
-
-uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
-                       const uint64_t *keys, uint32_t n, uint64_t *out)
-{
-    struct selection s = {.g = g, .w = w, .layer = layer};
-    uint32_t n_fill = QV_MAX(g->m / 2, 1u);
-    for (uint32_t i = 0; i < n && s.n_kept < g->m; i++) {
-        uint64_t key = keys[i] & ~UINT64_C(1);
-        if (g->quant && i + AHEAD < n) { /* one after the other, none of it recently read */
-            qv__prefetch_span(key_code(&s, keys[i + AHEAD]), qv__quant_code_bytes(g->quant));
+    if (n_left == 0) {
+        return;
+    }
+    struct qv__quant_query *pair = s->w->scratch->pair;
+    if (pair) {
+        const uint8_t *codes[CHUNK];
+        for (uint32_t i = 0; i < n_left; i++) {
+            codes[i] = qv__graph_code(g, key_ord(s, keys[at[i]]));
         }
-        const void *row = key_vector(&s, key);
-        if (!is_redundant(&s, key, row)) {
-            keep(&s, key, row);
-        } else if (s.n_pruned < n_fill) {
-            w->pruned[s.n_pruned++] = key;
+        qv__quant_query_set_code(pair, qv__graph_code(g, key_ord(s, kept)));
+        pair->gather(pair, codes, n_left, dists, NULL);
+    } else {
+        for (uint32_t i = 0; i < n_left; i++) {
+            rows[i] = qv__graph_vector(g, key_ord(s, keys[at[i]]));
+        }
+        g->kernels.gather(qv__graph_vector(g, key_ord(s, kept)), rows, n_left, g->index.vectors.dim,
+                          dists);
+        for (uint32_t i = 0; i < n_left; i++) {
+            dists[i] = qv__kernels_dist(g->kernels.is_similarity, dists[i]);
         }
     }
-    for (uint32_t i = 0; i < s.n_pruned && s.n_kept < n_fill; i++) {
-        w->kept[s.n_kept++] = w->pruned[i];
+    for (uint32_t i = 0; i < n_left; i++) {
+        is_behind[at[i]] = dists[i] < qv__key_dist(keys[at[i]]);
     }
-    memcpy(out, w->kept, s.n_kept * sizeof *out);
-    return s.n_kept;
 }
 
 static bool is_tree_link(const struct qv__graph *g, uint32_t layer, uint32_t from, uint32_t to)
@@ -104,25 +89,74 @@ static bool is_tree_link(const struct qv__graph *g, uint32_t layer, uint32_t fro
     return layer == 0 && qv__graph_tree_at(g, to)->parent == from;
 }
 
+/* Judge a chunk of candidates, sorted and farther than those before. */
+static void select_chunk(struct selection *s, const uint64_t *keys, uint32_t n)
+{
+    struct qv__graph_worker *w = s->w;
+    bool is_behind[CHUNK] = {0};
+    for (uint32_t i = 0; i < s->n_kept && s->n_free; i++) {
+        mark_behind(s, w->kept[i], keys, 0, n, is_behind);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t key = keys[i] & ~UINT64_C(1);
+        bool stays = s->parent != QV__GRAPH_EMPTY &&
+                     is_tree_link(s->g, s->layer, s->parent, qv__key_node(key));
+        if (!stays && s->n_free && !is_behind[i] && !has_twin(s, key)) {
+            stays = true;
+            s->n_free--;
+        }
+        if (stays) {
+            w->kept[s->n_kept++] = key;
+            if (s->n_free) {
+                mark_behind(s, key, keys, i + 1, n, is_behind);
+            }
+        } else if (s->n_pruned < s->n_fill) {
+            w->pruned[s->n_pruned++] = key;
+        }
+    }
+}
+
+/* Judge n sorted candidates. */
+static void select_keys(struct selection *s, const uint64_t *keys, uint32_t n)
+{
+    for (uint32_t i = 0; i < n && (s->n_free || s->parent != QV__GRAPH_EMPTY); i += CHUNK) {
+        select_chunk(s, keys + i, QV_MIN(n - i, (uint32_t)CHUNK));
+    }
+}
+
+/* Up to `n` with the nearest of those that were left out. */
+static void fill_up(struct selection *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < s->n_pruned && s->n_kept < n; i++) {
+        s->w->kept[s->n_kept++] = s->w->pruned[i];
+    }
+}
+
+uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                       const uint64_t *keys, uint32_t n, uint64_t *out)
+{
+    uint32_t n_fill = QV_MAX(g->m / 2, 1u);
+    struct selection s = {.g = g,
+                          .w = w,
+                          .layer = layer,
+                          .parent = QV__GRAPH_EMPTY,
+                          .n_free = g->m,
+                          .n_fill = n_fill};
+    select_keys(&s, keys, n);
+    fill_up(&s, n_fill);
+    memcpy(out, w->kept, s.n_kept * sizeof *out);
+    return s.n_kept;
+}
+
 /* Reduce w->keys[0..n), sorted, to at most cap in w->kept. */
 static uint32_t prune_full(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
                            uint32_t target, uint32_t n, uint32_t cap)
 {
-    struct selection s = {.g = g, .w = w, .layer = layer};
-    uint32_t n_free = cap;
+    struct selection s = {.g = g, .w = w, .layer = layer, .parent = target, .n_free = cap};
     for (uint32_t i = 0; i < n; i++) {
-        n_free -= is_tree_link(g, layer, target, qv__key_node(w->keys[i]));
+        s.n_free -= is_tree_link(g, layer, target, qv__key_node(w->keys[i]));
     }
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t key = w->keys[i];
-        const void *row = key_vector(&s, key);
-        if (is_tree_link(g, layer, target, qv__key_node(key))) {
-            keep(&s, key, row);
-        } else if (n_free && !is_redundant(&s, key, row)) {
-            keep(&s, key, row);
-            n_free--;
-        }
-    }
+    select_keys(&s, w->keys, n);
     return s.n_kept;
 }
 
@@ -150,25 +184,20 @@ uint32_t qv__prune_repair(struct qv__graph *g, struct qv__graph_worker *w, uint3
                           uint32_t node, const uint32_t *nodes, uint32_t n_live, uint32_t n,
                           uint32_t cap)
 {
-    struct selection s = {.g = g, .w = w, .layer = layer};
     uint32_t n_cand = n - n_live;
-    for (uint32_t i = 0; i < n_live; i++) {
-        uint64_t key = qv__key(0, nodes[i]);
-        keep(&s, key, key_vector(&s, key));
+    struct selection s = {.g = g,
+                          .w = w,
+                          .layer = layer,
+                          .parent = QV__GRAPH_EMPTY,
+                          .n_free = cap - n_live,
+                          .n_fill = cap};
+    for (; s.n_kept < n_live; s.n_kept++) {
+        w->kept[s.n_kept] = qv__key(0, nodes[s.n_kept]);
     }
     measure_links(g, w, layer, node, nodes + n_live, n_cand);
     qv__keys_sort(w->keys, n_cand);
-    for (uint32_t i = 0; i < n_cand && s.n_kept < cap; i++) {
-        const void *row = key_vector(&s, w->keys[i]);
-        if (!is_redundant(&s, w->keys[i], row)) {
-            keep(&s, w->keys[i], row);
-        } else if (s.n_pruned < cap) {
-            w->pruned[s.n_pruned++] = w->keys[i];
-        }
-    }
-    for (uint32_t i = 0; i < s.n_pruned && s.n_kept < cap; i++) {
-        w->kept[s.n_kept++] = w->pruned[i];
-    }
+    select_keys(&s, w->keys, n_cand);
+    fill_up(&s, cap);
     return s.n_kept;
 }
 

@@ -9,6 +9,11 @@
  * stay in the cache. */
 #include "index/graph_walk.h"
 
+enum {
+    SORT_INSERT = 16, /* keys that are sorted by insertion */
+    SORT_DEPTH = 40,  /* partitions of partitions: far more than any but bad luck takes */
+};
+
 struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
 {
     qv__mutex_lock(&g->lock);
@@ -110,9 +115,10 @@ void qv__scratch_epoch(struct qv__graph_scratch *s)
 }
 
 bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes,
-                       uint32_t ef, bool is_linear)
+                       uint32_t ef, uint32_t n_rest, bool is_linear)
 {
-    if (!stamps_reserve(g, s, n_nodes) || !keys_reserve(g, &s->best, 0, &s->cap_best, ef + QV__GRAPH_BLOCK) ||
+    if (!stamps_reserve(g, s, n_nodes) ||
+        !keys_reserve(g, &s->best, 0, &s->cap_best, ef + n_rest + QV__GRAPH_BLOCK) ||
         (!is_linear && !keys_reserve(g, &s->cand, 0, &s->cap_cand, ef))) {
         return false;
     }
@@ -130,18 +136,80 @@ bool qv__scratch_room(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t
     return keys_reserve(g, &s->cand, s->n_cand, &s->cap_cand, s->n_cand + n);
 }
 
-void qv__keys_sort(uint64_t *keys, uint32_t n)
+/* Lomuto's partition without a branch that depends on a key, around the middle one of three, which
+ * is put between what is smaller and the others. Returns where it is. */
+static uint32_t keys_part(uint64_t *keys, uint32_t n)
 {
-    if (n > 64) {
-        for (uint32_t i = 1; i < n;) {
-            qv__heap_push(keys, &i, keys[i]);
+    uint64_t a = keys[0], b = keys[n / 2], c = keys[n - 1];
+    uint64_t pivot = QV_MAX(QV_MIN(a, b), QV_MIN(QV_MAX(a, b), c));
+    uint32_t at = pivot == a ? 0 : pivot == b ? n / 2 : n - 1, n_smaller = 0;
+    keys[at] = keys[n - 1];
+    for (uint32_t i = 0; i < n - 1; i++) {
+        uint64_t key = keys[i];
+        keys[i] = keys[n_smaller];
+        keys[n_smaller] = key;
+        n_smaller += key < pivot;
+    }
+    keys[n - 1] = keys[n_smaller];
+    keys[n_smaller] = pivot;
+    return n_smaller;
+}
+
+void qv__keys_split(uint64_t *keys, uint32_t n, uint32_t n_first)
+{
+    while (n_first > 0 && n_first < n) {
+        uint32_t at = keys_part(keys, n);
+        if (n_first <= at) {
+            n = at;
+        } else { /* the pivot has its place */
+            keys += at + 1;
+            n -= at + 1;
+            n_first -= at + 1;
         }
-        while (n > 1) {
-            uint64_t largest = keys[0];
-            qv__heap_pop(keys, &n);
-            keys[n] = largest;
+    }
+}
+
+uint32_t qv__beam_rest(struct qv__graph_scratch *s, uint32_t n)
+{
+    if (!s->is_linear) {
+        return s->n_best;
+    }
+    n = QV_MIN(n, s->n_cand);
+    qv__keys_split(s->cand, s->n_cand, n);
+    memcpy(s->best + s->n_best, s->cand, n * sizeof *s->best);
+    qv__keys_sort(s->best + s->n_best, n);
+    return s->n_best + n;
+}
+
+static void keys_sort_heap(uint64_t *keys, uint32_t n)
+{
+    for (uint32_t i = 1; i < n;) {
+        qv__heap_push(keys, &i, keys[i]);
+    }
+    while (n > 1) {
+        uint64_t largest = keys[0];
+        qv__heap_pop(keys, &n);
+        keys[n] = largest;
+    }
+}
+
+/* Quicksort, down to runs that are inserted; heaps where its partitions are bad. */
+static void keys_sort_to(uint64_t *keys, uint32_t n, unsigned depth)
+{
+    for (; n > SORT_INSERT; depth--) {
+        if (depth == 0) {
+            keys_sort_heap(keys, n);
+            return;
         }
-        return;
+        uint32_t at = keys_part(keys, n);
+        if (at < n / 2) {
+            keys_sort_to(keys, at, depth - 1);
+            keys += at + 1;
+            n -= at + 1;
+        } else {
+            keys_sort_to(keys + at + 1, n - at - 1, depth - 1);
+            n = at;
+        }
     }
     for (uint32_t i = 1; i < n; i++) {
         uint64_t key = keys[i];
@@ -151,6 +219,11 @@ void qv__keys_sort(uint64_t *keys, uint32_t n)
         }
         keys[at] = key;
     }
+}
+
+void qv__keys_sort(uint64_t *keys, uint32_t n)
+{
+    keys_sort_to(keys, n, SORT_DEPTH);
 }
 
 void qv__heap_push(uint64_t *heap, uint32_t *n, uint64_t key)

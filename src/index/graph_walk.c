@@ -229,9 +229,9 @@ INLINE void fetch_ahead(const struct qv__graph *g, const struct qv__graph_scratc
     }
 }
 
-/* The sorted-array walk. `layer` is a constant 0 in the copy that matters. */
-INLINE qv_status walk_linear(const struct qv__graph *g, struct qv__graph_scratch *s,
-                             struct qv__graph_walk *w, uint32_t layer)
+/* The sorted-array walk. `layer` is a constant 0 in the copies that matter, has_rest always one. */
+INLINE qv_status walk_linear(struct qv__graph *g, struct qv__graph_scratch *s,
+                             struct qv__graph_walk *w, uint32_t layer, bool has_rest)
 {
     struct block blocks[2];
     struct reading r = {.at = qv__graph_cap(g, layer)};
@@ -243,9 +243,14 @@ INLINE qv_status walk_linear(const struct qv__graph *g, struct qv__graph_scratch
         is_there = block_next(g, s, w, layer, &r, &blocks[now]);
         measure(g, &w->to, layer, b->nodes, b->n, true, b->dists);
         w->distances += b->n;
+        if (has_rest && !qv__scratch_room(g, s, b->n)) {
+            return QV_ENOMEM;
+        }
         for (uint32_t j = 0; j < b->n; j++) {
             uint64_t key = block_key(b, j);
-            if (key < qv__beam_bound(s)) {
+            if (has_rest) {
+                qv__beam_offer_rest(s, key);
+            } else if (key < qv__beam_bound(s)) {
                 qv__beam_offer_linear(s, key);
             }
         }
@@ -348,18 +353,22 @@ static bool begin_with(struct qv__graph *g, struct qv__graph_scratch *s, struct 
 {
     float dists[QV__GRAPH_BLOCK];
     measure(g, &w->to, w->layer, w->seeds, w->n_seeds, false, dists);
-    if (!s->is_linear && !qv__scratch_room(g, s, w->n_seeds)) {
+    if ((!s->is_linear || w->n_rest) && !qv__scratch_room(g, s, w->n_seeds)) {
         return false;
     }
     for (uint32_t i = 0; i < w->n_seeds; i++) {
         uint64_t key = qv__key(dists[i], w->seeds[i]);
         w->distances++;
-        if (!visit(s, w->seeds[i]) || key >= qv__beam_bound(s)) {
+        if (!visit(s, w->seeds[i])) {
             continue;
         }
-        qv__beam_offer(s, key);
-        if (!s->is_linear) {
-            qv__heap_push(s->cand, &s->n_cand, ~key);
+        if (s->is_linear && w->n_rest) {
+            qv__beam_offer_rest(s, key);
+        } else if (key < qv__beam_bound(s)) {
+            qv__beam_offer(s, key);
+            if (!s->is_linear) {
+                qv__heap_push(s->cand, &s->n_cand, ~key);
+            }
         }
     }
     return true;
@@ -368,7 +377,7 @@ static bool begin_with(struct qv__graph *g, struct qv__graph_scratch *s, struct 
 qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
 {
     bool is_linear = !w->allow && w->ef <= QV__BEAM_LINEAR_MAX;
-    if (!qv__scratch_begin(g, s, w->n, w->ef, is_linear)) {
+    if (!qv__scratch_begin(g, s, w->n, w->ef, w->n_rest, is_linear)) {
         return QV_ENOMEM;
     }
     uint64_t key = entry_key(g, &w->to, w->layer, w->entry);
@@ -384,7 +393,10 @@ qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct
         return QV_ENOMEM;
     }
     if (is_linear) {
-        return w->layer ? walk_linear(g, s, w, w->layer) : walk_linear(g, s, w, 0);
+        if (w->n_rest) {
+            return w->layer ? walk_linear(g, s, w, w->layer, true) : walk_linear(g, s, w, 0, true);
+        }
+        return w->layer ? walk_linear(g, s, w, w->layer, false) : walk_linear(g, s, w, 0, false);
     }
     qv__heap_push(s->cand, &s->n_cand, ~key);
     return walk_heaps(g, s, w, w->layer);

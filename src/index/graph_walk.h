@@ -34,7 +34,9 @@ struct qv__graph_scratch {
     uint32_t n_best, cap_best;
     uint32_t ef;        /* the beam's width */
     uint32_t next_open; /* linear: first entry not expanded */
-    uint64_t *cand;     /* a heap of complements: the smallest key is on top */
+    /* A heap of complements: the smallest key is on top. Linear, where the walk asks for a rest:
+     * what was compared and is not in the beam, in no order. */
+    uint64_t *cand;
     uint32_t n_cand, cap_cand;
     /* With codes: what the walk goes to, and a second one for pairs of others. */
     struct qv__quant_query *to, *pair;
@@ -56,6 +58,7 @@ struct qv__graph_walk {
         *seeds; /* without allow: nodes to start from beside the entry, at most a block */
     uint32_t n_seeds;
     uint32_t ef;           /* >= 1 */
+    uint32_t n_rest;       /* of a sorted beam: how many of qv__beam_rest will be asked for */
     uint32_t n;            /* ordinals from here on are not there */
     const uint64_t *allow; /* NULL = every node is a result */
     uint64_t scan_cost;    /* with allow: what an exact scan of the allowed would cost */
@@ -96,10 +99,10 @@ struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g);
 void qv__scratch_give(struct qv__graph *g, struct qv__graph_scratch *s);
 /* Free all idle ones. */
 void qv__scratch_drop(struct qv__graph *g);
-/* Ready for a walk over nodes < n_nodes with a beam of ef, and room for a block of keys behind what
- * it finds. False when memory is out. */
+/* Ready for a walk over nodes < n_nodes with a beam of ef, and room for n_rest keys and a block
+ * behind what it finds. False when memory is out. */
 bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes,
-                       uint32_t ef, bool is_linear);
+                       uint32_t ef, uint32_t n_rest, bool is_linear);
 /* No node is visited any more. */
 void qv__scratch_epoch(struct qv__graph_scratch *s);
 /* Room for n more candidates. False when memory is out. */
@@ -107,6 +110,8 @@ bool qv__scratch_room(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t
 
 /* Ascending. */
 void qv__keys_sort(uint64_t *keys, uint32_t n);
+/* The n_first smallest come first, in no order. */
+void qv__keys_split(uint64_t *keys, uint32_t n, uint32_t n_first);
 
 /* A max-heap of keys. */
 void qv__heap_push(uint64_t *heap, uint32_t *n, uint64_t key);
@@ -152,8 +157,24 @@ static inline void qv__beam_offer(struct qv__graph_scratch *s, uint64_t key)
         qv__heap_replace(s->best, s->n_best, key);
     }
 }
+/* Offer a key to a sorted beam; what this one, or the beam's worst, is not kept goes to the rest,
+ * which has room for it. */
+static inline void qv__beam_offer_rest(struct qv__graph_scratch *s, uint64_t key)
+{
+    if (s->n_best < s->ef) {
+        qv__beam_offer_linear(s, key);
+    } else if (key < s->best[s->n_best - 1]) {
+        s->cand[s->n_cand++] = s->best[s->n_best - 1] & ~UINT64_C(1);
+        qv__beam_offer_linear(s, key);
+    } else {
+        s->cand[s->n_cand++] = key;
+    }
+}
 /* Bring the results into ascending order. Nothing may be offered afterwards. */
 void qv__beam_sort(struct qv__graph_scratch *s);
+/* Put the n nearest of the rest (or all of it) behind a sorted beam, ascending, n no more than the
+ * walk asked for. Returns how many there are now in s->best; n_best stays. */
+uint32_t qv__beam_rest(struct qv__graph_scratch *s, uint32_t n);
 
 /* graph_search.c */
 
