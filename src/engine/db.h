@@ -261,6 +261,9 @@ qv_status qv__collection_optimize_until(struct qv__collection *c, uint32_t max_s
 /* The same in the background; returns at once. A failure goes to the log and to qv__db_jobs. */
 qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_segments,
                                         struct qv_err *err) QV_MUST_USE;
+/* Wait until the payload indexes serve all segments; new ones are built meanwhile. False: the
+ * deadline or the caller's patience came first, or building failed and is tried again later. */
+bool qv__collection_wait_fields(struct qv__collection *c, const struct qv__qctx *ctx);
 /* Wait until no job of the collection is due (timeout_ms 0 = for ever). QV_ETIMEOUT. */
 qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms,
                                 struct qv_err *err) QV_MUST_USE;
@@ -321,6 +324,11 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
 /* Exact. filter NULL = all. */
 qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter *filter,
                                struct qv__qctx *ctx, uint64_t *out, struct qv_err *err) QV_MUST_USE;
+/* Bounds of it by the payload indexes alone: no row is looked at, so where no index serves a
+ * condition they are far apart. */
+qv_status qv__collection_count_bounds(struct qv__collection *c, const struct qv__filter *filter,
+                                      struct qv__qctx *ctx, uint64_t *low, uint64_t *high,
+                                      struct qv_err *err) QV_MUST_USE;
 
 /* --- numbers --- */
 

@@ -141,6 +141,9 @@ static void fields_task(struct qv__task *task)
         queue(s, fields_task, &s->fields_due); /* came while this one was ending */
     }
     struct qv__collection *c = s->collection;
+    if (st == QV_OK) {
+        qv__maintain_call(c); /* segments with what was built go into files */
+    }
     qv__free(t);
     qv__job_end(c);
 }

@@ -2,8 +2,8 @@
  *
  * Creating an index is its catalog record; this brings the segments after it: a set for each
  * segment as the schema asks, then the blocks that its rows suffice for. Filters are exact at any
- * moment, so nothing waits for it. An index that is dropped goes with the last reader of the old
- * set. */
+ * moment, so nothing needs to wait for it; who wants to may. An index that is dropped goes with the
+ * last reader of the old set. */
 #include "engine/job.h"
 #include "engine/maintain.h"
 #include "engine/segment_fields.h"
@@ -59,4 +59,49 @@ qv_status qv__maintain_fields(struct qv__shard *s, struct qv_err *err)
         qv__schema_release(schema);
     }
     return st;
+}
+
+/* False while some segment lacks a block that it could have. */
+static bool all_served(struct qv__collection *c)
+{
+    bool due = false;
+    for (uint32_t i = 0; i < c->n_shards && !due; i++) {
+        struct qv__view *v = qv__shard_view(&c->shards[i]);
+        due = qv__maintain_fields_due(&c->shards[i], v);
+        qv__view_release(v);
+    }
+    return !due;
+}
+
+static bool gave_up(const struct qv__collection *c)
+{
+    bool failed = c->db->read_only || qv__maintain_stopping(c);
+    for (uint32_t i = 0; i < c->n_shards; i++) {
+        /* it was tried, and is not again before that */
+        failed |= atomic_load(&c->shards[i].retry_ns) > qv__mono_ns(c->db->clock);
+    }
+    return failed;
+}
+
+bool qv__collection_wait_fields(struct qv__collection *c, const struct qv__qctx *ctx)
+{
+    struct qv__mutex lock;
+    struct qv__condvar cond;
+    bool served = false, goes_on = true;
+    qv__mutex_init(&lock, QV__RANK_LEAF);
+    qv__cond_init(&cond);
+    qv__maintain_call(c);
+    while (goes_on && !(served = all_served(c))) {
+        goes_on = qv__qctx_check(ctx) == QV_OK && !gave_up(c);
+        if (goes_on && qv__pool_threads(c->db->pool) == 0) {
+            goes_on = qv__db_step(c->db);
+        } else if (goes_on) {
+            qv__mutex_lock(&lock);
+            qv__cond_timedwait(&cond, &lock, 2u * 1000u * 1000u);
+            qv__mutex_unlock(&lock);
+        }
+    }
+    qv__cond_destroy(&cond);
+    qv__mutex_destroy(&lock);
+    return served;
 }

@@ -381,3 +381,43 @@ qv_status qv__collection_count(struct qv__collection *c, const struct qv__filter
     qv__read_view_close(v);
     return st;
 }
+
+/* Without an index of any field a listed set of ids still bounds the number from above. */
+static qv_status bound_segment(const struct qv__read_view *v, const struct qv__segment *seg,
+                               const struct qv__filter *filter, struct qv__qctx *ctx, uint64_t *low,
+                               uint64_t *high, struct qv_err *err)
+{
+    struct qv__visible vis;
+    struct qv__bitset lo = {0}, up = {0};
+    bool served = false;
+    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, ctx->mem, &vis, err));
+    qv_status st = qv__segment_bounds(seg, v->schema, &vis, filter, ctx, &lo, &up, &served, err);
+    if (st == QV_OK) {
+        const struct qv__cond *ids = qv__filter_id_set(filter);
+        uint64_t most = served ? qv__bitset_count(&up) : vis.count;
+        *low += served ? qv__bitset_count(&lo) : filter ? 0 : vis.count;
+        *high += ids ? QV_MIN(most, (uint64_t)ids->has_id.n) : most;
+    }
+    qv__bitset_free(&lo);
+    qv__bitset_free(&up);
+    qv__visible_free(&vis);
+    return st;
+}
+
+qv_status qv__collection_count_bounds(struct qv__collection *c, const struct qv__filter *filter,
+                                      struct qv__qctx *ctx, uint64_t *low, uint64_t *high,
+                                      struct qv_err *err)
+{
+    struct qv__read_view *v = NULL;
+    *low = *high = 0;
+    QV_TRY(qv__read_view_open(c, ctx, &v, err));
+    qv_status st = QV_OK;
+    for (uint32_t s = 0; st == QV_OK && s < v->n; s++) {
+        for (uint32_t i = 0; st == QV_OK && i < v->views[s]->n; i++) {
+            st = bound_segment(v, v->views[s]->segments[i], filter, ctx, low, high, err);
+        }
+    }
+    st = qv__read_view_settle(v, st, err);
+    qv__read_view_close(v);
+    return st;
+}

@@ -120,6 +120,20 @@ static uint32_t next_rows(const struct qv__segment *s, const struct qv__field_se
     return next;
 }
 
+/* Complete, and built in memory: a rewrite puts it into the file. */
+static bool unsaved(const struct qv__segment *s, const struct qv__field_set *set)
+{
+    bool any = false;
+    for (uint32_t i = 0; s->sealed && set && i < set->n; i++) {
+        const struct qv__field *f = set->fields[i];
+        if (atomic_load(&f->n) < f->n_max) {
+            return false;
+        }
+        any |= f->n_max > 0 && f->owned[0] != NULL;
+    }
+    return any;
+}
+
 static void install(struct qv__segment *s, struct qv__field_set *set)
 {
     qv__mutex_lock(&s->lock);
@@ -128,6 +142,7 @@ static void install(struct qv__segment *s, struct qv__field_set *set)
     qv__mutex_unlock(&s->lock);
     atomic_store(&s->fields_of, set->schema); /* alive while the set is: no other is there */
     atomic_store(&s->fields_next, next_rows(s, set));
+    atomic_store(&s->fields_unsaved, unsaved(s, set));
     qv__field_set_release(old);
 }
 
@@ -307,6 +322,7 @@ qv_status qv__fields_build(struct qv__segment *s, const struct qv__work *work, s
         }
     }
     atomic_store(&s->fields_next, next_rows(s, set));
+    atomic_store(&s->fields_unsaved, unsaved(s, set));
     qv__field_set_release(set);
     return st;
 }

@@ -137,7 +137,9 @@ struct qv__segment {
     struct qv__field_set *fields;  /* guarded by: lock; NULL before the first sync */
     const void *_Atomic fields_of; /* its schema, to be compared only */
     _Atomic uint32_t fields_next;  /* rows from which on a block can be built; UINT32_MAX = none */
-    struct qv__mem *mem;           /* account of this segment, owned */
+    _Atomic bool
+        fields_unsaved;  /* sealed: all blocks are there, those of some index not in the file */
+    struct qv__mem *mem; /* account of this segment, owned */
 
     /* growing */
     struct qv__row_chunk **rows; /* owned table of fixed address */

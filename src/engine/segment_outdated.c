@@ -58,5 +58,9 @@ bool qv__segment_outdated(const struct qv__segment *s, const struct qv__schema *
     if (!differs && s->n_foreign) {
         (void)snprintf(why, QV__WHY_BYTES, "a vector was dropped");
     }
+    if (!differs && !s->n_foreign && atomic_load(&s->fields_unsaved)) {
+        differs = true;
+        (void)snprintf(why, QV__WHY_BYTES, "payload indexes that are in memory only");
+    }
     return differs || s->n_foreign;
 }

@@ -1,6 +1,6 @@
 /* index_routes.c: payload indexes: recorded in the schema and shown there, built in the background.
  *
- * Filters do not need an index to be right, so nobody waits for one, `wait` or not. Settings of
+ * Filters do not need an index to be right. `wait` waits until it serves all segments. Settings of
  * text that are not built are refused: an index without them would answer otherwise. */
 #include "api/qdrant/qdrant.h"
 
@@ -159,7 +159,8 @@ qv_status qv__qd_index_put(struct qv__call *c)
     QV_TRY(parse_schema(c, &def));
     QV_TRY(qv__db_put_payload_index(c->db, qv__collection_name(c->collection), &def, &operation_id,
                                     &c->err));
-    qv__qd_update_result(&c->w, operation_id, c->query.wait);
+    bool served = c->query.wait && qv__collection_wait_fields(c->collection, &c->ctx);
+    qv__qd_update_result(&c->w, operation_id, served);
     return QV_OK;
 }
 

@@ -88,15 +88,31 @@ qv_status qv__qd_points_scroll(struct qv__call *c)
     return QV_OK;
 }
 
-/* Counts are always exact; `exact` is checked and otherwise without effect. */
+/* Not exact: the middle of the bounds that the indexes give, and the bounds themselves. */
+static qv_status count_about(struct qv__call *c, const struct qv__filter *filter)
+{
+    uint64_t low = 0, high = 0;
+    QV_TRY(qv__collection_count_bounds(c->collection, filter, &c->ctx, &low, &high, &c->err));
+    qv__jw_obj(&c->w);
+    qv__jw_key(&c->w, "count");
+    qv__jw_u64(&c->w, low + (high - low + 1) / 2);
+    qv__qd_key_u64(&c->w, "at_least", low);
+    qv__qd_key_u64(&c->w, "at_most", high);
+    qv__jw_obj_end(&c->w);
+    return QV_OK;
+}
+
 qv_status qv__qd_points_count(struct qv__call *c)
 {
     const struct qv__filter *filter = NULL;
     uint64_t n = 0;
-    bool given, exact;
+    bool given, exact = true;
     QV_TRY(qv__qd_no_shard_key(c, c->body));
     QV_TRY(qv__qd_bool(c, c->body, "exact", &given, &exact));
     QV_TRY(qv__qd_filter(c, qv__json_get(c->body, "filter"), &filter));
+    if (!exact) {
+        return count_about(c, filter);
+    }
     QV_TRY(qv__collection_count(c->collection, filter, &c->ctx, &n, &c->err));
     qv__jw_obj(&c->w);
     qv__jw_key(&c->w, "count");
