@@ -1,8 +1,11 @@
-/* fuzz_filter.c: JSON text -> filter -> match on a few rows.
+/* fuzz_filter.c: JSON text -> filter -> match on a few rows, and bounds by indexes over them.
  *
  * Finds: crashes and leaks in the parser and the evaluator, a filter that answers differently when
- * it is negated, and one that changes its mind when memory fails once while it is parsed. */
-#include "payload/filter.h"
+ * it is negated, one that changes its mind when memory fails once while it is parsed, and bounds of
+ * places and words that do not hold. */
+#include "payload/filter_bounds.h"
+
+#include "bitmap/bitset.h"
 
 static const char *const row_texts[] = {
     "{}",
@@ -69,6 +72,75 @@ static void match_rows(struct qv__mem *mem, const struct qv__filter *f)
     (void)qv__filter_id_set(f);
 }
 
+/* --- bounds --- */
+
+struct rows {
+    struct qv__buf bytes[N_ROWS];
+};
+
+static struct qv__bytes row_at(void *ctx, uint32_t i)
+{
+    return qv__buf_bytes(&((struct rows *)ctx)->bytes[i]);
+}
+
+/* An index of places on "g" and one of words on "b": what they say holds for every row. */
+static void check_bounds(struct qv__mem *mem, const struct qv__filter *f)
+{
+    static const struct {
+        const char *key;
+        enum qv__field_type type;
+    } indexes[2] = {{"g", QV__FIELD_GEO}, {"b", QV__FIELD_TEXT}};
+    struct qv__text_field text = {.tokenizer = {.kind = QV__TOKENIZE_WORD, .lowercase = true}};
+    struct qv__text_fields texts = {&text, 1};
+    struct rows rows;
+    struct qv__arena arena;
+    struct qv__path path[2];
+    struct qv__buf bytes[2];
+    struct qv__field_block block[2];
+    struct qv__field_at at[2];
+    qv__arena_init(&arena, mem);
+    for (size_t i = 0; i < N_ROWS; i++) {
+        qv__json v;
+        qv__buf_init(&rows.bytes[i], mem);
+        QV_ASSERT(qv__json_parse(&arena, row_texts[i], strlen(row_texts[i]), NULL, &v, NULL) ==
+                  QV_OK);
+        QV_ASSERT(qv__payload_from_json(&rows.bytes[i], v, NULL) == QV_OK);
+    }
+    struct qv__field_source src = {
+        .row = row_at, .ctx = &rows, .n_rows = N_ROWS, .tokenizer = &text.tokenizer};
+    for (size_t i = 0; i < 2; i++) {
+        qv__buf_init(&bytes[i], mem);
+        QV_ASSERT(qv__path_parse(qv__str_z(indexes[i].key), &path[i], NULL) == QV_OK);
+        QV_ASSERT(qv__field_build(indexes[i].type, &path[i], &src, mem, &bytes[i], NULL) == QV_OK);
+        QV_ASSERT(qv__field_block_open(qv__buf_bytes(&bytes[i]), indexes[i].type, N_ROWS, true,
+                                       &block[i]));
+        at[i] = (struct qv__field_at){&path[i], &block[i]};
+    }
+    block[1].tokenizer = &text.tokenizer;
+    text.path = path[1];
+    struct qv__filter_walk *walk = qv__filter_walk_create(f, mem);
+    QV_ASSERT(walk != NULL);
+    struct qv__filter_block b = {.fields = at, .n_fields = 2, .n_rows = N_ROWS};
+    struct qv__filter_bounds got = qv__filter_walk_block(walk, &b);
+    for (uint32_t i = 0; i < N_ROWS; i++) {
+        struct qv__id id = qv__id_u64(i);
+        struct qv__filter_row row = {.id = &id,
+                                     .payload = qv__buf_bytes(&rows.bytes[i]),
+                                     .has_vector = has_vector,
+                                     .texts = &texts};
+        bool yes = qv__filter_match(f, &row);
+        QV_ASSERT((yes || !qv__bit_test(got.lo, i)) && (!yes || qv__bit_test(got.up, i)));
+    }
+    qv__free(walk);
+    for (size_t i = 0; i < 2; i++) {
+        qv__buf_free(&bytes[i]);
+    }
+    for (size_t i = 0; i < N_ROWS; i++) {
+        qv__buf_free(&rows.bytes[i]);
+    }
+    qv__arena_free(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -83,6 +155,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (parse(&arena, (const char *)data, size, &f, &st)) {
         if (st == QV_OK) {
             match_rows(mem, f);
+            if (f) {
+                check_bounds(mem, f);
+            }
         }
         /* Again, with one allocation refused somewhere. */
         const struct qv__filter *again;
