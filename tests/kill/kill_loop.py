@@ -151,7 +151,7 @@ class Loop:
             self.end_server(how, rng)
         for t in writers:
             t.join(timeout=180)
-        for t in writers:
+        for t in sorted(writers, key=lambda t: not t.error):   # the others only waited for it
             if t.error or t.is_alive():
                 raise Violation(f"writer {t.number}: {t.error or 'got no answer'}")
         self.ledger.mark(f"cycle {number}: {how}")
