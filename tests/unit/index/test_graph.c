@@ -2,6 +2,7 @@
 #include "index_fixture.h"
 
 #include "base/pool.h"
+#include "index/graph_walk.h"
 
 enum { BIG_N = SCALED(SANITIZED ? 10000 : 40000) };
 
@@ -558,6 +559,45 @@ static void test_not_a_number(void **state)
     qv__mem_close(mem);
 }
 
+static int keys_compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorting and splitting of keys: random, ascending, descending, many equal, all equal. */
+static void test_keys(void **state)
+{
+    (void)state;
+    enum { N = 2000 };
+    static uint64_t keys[N], sorted[N], split[N];
+    static const uint32_t sizes[] = {0, 1, 2, 3, 16, 17, 33, 100, 257, N};
+    for (uint32_t kind = 0; kind < 5; kind++) {
+        for (size_t i = 0; i < QV_ARRAY_LEN(sizes); i++) {
+            uint32_t n = sizes[i];
+            for (uint32_t j = 0; j < n; j++) {
+                uint64_t random = qv__mix64(j + ((uint64_t)kind << 32));
+                keys[j] = kind == 0   ? random
+                          : kind == 1 ? j
+                          : kind == 2 ? n - j
+                          : kind == 3 ? random % 7
+                                      : 42;
+            }
+            memcpy(sorted, keys, sizeof sorted);
+            qsort(sorted, n, sizeof *sorted, keys_compare);
+            for (uint32_t n_first = 0; n_first <= n; n_first += n / 5 + 1) {
+                memcpy(split, keys, sizeof split);
+                qv__keys_split(split, n, n_first);
+                qsort(split, n_first, sizeof *split, keys_compare);
+                qsort(split + n_first, n - n_first, sizeof *split, keys_compare);
+                assert_memory_equal(split, sorted, n * sizeof *split);
+            }
+            qv__keys_sort(keys, n);
+            assert_memory_equal(keys, sorted, n * sizeof *keys);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -568,7 +608,7 @@ int main(void)
         cmocka_unit_test(test_deterministic),       cmocka_unit_test(test_search_stops),
         cmocka_unit_test(test_build_cancelled),     cmocka_unit_test(test_plan_told),
         cmocka_unit_test(test_not_a_number),        cmocka_unit_test(test_codes_and_vectors),
-        cmocka_unit_test(test_recall_asked_for),
+        cmocka_unit_test(test_recall_asked_for),    cmocka_unit_test(test_keys),
     };
     return run_with_and_without_codes("graph", tests, QV_ARRAY_LEN(tests));
 }
