@@ -1,4 +1,4 @@
-/* bench_http.h: the parts of `quiver bench http`; for its two files only. */
+/* bench_http.h: the parts of `quiver bench http`; for its three files only. */
 #ifndef QV_CLI_BENCH_HTTP_H
 #define QV_CLI_BENCH_HTTP_H
 
@@ -26,6 +26,7 @@ struct qv__load {
     uint64_t start_ns; /* when measuring begins: what is due earlier warms up */
     uint64_t end_ns;
     uint64_t seed;
+    bool keeps_due; /* when each request was due is wanted, too */
     _Atomic uint64_t *next_id; /* of the points upserted */
     const _Atomic bool *stop;
 };
@@ -41,6 +42,7 @@ struct qv__load_worker {
     struct qv__buf body;
     struct qv__rng rng;
     struct qv__latencies latencies;
+    struct qv__latencies due; /* one per latency: ns after start; empty unless kept */
     uint64_t refused; /* answers other than 2xx, while measuring */
     int refused_status;
     struct qv__thread thread;
@@ -56,5 +58,10 @@ qv_status qv__load_worker_init(struct qv__load_worker *w, const struct qv__load 
 void qv__load_worker_free(struct qv__load_worker *w); /* safe on a zeroed one */
 /* The thread: requests until the end. */
 void qv__load_worker_run(void *worker);
+
+/* Write every request that n workers kept to a file of that name, which is made anew: a line with
+ * the kind, and microseconds: due after the start of measuring, latency. */
+qv_status qv__load_requests_write(const char *path, const struct qv__load_worker *workers,
+                                  uint32_t n, struct qv__mem *mem, struct qv_err *err) QV_MUST_USE;
 
 #endif

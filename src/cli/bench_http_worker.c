@@ -19,6 +19,7 @@ qv_status qv__load_worker_init(struct qv__load_worker *w, const struct qv__load 
     w->number = number;
     w->mem = mem;
     w->latencies.mem = mem;
+    w->due.mem = mem;
     qv__buf_init(&w->body, mem);
     qv__buf_init(&w->answer.body, mem);
     qv__rng_seed(&w->rng, load->seed * 1000003u + number);
@@ -48,6 +49,7 @@ void qv__load_worker_free(struct qv__load_worker *w)
     qv__buf_free(&w->body);
     qv__buf_free(&w->answer.body);
     qv__latencies_free(&w->latencies);
+    qv__latencies_free(&w->due);
     w->mem = NULL;
 }
 
@@ -167,6 +169,9 @@ static void one_request(struct qv__load_worker *w, uint64_t due_ns)
         w->refused_status = w->answer.status;
     } else {
         qv__latencies_add(&w->latencies, now - from);
+        if (l->keeps_due) {
+            qv__latencies_add(&w->due, from - l->start_ns);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ enum mode { MODE_UPSERT = 0, MODE_SEARCH, MODE_MIXED };
 
 struct args {
     struct qv__target_args target;
-    const char *collection, *vectors, *queries;
+    const char *collection, *vectors, *queries, *requests;
     unsigned mode, metric;
     uint64_t connections, search_connections, seconds, warmup, rate, write_rate, batch, dim, limit,
         ef, seed;
@@ -57,6 +57,8 @@ static const struct qv__option options[] = {
      "beam width of a search (default: the server's)"},
     {"seed", "N", QV__OPT_U64, offsetof(struct args, seed), 1, UINT64_C(1) << 40,
      "seed of random vectors (default: 1)"},
+    {"requests", "FILE", QV__OPT_TEXT, offsetof(struct args, requests), 0, 0,
+     "write a line per request to this file: its kind, when it was due, its latency (microseconds)"},
     {"keep", NULL, QV__OPT_FLAG, offsetof(struct args, keep), 0, 0,
      "keep a collection that was made for the run"},
     {"json", NULL, QV__OPT_FLAG, offsetof(struct args, json), 0, 0,
@@ -143,6 +145,7 @@ static void plan(struct bench *b)
                               .limit = a->limit,
                               .ef = a->ef,
                               .seed = a->seed,
+                              .keeps_due = a->requests != NULL,
                               .next_id = &b->next_id,
                               .stop = &b->interrupt.stop};
     if (a->mode != MODE_SEARCH) {
@@ -341,6 +344,9 @@ static int bench(struct bench *b)
     }
     if (st == QV_OK) {
         st = run_workers(b, &err);
+    }
+    if (st == QV_OK && b->args.requests) {
+        st = qv__load_requests_write(b->args.requests, b->workers, b->n_workers, b->cli->mem, &err);
     }
     return st == QV_OK ? print(b) : qv__cli_fail(b->cli, &err, qv__target_hint(&b->target, &err));
 }

@@ -850,6 +850,13 @@ class Bench(Case):
         self.assertEqual(p.returncode, -signal.SIGINT, err.decode())
         self.assertEqual([f for f in os.listdir(self.dir) if f.startswith("quiver-")], [])
 
+    def requests_of(self, *run):
+        self.quiver(*run, "--requests", "requests.csv")
+        with open(os.path.join(self.dir, "requests.csv"), encoding="ascii") as f:
+            head, *lines = f.read().splitlines()
+        self.assertEqual(head, "request,due_us,latency_us")
+        return [line.split(",") for line in lines]
+
     def test_http(self):
         p = self.serve("--data", "db")
         run = ["bench", "http", "--url", p.url, "--seconds", "1", "--warmup", "0", "--connections",
@@ -870,6 +877,10 @@ class Bench(Case):
             *run, "--mode", "mixed", "--search-connections", "1", "--write-rate", "10")[0].splitlines()]
         self.assertEqual([m["rate"] for m in slow], [10, 100])
         self.assertLessEqual(slow[0]["requests"], 10)
+        lines = self.requests_of(*run, "--mode", "mixed", "--search-connections", "1", "--rate", "20")
+        self.assertEqual({line[0] for line in lines}, {"upsert", "search"})
+        self.assertTrue(all(0 <= int(due) < 1000000 and int(took) > 0 for _, due, took in lines))
+        self.fails(*run, "--mode", "search", "--requests", "nowhere/requests.csv", said="nowhere")
         # A collection made for the run goes with it.
         self.quiver(*run, "--mode", "upsert", "--collection", "gone")
         names = [c["name"] for c in self.json("info", "--url", p.url)["collections"]]
