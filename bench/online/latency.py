@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """latency.py: what happens to the latency of searches while data change.
 
-Starts a server of its own on an empty directory, loads random vectors, lets it settle, and measures
-how many searches a second it answers. Then, in rounds, it sends searches at a share of that, as an
-open load (a latency counts from the moment a request was due): with nothing beside them, beside
-steady inserts, beside a bulk load at full speed, and directly after it. At last it measures how many
+Starts a server of its own on an empty directory and loads random vectors. Then, in rounds, it lets
+it settle, measures how many searches a second it answers, and sends searches at a share of that, as
+an open load (a latency counts from the moment a request was due): with nothing beside them, beside
+steady inserts, beside a bulk load at full speed, and directly after it. The collection is larger in
+every round, so each has an idle state and a rate of its own. At last it measures how many
 searches a second are answered beside the inserts. Prints a table, whose ratios are to the idle state
 of the same round, and a verdict over the medians of the rounds; ends with 1 when it is not met.
 Needs Python alone.
@@ -96,12 +97,42 @@ class Server:
         m = re.search(rf'^{name}(?:\{{id="{COLLECTION}"\}})? (\d+)$', self.get("/metrics"), re.MULTILINE)
         return int(m.group(1)) if m else 0
 
+    def collection(self):
+        return json.loads(self.get("/collections/" + COLLECTION))["result"]
+
     def is_busy(self):
-        return json.loads(self.get("/collections/" + COLLECTION))["result"]["status"] == "yellow"
+        return self.collection()["status"] == "yellow"
 
     def settle(self):
         while self.is_busy():
             time.sleep(0.2)
+
+
+class Settling(threading.Thread):
+    """How long background work goes on from now; a few looks a second, until `end`."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.begin, self.busy_s, self.over = server, time.monotonic(), 0.0, threading.Event()
+        self.start()
+
+    def look(self):
+        busy = self.server.is_busy()
+        if busy:
+            self.busy_s = time.monotonic() - self.begin
+        return busy
+
+    def run(self):
+        while not self.over.wait(0.25):
+            self.look()
+
+    def end(self):
+        """Wait until there is none; its seconds."""
+        self.over.set()
+        self.join()
+        while self.look():
+            time.sleep(0.25)
+        return self.busy_s
 
 
 class Watch(threading.Thread):
@@ -133,7 +164,7 @@ def bench(a, server, *more):
 
 
 def state(a, server, name, rate, *more):
-    watch, cpu = Watch(server), server.cpu_s()
+    watch, cpu, before = Watch(server), server.cpu_s(), server.collection()
     paced = server.metric("quiver_paced_writes_total")
     loads = bench(a, server, "--rate", str(rate), *more)
     search, write = loads["search"], loads.get("upsert", {})
@@ -141,7 +172,7 @@ def state(a, server, name, rate, *more):
             "p50_ms": search["p50_us"] / 1000, "p99_ms": search["p99_us"] / 1000,
             "points_per_s": write.get("points_per_s", 0),
             "paced_writes": server.metric("quiver_paced_writes_total") - paced,
-            "most_unindexed": watch.end(), "server_cpu_s": server.cpu_s() - cpu,
+            "points": before["points_count"], "segments": before["segments_count"], "most_unindexed": watch.end(), "server_cpu_s": server.cpu_s() - cpu,
             "refused": search["refused"] + write.get("refused", 0)}
 
 
@@ -163,7 +194,10 @@ def measure(a, server, rate):
     yield state(a, server, "idle", rate, "--mode", "search", *few)
     yield state(a, server, f"{a.inserts} inserts/s", rate, *mixed, *batch, "--write-rate", str(writes))
     yield state(a, server, "bulk load", rate, *mixed, "--batch", str(a.batch))
-    yield state(a, server, "after the load", rate, "--mode", "search", *few, "--warmup", "0")
+    settling = Settling(server)
+    row = state(a, server, "after the load", rate, "--mode", "search", *few, "--warmup", "0")
+    row["settled_s"] = settling.end()
+    yield row
 
 
 def qps_kept(a, server):
@@ -184,6 +218,7 @@ def verdict(a, rounds, kept):
                                       if row["state"] == name) for r in rounds)
     alone, beside, written = kept
     inserts, share = f"{a.inserts} inserts/s", 100 * beside / alone
+    settled = statistics.median(row["settled_s"] for r in rounds for row in r if "settled_s" in row)
     idle = statistics.median(r[0]["p99_ms"] / r[0]["p50_ms"] for r in rounds)
     checks = [(f"idle p99 {idle:.1f} x idle p50 (at most 10: else others had the machine, and nothing below counts)", idle <= 10),
               (f"p99 beside a bulk load {median('bulk load', 'p99_ms'):.2f} x idle (at most 2)",
@@ -191,6 +226,7 @@ def verdict(a, rounds, kept):
               (f"p99 beside {inserts} {median(inserts, 'p99_ms'):.2f} x idle (at most 2)", median(inserts, "p99_ms") <= 2),
               (f"p99 after the load {median('after the load', 'p99_ms'):.2f} x idle (at most 2)",
                median("after the load", "p99_ms") <= 2),
+              (f"settled {settled:.1f} s after a load of {a.seconds} s (at most as long)", settled <= a.seconds),
               (f"rows without a graph {max(row['most_unindexed'] for r in rounds for row in r):,} (below 20,000)",
                max(row["most_unindexed"] for r in rounds for row in r) < 20000),
               (f"searches/s kept beside {written:.0f} inserts/s {share:.0f} % (at least 70: {beside:.0f} of {alone:.0f})",
@@ -206,7 +242,9 @@ def verdict(a, rounds, kept):
 def show(row, idle):
     print(f"{row['state']:16} {row['searches_per_s']:10.0f} {row['p50_ms']:8.2f} {row['p99_ms']:8.2f} "
           f"{row['p50_ms'] / idle['p50_ms']:6.2f} {row['p99_ms'] / idle['p99_ms']:6.2f} "
-          f"{row['points_per_s']:9.0f} {row['paced_writes']:6} {row['most_unindexed']:10} {row['server_cpu_s']:7.1f}"
+          f"{row['points_per_s']:9.0f} {row['paced_writes']:6} {row['most_unindexed']:10} {row['server_cpu_s']:7.1f} "
+          f"{row['points']:8} {row['segments']:8}"
+          + (f"  settled after {row['settled_s']:.1f} s" if "settled_s" in row else "")
           + (f"  {row['refused']} refused" if row["refused"] else ""), flush=True)
 
 
@@ -220,11 +258,12 @@ def load(a, server, work):
 
 
 def run(a, server):
-    rate = max(1, int(searches_per_s(a, server) * a.percent / 100))
     rounds = []
     if not a.json:
-        print("state            searches/s   p50 ms   p99 ms  x p50  x p99  points/s  paced  unindexed   cpu s")
+        print("state            searches/s   p50 ms   p99 ms  x p50  x p99  points/s  paced  unindexed   cpu s   points segments")
     for _ in range(a.rounds):
+        server.settle()
+        rate = max(1, int(searches_per_s(a, server) * a.percent / 100))
         rows = []
         for row in measure(a, server, rate):
             rows.append(row)
@@ -233,7 +272,6 @@ def run(a, server):
             else:
                 show(row, rows[0])
         rounds.append(rows)
-        server.settle()
     kept = qps_kept(a, server)
     if a.json:
         print(json.dumps(dict(zip(("searches_per_s_alone", "searches_per_s_beside", "points_per_s"), kept))))

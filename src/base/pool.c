@@ -6,8 +6,8 @@
  * it is at. No task runs under the lock, and submitting needs no memory. While the pool closes
  * every thread takes from every lane.
  *
- * Giving way. n_front counts reads and writes, queued or running, and n_behind the threads at
- * background work; while they are more than the CPUs, a background thread that calls
+ * Giving way. n_front counts reads and writes, queued or running, on whatever thread, and n_behind
+ * the threads at background work; while they are more than the CPUs, a background thread that calls
  * qv__pool_give_way leaves n_behind and waits. The system's scheduler alone would give it turns, of
  * some milliseconds each, in the middle of searches. It waits no longer than GIVE_WAY_MOST times
  * what it has worked since it last did, so that requests without end leave it a share.
@@ -46,15 +46,15 @@ struct worker {
 struct qv__pool {
     struct qv__mem *mem;
     struct qv__mutex lock;
-    struct lane lanes[QV__LANES]; /* guarded by: lock */
-    bool is_closing;              /* guarded by: lock */
-    unsigned n_threads;           /* immutable after create */
-    unsigned n_workers;           /* of all lanes; immutable after create */
-    unsigned n_cpus;              /* immutable after create */
-    _Atomic unsigned n_front;     /* reads and writes, queued or running */
-    _Atomic unsigned n_behind;    /* threads at background work that do not give way */
-    unsigned n_giving_way;        /* guarded by: lock */
-    struct qv__condvar way;       /* there may be a CPU for one of them */
+    struct lane lanes[QV__LANES];  /* guarded by: lock */
+    bool is_closing;               /* guarded by: lock */
+    unsigned n_threads;            /* immutable after create */
+    unsigned n_workers;            /* of all lanes; immutable after create */
+    unsigned n_cpus;               /* immutable after create */
+    _Atomic unsigned n_front;      /* reads and writes, queued or running */
+    _Atomic unsigned n_behind;     /* threads at background work that do not give way */
+    _Atomic unsigned n_giving_way; /* changes under the lock */
+    struct qv__condvar way;        /* there may be a CPU for one of them */
     struct worker *workers;
 };
 
@@ -132,6 +132,28 @@ static void offer_way(struct qv__pool *p)
 {
     if (p->n_giving_way && n_at_work(p) < p->n_cpus) {
         qv__cond_signal(&p->way);
+    }
+}
+
+bool qv__pool_enter(struct qv__pool *p)
+{
+    if (!p || p->n_threads == 0 || current.pool == p) {
+        return false;
+    }
+    atomic_fetch_add(&p->n_front, 1);
+    return true;
+}
+
+void qv__pool_leave(struct qv__pool *p, bool entered)
+{
+    if (!entered) {
+        return;
+    }
+    atomic_fetch_sub(&p->n_front, 1);
+    if (atomic_load(&p->n_giving_way)) {
+        qv__mutex_lock(&p->lock);
+        offer_way(p);
+        qv__mutex_unlock(&p->lock);
     }
 }
 

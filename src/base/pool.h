@@ -35,6 +35,11 @@ bool qv__pool_step(struct qv__pool *p);
  * Returns at once on any other thread, and with p NULL. The parallel loop does it before a block.
  */
 void qv__pool_give_way(struct qv__pool *p);
+/* A read on a thread that is not the pool's (a caller's of the C interface) begins and ends:
+ * background work gives way to it as to a queued one. True if it counts, which is what leave is
+ * told: on the pool's own threads, whose tasks count by themselves, nothing happens. */
+bool qv__pool_enter(struct qv__pool *p);
+void qv__pool_leave(struct qv__pool *p, bool entered);
 /* The n_threads it was made with. */
 unsigned qv__pool_threads(const struct qv__pool *p);
 /* Queued, not yet running, per lane. */

@@ -26,7 +26,7 @@ struct qv__load {
     uint64_t start_ns; /* when measuring begins: what is due earlier warms up */
     uint64_t end_ns;
     uint64_t seed;
-    bool keeps_due; /* when each request was due is wanted, too */
+    bool keeps_due;            /* when each request was due is wanted, too */
     _Atomic uint64_t *next_id; /* of the points upserted */
     const _Atomic bool *stop;
 };
@@ -43,7 +43,7 @@ struct qv__load_worker {
     struct qv__rng rng;
     struct qv__latencies latencies;
     struct qv__latencies due; /* one per latency: ns after start; empty unless kept */
-    uint64_t refused; /* answers other than 2xx, while measuring */
+    uint64_t refused;         /* answers other than 2xx, while measuring */
     int refused_status;
     struct qv__thread thread;
     bool started;

@@ -15,8 +15,8 @@ static qv_status write_file(const char *path, struct qv__mem *mem, const struct 
         return qv__fail(err, QV_EINVAL, "%.64s...: the name is too long", path);
     }
     QV_TRY(qv__io_posix_open(mem, dir, false, &io, err));
-    qv_status st = qv__io_open(io, slash ? slash + 1 : path, QV__OPEN_CREATE | QV__OPEN_TRUNC, &f,
-                               err);
+    qv_status st =
+        qv__io_open(io, slash ? slash + 1 : path, QV__OPEN_CREATE | QV__OPEN_TRUNC, &f, err);
     QV_GOTO(st);
     QV_GOTO(qv__io_pwrite(f, text->p, text->n, 0, err));
     st = qv__io_file_close(f, err);

@@ -58,7 +58,8 @@ static const struct qv__option options[] = {
     {"seed", "N", QV__OPT_U64, offsetof(struct args, seed), 1, UINT64_C(1) << 40,
      "seed of random vectors (default: 1)"},
     {"requests", "FILE", QV__OPT_TEXT, offsetof(struct args, requests), 0, 0,
-     "write a line per request to this file: its kind, when it was due, its latency (microseconds)"},
+     "write a line per request to this file: its kind, when it was due, its latency "
+     "(microseconds)"},
     {"keep", NULL, QV__OPT_FLAG, offsetof(struct args, keep), 0, 0,
      "keep a collection that was made for the run"},
     {"json", NULL, QV__OPT_FLAG, offsetof(struct args, json), 0, 0,

@@ -84,16 +84,18 @@ bool qv__pace_hold(struct qv__collection *c, struct qv__paced *p)
     return held;
 }
 
-/* Submit the front of the line: what is due by now, or all of it. */
-static void let_go(struct qv__shard *s, uint64_t n_taken, bool all, bool ends)
+/* Submit the front of the line: what is due by now, as many more as have `room` vectors together
+ * and one at least when there is room at all, or everybody at the end. */
+static void let_go(struct qv__shard *s, uint64_t n_taken, uint64_t room, bool ends)
 {
     struct qv__pace *line = &s->pace;
     uint64_t now = qv__mono_ns(s->collection->db->clock);
     struct qv__paced *gone = NULL, **end = &gone;
     qv__mutex_lock(&line->lock);
     line->taken += n_taken;
-    while (line->first && (all || line->first->due <= line->taken ||
+    while (line->first && (ends || room || line->first->due <= line->taken ||
                            now - line->first->since_ns >= QV__PACE_NS_MAX)) {
+        room -= QV_MIN(room, line->first->vectors);
         *end = line->first;
         end = &line->first->next;
         line->first = *end;
@@ -110,6 +112,20 @@ static void let_go(struct qv__shard *s, uint64_t n_taken, bool all, bool ends)
         gone = p->next; /* afterwards it may be gone itself */
         qv__pool_submit(s->collection->db->pool, QV__LANE_WRITE, p->task);
     }
+}
+
+/* Vectors that the tail may grow by: so many writes go on at a time. All at once would put a
+ * request of every connection into it. */
+static uint64_t room_of(struct qv__collection *c)
+{
+    struct qv__schema *schema = qv__collection_schema(c);
+    uint64_t bound = schema->policy.tail_bytes, tail = qv__pace_tail_bytes(c), stride = 1;
+    for (uint32_t i = 0; i < schema->n_vectors; i++) {
+        const struct qv__vector_def *d = &schema->vectors[i];
+        stride = QV_MAX(stride, (uint64_t)qv__vector_bytes(d->datatype, d->dim));
+    }
+    qv__schema_release(schema);
+    return tail > bound ? 0 : QV_MAX((bound - tail) / stride, (uint64_t)1);
 }
 
 static bool somebody_waits(struct qv__pace *line)
@@ -129,12 +145,10 @@ void qv__pace_begin(struct qv__shard *s)
 
 void qv__pace_progress(struct qv__shard *s, uint64_t n)
 {
-    bool within =
-        somebody_waits(&s->pace) && qv__pace_tail_bytes(s->collection) <= bound_of(s->collection);
-    let_go(s, n, within, false);
+    let_go(s, n, somebody_waits(&s->pace) ? room_of(s->collection) : 0, false);
 }
 
 void qv__pace_end(struct qv__shard *s)
 {
-    let_go(s, 0, true, true);
+    let_go(s, 0, 0, true);
 }

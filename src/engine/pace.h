@@ -3,10 +3,10 @@
  * What it is: back-pressure on acknowledgements. Every search scans the rows that are due for a
  * graph and not in one; while those of a collection take more than policy.tail_bytes, a write that
  * adds rows is acknowledged only when the graph has taken in twice as many vectors as it wrote, and
- * as all before it in the line did: so the tail shrinks while writes go on, whoever clients are.
- * What it is not: a place to block, or a promise: the write is durable and visible already, and its
- * acknowledgement waits only while a graph is being worked on, and to its next step at the latest once
- * QV__PACE_NS_MAX has passed. */
+ * as all before it in the line did, or when the tail has room for it again: so the tail shrinks
+ * while writes go on, whoever clients are. What it is not: a place to block, or a promise: the
+ * write is durable and visible already, and its acknowledgement waits only while a graph is being
+ * worked on, and to its next step at the latest once QV__PACE_NS_MAX has passed. */
 #ifndef QV_ENGINE_PACE_H
 #define QV_ENGINE_PACE_H
 

@@ -57,9 +57,9 @@ static qv_status fetch_page(struct qv__run *r, const struct qv__stage *root,
     return QV_OK;
 }
 
-qv_status qv__collection_query(struct qv__collection *c, const struct qv__query *q,
-                               const struct qv__fetch *f, struct qv__qctx *ctx,
-                               struct qv__result_set *out, struct qv_err *err)
+static qv_status run_query(struct qv__collection *c, const struct qv__query *q,
+                           const struct qv__fetch *f, struct qv__qctx *ctx,
+                           struct qv__result_set *out, struct qv_err *err)
 {
     struct qv__run r = {.c = c, .ctx = ctx, .rs = out};
     struct qv__stage *root = NULL;
@@ -83,5 +83,15 @@ out:
     if (st != QV_OK) {
         qv__result_free(out);
     }
+    return st;
+}
+
+qv_status qv__collection_query(struct qv__collection *c, const struct qv__query *q,
+                               const struct qv__fetch *f, struct qv__qctx *ctx,
+                               struct qv__result_set *out, struct qv_err *err)
+{
+    bool entered = qv__pool_enter(c->db->pool);
+    qv_status st = run_query(c, q, f, ctx, out, err);
+    qv__pool_leave(c->db->pool, entered);
     return st;
 }

@@ -67,9 +67,40 @@ static bool drops_examples(const struct qv__run *r, const struct qv__stage *s)
     return s->filter && !s->own_filter && r->n_exclude <= DROP_MAX;
 }
 
+/* One beam for the walks of all segments, or NULL where each has one of its own: when a recall was
+ * asked for, which is measured per graph, and when there is nothing to share. */
+static qv_status make_beam(struct qv__run *r, const struct qv__stage *s, uint64_t want,
+                           struct qv__index_beam **out, struct qv_err *err)
+{
+    const struct qv__search_params *p = &s->q->params;
+    *out = NULL;
+    if (r->n_segments < 2 || p->exact || p->recall > 0.0f) {
+        return QV_OK;
+    }
+    uint64_t cap = QV_MAX((uint64_t)(p->ef ? p->ef : s->def->index.ef_construct), want);
+    struct qv__index_beam *b = qv__arena_calloc(&r->rs->arena, 1, sizeof *b);
+    float *dists = qv__arena_calloc(&r->rs->arena, (size_t)QV_MIN(cap, r->rows) + 1, sizeof *dists);
+    if (!b || !dists) {
+        return qv__fail(err, QV_ENOMEM, "no memory for a beam of %" PRIu64, cap);
+    }
+    *b = (struct qv__index_beam){.dists = dists, .cap = (uint32_t)QV_MIN(cap, r->rows)};
+    *out = b;
+    return QV_OK;
+}
+
+/* The largest first: most of the nearest are there, and the sooner they are known the less is
+ * walked through elsewhere. */
+static int size_order(const void *a, const void *b, void *arg)
+{
+    const struct qv__run *r = arg;
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    uint32_t nx = qv__segment_rows(r->segments[x]), ny = qv__segment_rows(r->segments[y]);
+    return nx == ny ? (x > y) - (x < y) : nx < ny ? 1 : -1;
+}
+
 static qv_status search_segment(struct qv__run *r, const struct qv__stage *s, size_t at,
-                                uint64_t want, struct qv__topk *top, struct qv__row_hit *hits,
-                                struct qv_err *err)
+                                uint64_t want, struct qv__index_beam *beam, struct qv__topk *top,
+                                struct qv__row_hit *hits, struct qv_err *err)
 {
     const struct qv__query *q = s->q;
     bool drops = drops_examples(r, s);
@@ -82,6 +113,7 @@ static qv_status search_segment(struct qv__run *r, const struct qv__stage *s, si
                                         .oversample = q->params.oversample,
                                         .no_codes = q->params.no_codes,
                                         .exact = q->params.exact,
+                                        .beam = beam,
                                         .allow = m.words,
                                         .allow_count = m.count,
                                         .n_rows = m.n_rows};
@@ -124,14 +156,21 @@ qv_status qv__leaf_nearest(struct qv__run *r, const struct qv__stage *s, uint64_
     struct qv__hit *heap = qv__arena_calloc(&r->rs->arena, (size_t)want + 1, sizeof *heap);
     struct qv__row_hit *hits =
         qv__arena_calloc(&r->rs->arena, (size_t)want + slack + 1, sizeof *hits);
-    if (!heap || !hits) {
+    uint32_t *order = qv__arena_calloc(&r->rs->arena, r->n_segments + 1, sizeof *order);
+    if (!heap || !hits || !order) {
         return qv__fail(err, QV_ENOMEM, "no memory for %" PRIu64 " results", want);
     }
     r->ctx->recall_target = s->q->params.recall;
     struct qv__topk top;
     qv__topk_init(&top, heap, (size_t)want);
+    struct qv__index_beam *beam;
+    QV_TRY(make_beam(r, s, want, &beam, err));
+    for (uint32_t i = 0; i < r->n_segments; i++) {
+        order[i] = i;
+    }
+    qsort_r(order, r->n_segments, sizeof *order, size_order, r);
     for (size_t i = 0; want && i < r->n_segments; i++) {
-        QV_TRY(search_segment(r, s, i, want, &top, hits, err));
+        QV_TRY(search_segment(r, s, order[i], want, beam, &top, hits, err));
     }
     size_t n = qv__topk_sort(&top);
     qsort_r(heap, n, sizeof *heap, hit_order, r);

@@ -55,7 +55,7 @@ struct qv__segment_policy {
     uint32_t index_rows;    /* 1,024: fewer rows than this are scanned, not indexed */
     uint32_t merge_fanin;   /* 4: so many segments of one size class are merged into one */
     uint32_t build_threads; /* all of the pool */
-    /* 2 MiB: while fresh vectors that are due for a graph and not in one take more than this,
+    /* 512 KiB: while fresh vectors that are due for a graph and not in one take more than this,
      * writes that add to them are acknowledged at the pace of the graph (pace.h). A search scans
      * these bytes. */
     uint64_t tail_bytes;
@@ -72,7 +72,7 @@ struct qv__durability_policy {
     enum qv__durability mode; /* DEFAULT becomes FSYNC */
     uint32_t window_ms;       /* of relaxed writes: 0 = 200; 1 to 60,000 */
 };
-#define QV__TAIL_BYTES_DEFAULT (UINT64_C(2) << 20)
+#define QV__TAIL_BYTES_DEFAULT (UINT64_C(512) << 10)
 #define QV__WINDOW_MS_DEFAULT  200u
 #define QV__WINDOW_MS_MAX      60000u
 #define QV__TTL_MS_MAX         UINT64_C(3155760000000) /* a hundred years */

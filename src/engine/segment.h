@@ -217,6 +217,7 @@ struct qv__segment_search {
     uint32_t k, ef;
     float oversample; /* as of index.h */
     bool exact, no_codes;
+    struct qv__index_beam *beam; /* of the whole query, as of index.h; NULL = none */
     const uint64_t *allow;
     uint64_t allow_count;
     uint32_t n_rows;

@@ -142,6 +142,7 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                                  .ef = q->ef,
                                  .oversample = q->oversample,
                                  .no_codes = q->no_codes,
+                                 .beam = q->beam,
                                  .allow = q->allow,
                                  .allow_count = q->allow_count,
                                  .n = n_ords};

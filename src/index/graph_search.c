@@ -23,6 +23,9 @@
 enum { MEASURE_OVER = 4, MEASURE_STEP = 8 };
 /* Vectors asked for before the kernel runs, and how much of each; it fetches ahead itself. */
 enum { FETCH_ROWS = 4, FETCH_BYTES = 256 };
+/* Of a beam that a walk shares with others, the part (one of so many) that it goes through anyway.
+ */
+enum { EF_LEAST = 2 };
 #define DEVIATIONS 2.0
 
 static qv_status scan(const struct qv__graph *g, const struct qv__index_query *q,
@@ -158,11 +161,32 @@ static uint32_t rerank(const struct qv__graph *g, const struct qv__index_query *
     return m.n;
 }
 
+/* Let later walks of the query know what this one found. */
+static void beam_tell(struct qv__index_beam *beam, const struct qv__graph_scratch *s)
+{
+    uint32_t old = beam->n, more = s->n_best, at = old + more;
+    beam->n = QV_MIN(at, beam->cap);
+    while (more) { /* from the back, in place */
+        float dist = qv__key_dist(s->best[more - 1]);
+        bool is_old = old && beam->dists[old - 1] > dist;
+        dist = is_old ? beam->dists[old - 1] : dist;
+        at--;
+        if (at < beam->cap) {
+            beam->dists[at] = dist;
+        }
+        old -= is_old;
+        more -= !is_old;
+    }
+}
+
 static uint32_t take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
                           const struct qv__graph_walk *w, const struct qv__index_query *q,
                           struct qv__index_hit *hits)
 {
     qv__beam_sort(s);
+    if (q->beam) {
+        beam_tell(q->beam, s);
+    }
     if (w->to.codes) {
         w->ctx->stats.reranked += rerank(g, q, s->best, s->n_best);
     }
@@ -231,6 +255,10 @@ qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_que
     }
     struct qv__graph_walk w = {
         .ef = ef, .n = now.n, .allow = q->allow, .scan_cost = n_targets, .ctx = ctx};
+    if (q->beam) {
+        w.beam = q->beam;
+        w.ef_least = QV_MAX(q->k, ef / EF_LEAST);
+    }
     struct qv__graph_scratch *s = qv__scratch_take(g);
     st = s ? qv__graph_walk_hits(g, s, &w, q, hits, n_hits) : QV_ENOMEM;
     qv__scratch_give(g, s);

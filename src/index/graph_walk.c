@@ -187,6 +187,25 @@ struct reading {
     uint32_t at; /* the next link; as many as a record holds: it is read */
 };
 
+/* True if nothing is open that is among the ef nearest of all walks of the query. */
+INLINE bool is_beaten(const struct qv__graph_walk *w, uint32_t n_nearer, uint64_t key)
+{
+    if (!w->beam || n_nearer < w->ef_least) {
+        return false;
+    }
+    float dist = qv__key_dist(key);
+    uint32_t lo = 0, hi = w->beam->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (w->beam->dists[mid] < dist) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return n_nearer + lo >= w->ef;
+}
+
 /* Collect neighbours not met before, of the nearest node that is open, or of the next ones if it
  * has none, and ask for their codes. False when there are none: nothing is open. */
 INLINE bool block_next(const struct qv__graph *g, struct qv__graph_scratch *s,
@@ -195,7 +214,7 @@ INLINE bool block_next(const struct qv__graph *g, struct qv__graph_scratch *s,
     uint32_t cap = qv__graph_cap(g, layer);
     do {
         if (r->at >= cap) {
-            if (s->next_open >= s->n_best) {
+            if (s->next_open >= s->n_best || is_beaten(w, s->next_open, s->best[s->next_open])) {
                 b->n = 0;
                 return false;
             }
@@ -295,6 +314,14 @@ static bool should_scan(const struct qv__graph_walk *w, double walk_cost, struct
     return total - spent > (double)w->scan_cost;
 }
 
+/* Likewise for what is no sorted array: nearer than the open node are at least those expanded. */
+INLINE bool is_beaten_heap(const struct qv__graph_scratch *s, const struct qv__graph_walk *w,
+                           uint64_t key)
+{
+    return w->beam && w->beam->n >= w->ef && s->n_best >= w->ef_least && w->hops >= w->ef_least &&
+           w->beam->dists[w->ef - 1] < qv__key_dist(key);
+}
+
 /* The two-heap walk: filtered, or a beam too wide for the sorted array. */
 static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
                             struct qv__graph_walk *w, uint32_t layer)
@@ -305,7 +332,7 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
     uint32_t since_check = 0;
     while (s->n_cand) {
         uint64_t key = ~s->cand[0];
-        if (key > qv__beam_bound(s)) {
+        if (key > qv__beam_bound(s) || is_beaten_heap(s, w, key)) {
             break;
         }
         qv__heap_pop(s->cand, &s->n_cand);

@@ -65,6 +65,10 @@ struct qv__graph_walk {
     struct qv__qctx *ctx;  /* NULL = no limits */
     bool has_hidden;       /* a base node that this walk does not enter */
     uint32_t hidden;
+    /* What walks of the same query found elsewhere (index.h); NULL = this walk is alone. It goes on
+     * to the ef_least nearest nodes whatever they found. */
+    const struct qv__index_beam *beam;
+    uint32_t ef_least;
     /* out */
     uint64_t distances, hops;
     bool gave_up; /* the scan is the cheaper way from here; the beam is incomplete */

@@ -63,6 +63,17 @@ struct qv__index_hit {
     float bound; /* |dist - exact| <= bound; 0 = exact */
 };
 
+/* What walks of one query over several indexes, one after the other, have found together: the
+ * distances (estimates, where walks compare codes) of the nearest `cap` nodes. With it they are as
+ * one walk with one beam: each ends where nothing is left that would be among the ef nearest of
+ * all, once it has expanded the k and the half of ef that are nearest in its own index, so that
+ * it gets to where the query is. So the indexes of a column cost little more than one of all its
+ * vectors would, however many they are. Filled by searches; the caller owns it. */
+struct qv__index_beam {
+    float *dists; /* ascending */
+    uint32_t n, cap;
+};
+
 struct qv__index_query {
     const void *vector; /* dim elements of the column's datatype; normalised for cosine */
     uint32_t k;         /* hits wanted, >= 1 */
@@ -74,6 +85,7 @@ struct qv__index_query {
     float oversample;     /* so many times k of what a walk over codes found are measured; 0 = own
                              choice */
     bool no_codes;        /* walk over the vectors although there are codes */
+    struct qv__index_beam *beam; /* of the whole query; NULL = this index is searched on its own */
 };
 
 struct qv__index_info {

@@ -167,6 +167,35 @@ static void test_the_graph_lets_writers_go(void **state)
     stop(f, c);
 }
 
+/* Within the bound they go on as there is room, not all at once: one that is larger than the room
+ * goes alone, two that both fit go together, and the third waits for the next step. */
+static void test_writers_go_on_as_there_is_room(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__collection *c = make(f, false);
+    struct sent a, b[3];
+    uint64_t n = 2 * TAIL_ROWS;
+    send_points(f, c, &a, 0, n);
+    for (int i = 0; i < 3; i++, n += TAIL_ROWS / 2) {
+        send_points(f, c, &b[i], n, n + TAIL_ROWS / 2);
+        assert_false(b[i].done);
+    }
+    assert_int_equal(paced(f), 4);
+    struct qv__view *v = qv__shard_view(&c->shards[0]);
+    OK(qv__segment_index(v->segments[v->n - 1], (uint32_t)n, NULL, &f->err));
+    qv__view_release(v);
+    assert_int_equal(qv__pace_tail_bytes(c), 0);
+    static const size_t gone[] = {1, 3, 4};
+    for (size_t i = 0; i < QV_ARRAY_LEN(gone); i++) {
+        qv__pace_progress(&c->shards[0], 1);
+        assert_int_equal(qv__pool_queued(f->db->pool, QV__LANE_WRITE), gone[i]);
+    }
+    run(f);
+    assert_true(a.done && b[0].done && b[1].done && b[2].done);
+    stop(f, c);
+}
+
 /* A task has looked for the last time and not said yet that it ends: what is published now finds it
  * running. */
 static void test_rows_published_while_indexing_ends_are_indexed(void **state)
@@ -255,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_few_fresh_rows_hold_nobody),
         cmocka_unit_test(test_many_fresh_rows_hold_their_writers),
         cmocka_unit_test(test_the_graph_lets_writers_go),
+        cmocka_unit_test(test_writers_go_on_as_there_is_room),
         cmocka_unit_test(test_rows_published_while_indexing_ends_are_indexed),
         cmocka_unit_test(test_nobody_waits_long),
         cmocka_unit_test(test_an_end_lets_all_go),

@@ -1,0 +1,109 @@
+/* test_pool_callers.c: reads on threads that are not the pool's: background work gives way to them
+ * as to its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/pool.h"
+
+struct work {
+    struct qv__task task;
+    struct qv__pool *pool;
+    _Atomic bool is_going, has_read, is_over;
+    bool result;
+};
+
+static void work_ns(uint64_t ns)
+{
+    for (uint64_t begin = qv__thread_cpu_ns(); qv__thread_cpu_ns() - begin < ns;) {
+    }
+}
+
+static void wait_for(_Atomic bool *flag)
+{
+    while (!atomic_load(flag)) {
+        usleep(100);
+    }
+}
+
+static struct qv__pool *pool_of(struct qv__mem *mem, unsigned n)
+{
+    struct qv_err err;
+    struct qv__pool *p = NULL;
+    assert_int_equal(qv__pool_create(mem, n, &p, &err), QV_OK);
+    return p;
+}
+
+static void work_and_give_way(struct qv__task *task)
+{
+    struct work *w = QV_CONTAINER_OF(task, struct work, task);
+    work_ns(4 * 1000 * 1000);
+    atomic_store(&w->is_going, true);
+    qv__pool_give_way(w->pool);
+    w->result = atomic_load(&w->has_read);
+    atomic_store(&w->is_over, true);
+}
+
+/* As many reads as there are CPUs, which end half a millisecond after the background task gives
+ * way: it comes last, unless the machine kept this thread from running for 10 ms. */
+static void background_work_gives_way_to_callers(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    bool was_last = false;
+    for (unsigned attempt = 0; attempt < 100 && !was_last; attempt++) {
+        unsigned n = qv__cpu_count();
+        struct work w = {.task = {.fn = work_and_give_way}, .pool = pool_of(mem, 1)};
+        for (unsigned i = 0; i < n; i++) {
+            assert_true(qv__pool_enter(w.pool));
+        }
+        qv__pool_submit(w.pool, QV__LANE_BACKGROUND, &w.task);
+        wait_for(&w.is_going);
+        work_ns(500 * 1000);
+        atomic_store(&w.has_read, true);
+        for (unsigned i = 0; i < n; i++) {
+            qv__pool_leave(w.pool, true);
+        }
+        wait_for(&w.is_over);
+        qv__pool_close(w.pool);
+        was_last = w.result;
+    }
+    assert_true(was_last);
+    qv__mem_close(mem);
+}
+
+static void enter_inside(struct qv__task *task)
+{
+    struct work *w = QV_CONTAINER_OF(task, struct work, task);
+    w->result = qv__pool_enter(w->pool);
+    atomic_store(&w->is_over, true);
+}
+
+/* A task of the pool counts already. */
+static void tasks_are_counted_once(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv__pool *manual = pool_of(mem, 0);
+    struct work w = {.task = {.fn = enter_inside}, .pool = pool_of(mem, 1), .result = true};
+    qv__pool_submit(w.pool, QV__LANE_READ, &w.task);
+    wait_for(&w.is_over);
+    assert_false(w.result);
+    assert_false(qv__pool_enter(manual));
+    assert_false(qv__pool_enter(NULL));
+    qv__pool_leave(NULL, false);
+    qv__pool_close(manual);
+    qv__pool_close(w.pool);
+    qv__mem_close(mem);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(background_work_gives_way_to_callers),
+                                       cmocka_unit_test(tasks_are_counted_once)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
