@@ -33,6 +33,8 @@
 #define WAKE          (UINT64_MAX - 1)
 #define NS_PER_S      UINT64_C(1000000000)
 #define NS_PER_MS     UINT64_C(1000000)
+#define STALL_NS      (10 * NS_PER_S)
+#define EXCUSE_NS     (2 * NS_PER_S)
 #define AGAIN_NS      NS_PER_S /* until what could not be done, or not be seen, is looked at again */
 #define SLOT_OF(u)    ((uint32_t)(u))
 #define GENERATION(u) ((uint32_t)((u) >> 32))
@@ -40,7 +42,8 @@
 struct watch {
     struct qv__server *server;
     bool listening;
-    bool paused; /* out of descriptors: the listener rests until the next sweep */
+    bool paused;  /* out of descriptors: the listener rests until the next sweep */
+    bool excused; /* the next sweep comes after a stall, a while later than it was due */
 };
 
 static bool listener_events(struct watch *w, uint32_t events)
@@ -246,8 +249,12 @@ void qv__watch_main(void *server)
         for (int i = 0; i < n; i++) {
             handle(&w, &events[i]);
         }
-        uint64_t now = qv__mono_ns(s->o.clock);
-        if (now >= atomic_load(&s->sweep_at_ns)) {
+        uint64_t now = qv__mono_ns(s->o.clock), at = atomic_load(&s->sweep_at_ns);
+        if (now >= at && now - at > STALL_NS && !w.excused && !s->o.sweep_ms) {
+            w.excused = true; /* the process was stopped: who is late may not be to blame */
+            atomic_store(&s->sweep_at_ns, now + EXCUSE_NS);
+        } else if (now >= at) {
+            w.excused = false;
             sweep(&w, now);
         }
     }
