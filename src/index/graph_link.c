@@ -20,7 +20,7 @@
  *
  * (2) ef_construct counts candidates, not expansions. A walk compares far more nodes than it
  * expands, and the nearest of those that fell out of its beam are as good a choice of directions as
- * what a beam twice as wide would have found; so the beam is half of that, and the rest comes from
+ * what a wider beam would have found; so the beam is five eighths of that, and the rest comes from
  * what was compared (docs/internals/INDEX.md has the figures).
  *
  * (3) The spanning tree. Pruning may take a node's last incoming link, which loses it for ever. So
@@ -37,8 +37,8 @@
 enum {
     EDGE_BITS = 24, /* index of a source within its batch's edges */
     TARGET_BITS = 31,
-    BEAM_SHARE = 2,  /* candidates per node that a walk keeps open or has expanded ... */
-    BEAM_LEAST = 64, /* ... of which there are so many, if there are as many candidates */
+    BEAM_EIGHTHS = 5, /* of the candidates: what a walk keeps open or has expanded ... */
+    BEAM_LEAST = 64,  /* ... but no fewer than this, if there are as many candidates */
 };
 _Static_assert((uint64_t)QV__GRAPH_BATCH_MAX *(QV__GRAPH_M_MAX + 1) >> EDGE_BITS == 0, "edges");
 
@@ -312,7 +312,8 @@ uint32_t qv__link_beam(uint32_t n_candidates)
     if (n_candidates > QV__BEAM_LINEAR_MAX) {
         return n_candidates;
     }
-    return QV_MIN(n_candidates, QV_MAX(n_candidates / BEAM_SHARE, (uint32_t)BEAM_LEAST));
+    uint32_t n = n_candidates * BEAM_EIGHTHS / 8;
+    return QV_MIN(n_candidates, QV_MAX(n, (uint32_t)BEAM_LEAST));
 }
 
 static qv_status point_search(struct qv__graph_batch *b, struct qv__graph_worker *w, uint32_t p)
