@@ -220,10 +220,12 @@ static qv_status stopped(struct qv__qctx *ctx, struct qv_err *err)
     return st == QV_OK ? QV_OK : qv__fail(err, st, "sparse search: %s", qv_status_text(st));
 }
 
-static uint32_t terms_found(const struct qv__postings *p, const void *query, struct cursor *out)
+/* At most `max` of them: a file that fails between two looks must not make more of them. */
+static uint32_t terms_found(const struct qv__postings *p, const void *query, struct cursor *out,
+                            uint32_t max)
 {
     uint32_t n = 0, nnz = qv__varvec_count(query);
-    for (uint32_t i = 0; i < nnz; i++) {
+    for (uint32_t i = 0; i < nnz && n < max; i++) {
         const struct qv__posting_list *l = qv__postings_find(p, qv__sparse_indices(query)[i]);
         if (!l) {
             continue;
@@ -244,7 +246,7 @@ qv_status qv__sparse_search(const struct qv__postings *p, uint32_t first, const 
                             struct qv_err *err)
 {
     qv_status st = QV_OK;
-    uint32_t n = terms_found(p, query, NULL);
+    uint32_t n = terms_found(p, query, NULL, UINT32_MAX);
     if (n == 0 || top->k == 0) {
         return QV_OK;
     }
@@ -261,7 +263,7 @@ qv_status qv__sparse_search(const struct qv__postings *p, uint32_t first, const 
     s->first = first;
     s->allow = allow;
     s->top = top;
-    s->n = terms_found(p, query, s->cursors);
+    s->n = terms_found(p, query, s->cursors, n);
     while (next_window(s)) {
         QV_GOTO(stopped(ctx, err));
         search_window(s, ctx);
