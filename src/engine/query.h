@@ -49,10 +49,11 @@ struct qv__search_params {
     uint32_t ef; /* 0 = the index's */
     bool exact;
     bool indexed_only;
-    float recall;     /* 0 = not asked; with ef 0 */
-    float oversample; /* of limit: so many candidates of a walk over codes are measured; 0 = own
-                         choice */
-    bool no_codes;    /* walk over the vectors although there are codes */
+    float recall;      /* 0 = not asked; with ef 0 */
+    float oversample;  /* of limit: so many candidates of a walk over codes are measured; 0 = own
+                          choice */
+    bool no_codes;     /* walk over the vectors although there are codes */
+    uint32_t strategy; /* enum qv__index_strategy: how graphs are searched under a filter */
 };
 
 struct qv__rrf {

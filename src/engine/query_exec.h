@@ -11,6 +11,7 @@
 #define QV_ENGINE_QUERY_EXEC_H
 
 #include "engine/read.h"
+#include "engine/segment_cache.h"
 #include "engine/vector.h"
 
 #define QV__KEY(segment, row) (((uint64_t)(segment) << 32) | (row))
@@ -125,6 +126,7 @@ qv_status qv__ranking_by_score(struct qv__run *r, struct qv__ranking *list,
 struct qv__matching {
     struct qv__visible visible;
     struct qv__bitset match;
+    struct qv__kept_rows *kept; /* whose rows they are, if not those of `match` */
     const uint64_t *words; /* NULL = all rows below n_rows */
     uint32_t n_rows;
     uint64_t count;

@@ -30,13 +30,13 @@ qv_status qv__run_matching(struct qv__run *r, size_t segment, const struct qv__f
     out->n_rows = out->visible.n_rows;
     out->count = out->visible.count;
     if (filter) {
-        qv_status st = qv__segment_match(seg, r->rs->schema, &out->visible, filter, r->ctx,
-                                         &out->match, &out->count, err);
+        qv_status st =
+            qv__segment_match_kept(seg, r->rs->schema, &out->visible, filter, r->ctx, &out->match,
+                                   &out->kept, &out->words, &out->count, err);
         if (st != QV_OK) {
             qv__matching_free(out);
             return st;
         }
-        out->words = out->match.words;
     }
     return QV_OK;
 }
@@ -44,6 +44,7 @@ qv_status qv__run_matching(struct qv__run *r, size_t segment, const struct qv__f
 void qv__matching_free(struct qv__matching *m)
 {
     qv__bitset_free(&m->match);
+    qv__kept_release(m->kept);
     qv__visible_free(&m->visible);
 }
 
@@ -112,6 +113,7 @@ static qv_status search_segment(struct qv__run *r, const struct qv__stage *s, si
                                         .ef = q->params.ef,
                                         .oversample = q->params.oversample,
                                         .no_codes = q->params.no_codes,
+                                        .strategy = q->params.strategy,
                                         .exact = q->params.exact,
                                         .beam = beam,
                                         .allow = m.words,

@@ -70,6 +70,7 @@ void qv__segment_release(struct qv__segment *s)
             x->ops->free(x);
         }
     }
+    qv__filter_cache_free(&s->cache);
     qv__field_set_release(s->fields); /* before the file its blocks lie in */
     if (s->sealed) {
         qv__sealed_free(s);

@@ -218,6 +218,8 @@ struct qv__segment_search {
     float oversample; /* as of index.h */
     bool exact, no_codes;
     struct qv__index_beam *beam; /* of the whole query, as of index.h; NULL = none */
+    uint32_t strategy;           /* enum qv__index_strategy */
+    bool plan_only;
     const uint64_t *allow;
     uint64_t allow_count;
     uint32_t n_rows;

@@ -6,6 +6,7 @@
 #ifndef QV_ENGINE_SEGMENT_IMPL_H
 #define QV_ENGINE_SEGMENT_IMPL_H
 
+#include "engine/segment_cache.h"
 #include "engine/segment_fields.h"
 #include "engine/vector.h"
 #include "index/sparse.h"
@@ -131,12 +132,13 @@ struct qv__segment {
     _Atomic uint64_t max_lsn;
     uint32_t n_columns;
     struct qv__column *columns;
-    struct qv__mutex lock; /* by_id, dead, expiry, fields, tombs */
+    struct qv__mutex lock; /* by_id, dead, expiry, fields, cache, tombs */
     struct qv__dead dead;
     struct qv__expiry expiry;
     struct qv__field_set *fields;  /* guarded by: lock; NULL before the first sync */
     const void *_Atomic fields_of; /* its schema, to be compared only */
     _Atomic uint32_t fields_next;  /* rows from which on a block can be built; UINT32_MAX = none */
+    struct qv__filter_cache cache; /* guarded by: lock */
     _Atomic bool
         fields_unsaved;  /* sealed: all blocks are there, those of some index not in the file */
     struct qv__mem *mem; /* account of this segment, owned */

@@ -143,6 +143,8 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                                  .oversample = q->oversample,
                                  .no_codes = q->no_codes,
                                  .beam = q->beam,
+                                 .strategy = (enum qv__index_strategy)q->strategy,
+                                 .plan_only = q->plan_only,
                                  .allow = q->allow,
                                  .allow_count = q->allow_count,
                                  .n = n_ords};

@@ -46,6 +46,7 @@ enum {
     QV__GRAPH_ALIGN = 64,
     QV__GRAPH_THREADS_MAX = 256,
     QV__GRAPH_TUNED_MAX = 12, /* beams at which recall is measured */
+    QV__GRAPH_SHARES = 8,     /* shares of allowed nodes at which costs are: 1, 1/2, 1/4, … */
 };
 #define QV__GRAPH_EMPTY UINT32_MAX
 /* A key (beam.h) keeps an id in 31 bits. */
@@ -87,6 +88,14 @@ struct qv__graph_narrow {
     uint8_t *block; /* their saved form, header and rows; NULL = they are borrowed */
 };
 
+/* What searches with a filter cost here (graph_costs.c), in nanoseconds. */
+struct qv__graph_costs {
+    float scan_row, scan_word; /* of a scan, per allowed node and per word of the set */
+    float distance, record;    /* of a filtered walk, per node compared and per record read */
+    /* by share of allowed nodes around the query, per expansion: nodes compared, bridges read */
+    float compared[QV__GRAPH_SHARES], bridges[QV__GRAPH_SHARES];
+};
+
 struct qv__graph_scratch;
 struct qv__row_cache;
 
@@ -116,7 +125,9 @@ struct qv__graph {
     uint8_t *code_block; /* likewise of the codes */
     uint64_t mapped_bytes;                   /* views: size of the saved parts */
     struct qv__row_cache *_Atomic row_cache; /* views over codes: made by a search; or NULL */
-    struct qv__mutex lock;                   /* QV__RANK_LEAF: the list below */
+    struct qv__mutex lock;                   /* QV__RANK_LEAF: what follows */
+    struct qv__graph_costs costs;            /* guarded by: lock; zero before they are measured */
+    uint32_t costs_n;                        /* guarded by: lock; ordinals there were then */
     struct qv__graph_scratch *scratch;       /* guarded by: lock; idle ones */
 };
 

@@ -3,9 +3,8 @@
  * Costs are counted in distances of a scan. A walk with beam ef expands about ef nodes, and each
  * expansion meets about half of a node's links for the first time (measured: 0.3 to 0.6 of them,
  * the less the wider the beam), so it takes ef * degree / 2 distances of QV__WALK_COST each; an
- * exact scan costs one per candidate. When the scan is not dearer than a walk that met no filter at
- * all, it is taken at once, being exact. Otherwise a filtered walk starts, and stops in favour of
- * the scan when its own measurements say so (graph_walk.c). There is no selectivity threshold.
+ * exact scan costs one per vector. When the scan is not dearer it is taken, being exact. Searches
+ * with a filter have more ways to go: graph_plan.c.
  *
  * A walk over codes finds candidates; the nearest of them are then measured by their vectors, so
  * hits are ordered by, and carry, exact distances.
@@ -13,7 +12,7 @@
  * Completeness: a walk that ends with fewer hits than there are (a reader that skips newer nodes
  * may meet a gap; a filter may hide what a small beam needs) is followed by the scan, so that a
  * search always returns min(k, allowed) hits. */
-#include "index/graph_walk.h"
+#include "index/graph_filter.h"
 #include "index/row_cache.h"
 
 #include "simd/prefetch.h"
@@ -43,15 +42,21 @@ static void tell_plan(struct qv__qctx *ctx, const char *detail, double estimate,
     }
 }
 
-/* Down the upper layers to a good base node, then the beam. */
-static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
+uint32_t qv__graph_descend(struct qv__graph *g, const struct qv__graph_target *to, uint32_t n,
+                           uint64_t *distances)
 {
     uint32_t layer = qv__graph_layers(g) - 1;
     uint32_t node = layer ? 0 : g->root;
     for (; layer > 0; layer--) {
-        node = qv__walk_greedy(g, &w->to, layer, node, w->n, &w->distances);
+        node = qv__walk_greedy(g, to, layer, node, n, distances);
     }
-    w->entry = node;
+    return node;
+}
+
+/* Down the upper layers to a good base node, then the beam. */
+static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
+{
+    w->entry = qv__graph_descend(g, &w->to, w->n, &w->distances);
     qv_status st = qv__walk_beam(g, s, w);
     w->ctx->stats.distances += w->distances;
     w->ctx->stats.hops += w->hops;
@@ -179,9 +184,9 @@ static void beam_tell(struct qv__index_beam *beam, const struct qv__graph_scratc
     }
 }
 
-static uint32_t take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
-                          const struct qv__graph_walk *w, const struct qv__index_query *q,
-                          struct qv__index_hit *hits)
+uint32_t qv__graph_take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
+                             const struct qv__graph_walk *w, const struct qv__index_query *q,
+                             struct qv__index_hit *hits)
 {
     qv__beam_sort(s);
     if (q->beam) {
@@ -205,8 +210,8 @@ qv_status qv__graph_walk_hits(struct qv__graph *g, struct qv__graph_scratch *s,
     *n_hits = 0;
     w->to = qv__target_set(g, s, q->vector, !q->no_codes);
     qv_status st = walk(g, s, w);
-    if (st == QV_OK && !w->gave_up) {
-        *n_hits = take_hits(g, s, w, q, hits);
+    if (st == QV_OK) {
+        *n_hits = qv__graph_take_hits(g, s, w, q, hits);
     }
     return st;
 }
@@ -245,16 +250,23 @@ qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_que
     }
     uint64_t before = ctx->stats.distances;
     uint32_t ef = beam_of(g, q, ctx, now.n);
+    if (q->allow) {
+        return qv__graph_search_allowed(g, &now, ef, n_targets, ctx, hits, n_hits, err);
+    }
     double per_hop = (double)atomic_load_explicit(&g->n_links, memory_order_relaxed) /
                      (double)qv__index_count(x) / 2.0;
     double estimate = g->walk_cost * (double)ef * per_hop;
+    const char *what = estimate >= (double)n_targets ? "exact scan" : "walk";
+    if (q->plan_only) {
+        tell_plan(ctx, what, QV_MIN(estimate, (double)n_targets), before);
+        return QV_OK;
+    }
     if (estimate >= (double)n_targets) {
         st = scan(g, &now, ctx, hits, n_hits, err);
-        tell_plan(ctx, "exact scan", (double)n_targets, before);
+        tell_plan(ctx, what, (double)n_targets, before);
         return st;
     }
-    struct qv__graph_walk w = {
-        .ef = ef, .n = now.n, .allow = q->allow, .scan_cost = n_targets, .ctx = ctx};
+    struct qv__graph_walk w = {.ef = ef, .n = now.n, .ctx = ctx};
     if (q->beam) {
         w.beam = q->beam;
         w.ef_least = QV_MAX(q->k, ef / EF_LEAST);
@@ -268,9 +280,8 @@ qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_que
     }
     if (*n_hits < QV_MIN(q->k, n_targets)) {
         st = scan(g, &now, ctx, hits, n_hits, err);
-        tell_plan(ctx, "walk, then exact scan", estimate, before);
-        return st;
+        what = "walk, then exact scan";
     }
-    tell_plan(ctx, q->allow ? "filtered walk" : "walk", estimate, before);
-    return QV_OK;
+    tell_plan(ctx, what, estimate, before);
+    return st;
 }

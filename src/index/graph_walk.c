@@ -10,15 +10,12 @@
  *     lines arrive meanwhile. Now and then the second would not have been second had the walk
  *     waited; nearly all of a beam gets expanded anyway, so that costs 1 to 3 % more distances.
  *     Records of the nodes that will probably be expanded next are asked for, too.
- * (3) A filtered walk keeps the allowed nodes apart from those it only passes through, watches how
- *     many of the nodes near the query are allowed, and gives up as soon as an exact scan of the
- *     allowed ones is the cheaper way to finish (see `should_scan`).
+ * Searches with a filter that rank allowed nodes only have a walk of their own: graph_filter.c.
  *
  * A reader may run beside one writer: see graph.h. No locks, no allocation once the scratch fits.
  */
 #include "index/graph_walk.h"
 
-#include "bitmap/bitset.h"
 #include "simd/prefetch.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -283,37 +280,6 @@ INLINE qv_status walk_linear(struct qv__graph *g, struct qv__graph_scratch *s,
     return QV_OK;
 }
 
-/* How a filtered walk decides to go on. */
-struct progress {
-    uint64_t allowed;  /* of the nodes compared so far */
-    double next_check; /* cost at which to look again */
-};
-
-/* A walk ends when ef allowed nodes are known and everything nearer is expanded, that is after
- * about ef / p expansions when a share p of the nodes around the query is allowed. p is taken from
- * this very walk, so a filter that is correlated with the query, either way, is judged by what it
- * lets pass here and not by its selectivity. The more is visited, the less is new in an expansion:
- * distances grow with the 3/4 power of the hops (measured on text embeddings: 0.73 over 22 to 2,048
- * hops). Going on is worth it while what remains is cheaper than the scan. The first look comes
- * when the walk has cost 1/16 of the scan, so a wrong start costs 6 %, and later ones at each
- * doubling. A walk that has compared as many vectors as the scan would always gives up, which
- * bounds a filtered search whatever the estimates. */
-static bool should_scan(const struct qv__graph_walk *w, double walk_cost, struct progress *p)
-{
-    if (w->distances >= w->scan_cost) {
-        return true;
-    }
-    double spent = walk_cost * (double)w->distances;
-    if (spent < p->next_check) {
-        return false;
-    }
-    p->next_check = 2 * spent;
-    double share = ((double)p->allowed + 1.0) / ((double)w->distances + 1.0);
-    double growth = QV_MAX((double)w->ef / share / (double)w->hops, 1.0); /* of the hops */
-    double total = spent * __builtin_sqrt(growth * __builtin_sqrt(growth));
-    return total - spent > (double)w->scan_cost;
-}
-
 /* Likewise for what is no sorted array: nearer than the open node are at least those expanded. */
 INLINE bool is_beaten_heap(const struct qv__graph_scratch *s, const struct qv__graph_walk *w,
                            uint64_t key)
@@ -322,12 +288,11 @@ INLINE bool is_beaten_heap(const struct qv__graph_scratch *s, const struct qv__g
            w->beam->dists[w->ef - 1] < qv__key_dist(key);
 }
 
-/* The two-heap walk: filtered, or a beam too wide for the sorted array. */
+/* The two-heap walk: a beam too wide for the sorted array. */
 static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
                             struct qv__graph_walk *w, uint32_t layer)
 {
     struct block b;
-    struct progress p = {.allowed = 0, .next_check = (double)w->scan_cost / 16};
     uint32_t cap = qv__graph_cap(g, layer);
     uint32_t since_check = 0;
     while (s->n_cand) {
@@ -351,14 +316,10 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
                 return QV_ENOMEM;
             }
             for (uint32_t j = 0; j < b.n; j++) {
-                bool is_result = !w->allow || qv__bit_test(w->allow, b.nodes[j]);
-                p.allowed += is_result;
                 key = block_key(&b, j);
                 if (key < qv__beam_bound(s)) {
                     qv__heap_push(s->cand, &s->n_cand, ~key);
-                    if (is_result) {
-                        qv__beam_offer(s, key);
-                    }
+                    qv__beam_offer(s, key);
                 }
             }
             since_check += b.n;
@@ -366,10 +327,6 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
                 since_check = 0;
                 QV_TRY(qv__qctx_check(w->ctx));
             }
-        }
-        if (w->allow && should_scan(w, g->walk_cost, &p)) {
-            w->gave_up = true;
-            break;
         }
     }
     return QV_OK;
@@ -403,7 +360,7 @@ static bool begin_with(struct qv__graph *g, struct qv__graph_scratch *s, struct 
 
 qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
 {
-    bool is_linear = !w->allow && w->ef <= QV__BEAM_LINEAR_MAX;
+    bool is_linear = w->ef <= QV__BEAM_LINEAR_MAX;
     if (!qv__scratch_begin(g, s, w->n, w->ef, w->n_rest, is_linear)) {
         return QV_ENOMEM;
     }
@@ -413,9 +370,7 @@ qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct
         visit(s, w->hidden);
     }
     w->distances++;
-    if (!w->allow || qv__bit_test(w->allow, w->entry)) {
-        qv__beam_offer(s, key);
-    }
+    qv__beam_offer(s, key);
     if (w->n_seeds && !begin_with(g, s, w)) {
         return QV_ENOMEM;
     }

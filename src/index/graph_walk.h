@@ -9,7 +9,7 @@
  *
  * Beams. Up to QV__BEAM_LINEAR_MAX the beam is a sorted array: a binary search and a short memmove
  * cost less than a heap's unpredictable branches, and the next node to expand is just the first
- * without the flag. Wider beams, and filtered ones (whose candidates are not their results), use
+ * without the flag. Wider beams use
  * two heaps: `best` (worst on top) and `cand` (nearest on top). */
 #ifndef QV_INDEX_GRAPH_WALK_H
 #define QV_INDEX_GRAPH_WALK_H
@@ -53,17 +53,14 @@ struct qv__graph_target {
 struct qv__graph_walk {
     struct qv__graph_target to;
     uint32_t layer;
-    uint32_t entry; /* node of that layer */
-    const uint32_t
-        *seeds; /* without allow: nodes to start from beside the entry, at most a block */
+    uint32_t entry;        /* node of that layer */
+    const uint32_t *seeds; /* nodes to start from beside the entry, at most a block */
     uint32_t n_seeds;
-    uint32_t ef;           /* >= 1 */
-    uint32_t n_rest;       /* of a sorted beam: how many of qv__beam_rest will be asked for */
-    uint32_t n;            /* ordinals from here on are not there */
-    const uint64_t *allow; /* NULL = every node is a result */
-    uint64_t scan_cost;    /* with allow: what an exact scan of the allowed would cost */
-    struct qv__qctx *ctx;  /* NULL = no limits */
-    bool has_hidden;       /* a base node that this walk does not enter */
+    uint32_t ef;          /* >= 1 */
+    uint32_t n_rest;      /* of a sorted beam: how many of qv__beam_rest will be asked for */
+    uint32_t n;           /* ordinals from here on are not there */
+    struct qv__qctx *ctx; /* NULL = no limits */
+    bool has_hidden;      /* a base node that this walk does not enter */
     uint32_t hidden;
     /* What walks of the same query found elsewhere (index.h); NULL = this walk is alone. It goes on
      * to the ef_least nearest nodes whatever they found. */
@@ -71,7 +68,6 @@ struct qv__graph_walk {
     uint32_t ef_least;
     /* out */
     uint64_t distances, hops;
-    bool gave_up; /* the scan is the cheaper way from here; the beam is incomplete */
 };
 
 static inline uint64_t qv__key(float dist, uint32_t node)
@@ -182,8 +178,17 @@ uint32_t qv__beam_rest(struct qv__graph_scratch *s, uint32_t n);
 
 /* graph_search.c */
 
-/* Down from the root and through the base: w->ef, n, allow, scan_cost, ctx and hidden are given,
- * the rest is filled in. Hits as of a search, unless the walk gave up. Errors as qv__walk_beam. */
+/* The base node where a walk to the target enters, found by greedy walks over the layers above.
+ * Adds to *distances. */
+uint32_t qv__graph_descend(struct qv__graph *g, const struct qv__graph_target *to, uint32_t n,
+                           uint64_t *distances);
+/* The k nearest of what the beam of `s` holds, by true distance; returns how many there are. Of
+ * `w`: to, ctx. */
+uint32_t qv__graph_take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
+                             const struct qv__graph_walk *w, const struct qv__index_query *q,
+                             struct qv__index_hit *hits);
+/* Down from the root and through the base: w->ef, n, ctx and hidden are given, the rest is
+ * filled in. Hits as of a search. Errors as qv__walk_beam. */
 qv_status qv__graph_walk_hits(struct qv__graph *g, struct qv__graph_scratch *s,
                               struct qv__graph_walk *w, const struct qv__index_query *q,
                               struct qv__index_hit *hits, uint32_t *n_hits) QV_MUST_USE;

@@ -37,6 +37,15 @@ enum qv__index_codes {
     QV__INDEX_CODES_KINDS
 };
 
+/* How a graph is searched for allowed ordinals only. */
+enum qv__index_strategy {
+    QV__STRATEGY_AUTO = 0,   /* by what each would cost */
+    QV__STRATEGY_SCAN,       /* every allowed one is compared */
+    QV__STRATEGY_FILTERED,   /* a walk that ranks allowed ones only */
+    QV__STRATEGY_POSTFILTER, /* a walk without a filter and a wider beam; allowed ones are kept */
+    QV__STRATEGIES
+};
+
 struct qv__index_params {
     uint32_t kind;         /* enum qv__index_kind */
     uint32_t m;            /* graph: links per node above the base layer; 2m on it. 2..512 */
@@ -86,6 +95,8 @@ struct qv__index_query {
                              choice */
     bool no_codes;        /* walk over the vectors although there are codes */
     struct qv__index_beam *beam; /* of the whole query; NULL = this index is searched on its own */
+    enum qv__index_strategy strategy; /* with allow */
+    bool plan_only;                   /* choose and tell the plan, but find nothing */
 };
 
 struct qv__index_info {

@@ -180,12 +180,121 @@ static void test_wrong_count(void **state)
     free(allow);
 }
 
+static void allow_share(uint64_t *allow, double share, uint64_t seed)
+{
+    struct qv__rng r;
+    qv__rng_seed(&r, seed);
+    memset(allow, 0, qv__bitset_words(N) * sizeof *allow);
+    for (uint32_t i = 0; i < N; i++) {
+        if (qv__rng_f64(&r) < share) {
+            qv__bit_set(allow, i);
+        }
+    }
+}
+
+/* Whichever way is forced: exactly as many hits as there are, all of them allowed, nearest first.
+ */
+static void test_forced(void **state)
+{
+    (void)state;
+    struct qv_err err;
+    static const double few[] = {0.5, 0.05, 0.01, 0.0002};
+    enum { K = 10, QUERIES = 20 };
+    uint64_t *allow = allow_make(N);
+    for (size_t s = 0; s < QV_ARRAY_LEN(few); s++) {
+        allow_share(allow, few[s], 70 + s);
+        uint64_t n_allowed = qv__bits_count(allow, N);
+        for (uint32_t strategy = 0; strategy < QV__STRATEGIES; strategy++) {
+            uint64_t n_good = 0, n_all = 0;
+            for (uint32_t i = 0; i < QUERIES; i++) {
+                struct qv__qctx ctx = ctx_make(f.mem);
+                struct qv__index_query q = {.vector = data_row(&f.queries, i),
+                                            .k = K,
+                                            .ef = 128,
+                                            .allow = allow,
+                                            .allow_count = n_allowed,
+                                            .n = N,
+                                            .strategy = (enum qv__index_strategy)strategy};
+                struct qv__index_hit hits[K];
+                uint32_t n_hits;
+                check_ok(f.x->ops->search(f.x, &q, &ctx, hits, &n_hits, &err));
+                assert_int_equal(n_hits, QV_MIN((uint64_t)K, n_allowed));
+                check_hits(&f.d, &q, hits, n_hits);
+                double kth = exact_kth(&f.d, q.vector, N, n_hits, allow);
+                for (uint32_t j = 0; j < n_hits; j++) {
+                    n_good += hits[j].dist <= kth + slack(kth, DIM);
+                }
+                n_all += n_hits;
+                /* Asked for the plan alone, it compares next to nothing and finds nothing. */
+                q.plan_only = true;
+                ctx = ctx_make(f.mem);
+                check_ok(f.x->ops->search(f.x, &q, &ctx, hits, &n_hits, &err));
+                assert_int_equal(n_hits, 0);
+                assert_true(ctx.stats.distances < 1000);
+            }
+            print_message("%6.2f %%, strategy %u: recall@10 %.4f\n", 100 * few[s], strategy,
+                          (double)n_good / (double)n_all);
+            /* A walk over one in a hundred is not what the planner would choose. */
+            bool is_thin = strategy == QV__STRATEGY_FILTERED && few[s] < 0.05;
+            assert_true((double)n_good / (double)n_all >= (is_thin ? 0.8 : 0.95));
+        }
+    }
+    free(allow);
+}
+
+struct last_step {
+    struct qv__plan_sink sink;
+    char what[64];
+};
+
+static void tell(struct qv__plan_sink *sink, const char *stage, const char *detail, double estimate,
+                 double actual)
+{
+    struct last_step *l = QV_CONTAINER_OF(sink, struct last_step, sink);
+    (void)estimate;
+    (void)actual;
+    if (strcmp(stage, "graph") == 0) {
+        (void)snprintf(l->what, sizeof l->what, "%s", detail);
+    }
+}
+
+/* At one in a hundred the allowed nodes have hardly a link among themselves; through the others
+ * nearly all of them are reached. */
+static void test_two_hops_connect(void **state)
+{
+    (void)state;
+    struct qv_err err;
+    uint64_t *allow = allow_make(N);
+    struct qv__index_hit *hits = calloc(N, sizeof *hits);
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        allow_share(allow, 0.01, 90 + seed);
+        uint32_t n_allowed = (uint32_t)qv__bits_count(allow, N), n_hits;
+        struct last_step last = {.sink = {.event = tell}};
+        struct qv__qctx ctx = ctx_make(f.mem);
+        ctx.plan = &last.sink;
+        struct qv__index_query q = {.vector = data_row(&f.queries, (uint32_t)seed),
+                                    .k = n_allowed * 97 / 100,
+                                    .ef = n_allowed,
+                                    .allow = allow,
+                                    .allow_count = n_allowed,
+                                    .n = N,
+                                    .strategy = QV__STRATEGY_FILTERED};
+        check_ok(f.x->ops->search(f.x, &q, &ctx, hits, &n_hits, &err));
+        assert_int_equal(n_hits, q.k);
+        check_hits(&f.d, &q, hits, n_hits);
+        assert_string_equal(last.what, "filtered walk"); /* it had no need of the scan */
+    }
+    free(hits);
+    free(allow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_independent), cmocka_unit_test(test_follows_clusters),
-        cmocka_unit_test(test_own_cluster), cmocka_unit_test(test_few_allowed),
-        cmocka_unit_test(test_wrong_count),
+        cmocka_unit_test(test_independent),      cmocka_unit_test(test_follows_clusters),
+        cmocka_unit_test(test_own_cluster),      cmocka_unit_test(test_few_allowed),
+        cmocka_unit_test(test_wrong_count),      cmocka_unit_test(test_forced),
+        cmocka_unit_test(test_two_hops_connect),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,0 +1,280 @@
+/* graph_plan.c: a search with a filter: which way, then going it.
+ *
+ * What the ways cost is known (graph_costs.c) but for one number: the share of nodes that are
+ * allowed *around the query*, which a filter related to the vectors makes larger or smaller than
+ * the share of all. It is read off the links around the node where a walk would enter the base. So
+ * a filter is judged by what it lets pass here, and no threshold of selectivity exists:
+ *
+ *   scan          costs what the allowed cost; taken at once when even a walk that met no filter
+ *                 would be dearer
+ *   filtered walk costs an expansion per place of the beam, dearer ones the fewer are allowed
+ *   post-filter   costs a walk with a beam wider by the inverse of the share
+ *
+ * What is chosen may disappoint: a filtered walk stops once finishing it would be dearer than the
+ * scan, a post-filter that kept too few goes on as a filtered walk. A search always returns
+ * min(k, allowed) hits: a walk that falls short is followed by the scan. */
+#include "index/graph_filter.h"
+
+#include <math.h>
+
+#include "bitmap/bitset.h"
+
+enum {
+    POOL_LEAST = 64,       /* places for what a scan over codes finds */
+    VECTORS_AT_MOST = 512, /* so few are compared by their vectors at once */
+    PRIOR_LINKS = 32,      /* what the share of all weighs against links looked at */
+    /* A filter that passes little around the query leaves answers scattered at the rim of what it
+     * passes: the beam of the walk is so many times wider. */
+    WIDER = 2,
+};
+
+static const char *const names[] = {
+    [QV__STRATEGY_AUTO] = "walk",
+    [QV__STRATEGY_SCAN] = "exact scan",
+    [QV__STRATEGY_FILTERED] = "filtered walk",
+    [QV__STRATEGY_POSTFILTER] = "post-filter walk",
+};
+
+struct plan {
+    enum qv__index_strategy chosen;
+    const char *what;            /* what came of it */
+    double cost[QV__STRATEGIES]; /* estimated; infinity = not considered */
+    double share;                /* around the query; 0 = not looked at */
+    uint32_t entry;
+    bool has_entry, is_opposed;
+    uint32_t ef; /* of a filtered walk */
+};
+
+/* One search under way. */
+struct search {
+    struct qv__graph *g;
+    struct qv__graph_scratch *s;
+    const struct qv__index_query *q;
+    struct qv__qctx *ctx;
+    struct qv__graph_costs costs;
+    struct qv__graph_target to;
+    uint32_t ef, n_allowed;
+    struct plan plan;
+};
+
+/* --- the ways --- */
+
+static uint32_t take(struct search *x, struct qv__index_hit *hits)
+{
+    struct qv__graph_walk w = {.to = x->to, .ctx = x->ctx};
+    return qv__graph_take_hits(x->g, x->s, &w, x->q, hits);
+}
+
+static qv_status by_scan(struct search *x, struct qv__index_hit *hits, uint32_t *n_hits,
+                         struct qv_err *err)
+{
+    struct qv__graph *g = x->g;
+    uint32_t pool =
+        QV_MAX(QV_MAX(x->ef, 2 * QV_MIN(x->q->k, UINT32_MAX / 4)), (uint32_t)POOL_LEAST);
+    if (!x->to.codes || x->n_allowed <= QV_MAX(pool, (uint32_t)VECTORS_AT_MOST)) {
+        return qv__scan(g->index.simd, &g->index.vectors, 0, x->q, x->ctx, hits, n_hits, err);
+    }
+    uint64_t distances = 0;
+    qv_status st = qv__scan_codes(g, x->s, &x->to, x->q->allow, x->q->n, pool, x->ctx, &distances);
+    x->ctx->stats.distances += distances;
+    if (st == QV_OK) {
+        *n_hits = take(x, hits);
+    }
+    return st;
+}
+
+static qv_status by_filtered_walk(struct search *x, double budget, struct qv__index_hit *hits,
+                                  uint32_t *n_hits, bool *gave_up)
+{
+    struct qv__filtered f = {.to = x->to,
+                             .allow = x->q->allow,
+                             .n = x->q->n,
+                             .n_allowed = x->n_allowed,
+                             .ef = x->plan.ef,
+                             .entry = x->plan.entry,
+                             .budget = budget,
+                             .costs = x->costs,
+                             .ctx = x->ctx,
+                             .seed = x->g->index.params.seed};
+    qv_status st = qv__filtered_walk(x->g, x->s, &f);
+    x->ctx->stats.distances += f.distances;
+    x->ctx->stats.hops += f.hops;
+    *gave_up = f.gave_up || x->s->n_best < QV_MIN(x->q->k, x->n_allowed);
+    if (st == QV_OK && !*gave_up) { /* what is told of hits is told once */
+        *n_hits = take(x, hits);
+    }
+    return st;
+}
+
+/* How many of a walk's results are allowed; they are moved to the front. */
+static uint32_t keep_allowed(struct search *x)
+{
+    struct qv__graph_scratch *s = x->s;
+    uint32_t n = 0;
+    qv__beam_sort(s);
+    s->is_linear = true; /* sorted is what a heap is not */
+    for (uint32_t i = 0; i < s->n_best; i++) {
+        if (qv__bit_test(x->q->allow, qv__key_node(s->best[i]))) {
+            s->best[n++] = s->best[i];
+        }
+    }
+    s->n_best = n;
+    return n;
+}
+
+/* *kept: how many allowed nodes the walk found, and left in the beam. */
+static qv_status by_post_filter(struct search *x, double beam, uint32_t *kept)
+{
+    struct qv__graph_walk w = {.to = x->to,
+                               .entry = x->plan.entry,
+                               .ef = (uint32_t)QV_MIN(QV_MAX(beam, 1.0), (double)x->q->n),
+                               .n = x->q->n,
+                               .ctx = x->ctx};
+    qv_status st = qv__walk_beam(x->g, x->s, &w);
+    x->ctx->stats.distances += w.distances;
+    x->ctx->stats.hops += w.hops;
+    if (st == QV_OK) {
+        *kept = keep_allowed(x);
+    }
+    return st;
+}
+
+/* --- the choice --- */
+
+static double beam_over(const struct search *x, double share)
+{
+    return (double)x->ef / QV_MAX(share, 1e-9) + 1;
+}
+
+/* The share of allowed nodes around the query. */
+static double share_here(struct search *x, double share_of_all)
+{
+    uint32_t looked = 0;
+    uint32_t allowed = qv__filtered_around(x->g, x->q->allow, x->q->n, x->plan.entry, &looked);
+    return ((double)allowed + PRIOR_LINKS * share_of_all) / ((double)looked + PRIOR_LINKS);
+}
+
+static void enter(struct search *x)
+{
+    if (!x->plan.has_entry) {
+        uint64_t distances = 0;
+        x->plan.entry = qv__graph_descend(x->g, &x->to, x->q->n, &distances);
+        x->plan.has_entry = true;
+        x->ctx->stats.distances += distances;
+    }
+}
+
+static void choose(struct search *x)
+{
+    struct plan *p = &x->plan;
+    double share = (double)x->n_allowed / (double)x->q->n;
+    for (uint32_t i = 0; i < QV__STRATEGIES; i++) {
+        p->cost[i] = INFINITY;
+    }
+    p->cost[QV__STRATEGY_SCAN] = qv__graph_cost_scan(&x->costs, x->n_allowed, x->q->n);
+    p->chosen = QV__STRATEGY_SCAN;
+    p->ef = x->ef;
+    if (x->n_allowed <= x->ef ||
+        p->cost[QV__STRATEGY_SCAN] <= qv__graph_cost_walk(&x->costs, x->ef)) {
+        return;
+    }
+    enter(x);
+    p->share = share_here(x, share);
+    /* Opposed to the query: the walk goes on where more is allowed. */
+    p->is_opposed = 4 * p->share < share;
+    p->ef = p->is_opposed ? QV_MIN(WIDER * x->ef, x->n_allowed) : x->ef;
+    p->cost[QV__STRATEGY_FILTERED] =
+        qv__graph_cost_filtered(&x->costs, p->ef, p->is_opposed ? share : p->share);
+    if (!p->is_opposed) {
+        p->cost[QV__STRATEGY_POSTFILTER] = qv__graph_cost_walk(&x->costs, beam_over(x, p->share));
+    }
+    for (uint32_t i = 0; i < QV__STRATEGIES; i++) {
+        if (p->cost[i] < p->cost[p->chosen]) {
+            p->chosen = (enum qv__index_strategy)i;
+        }
+    }
+}
+
+static void tell(const struct search *x, uint64_t before)
+{
+    struct qv__plan_sink *sink = x->ctx->plan;
+    if (!sink) {
+        return;
+    }
+    for (uint32_t i = QV__STRATEGY_SCAN; i < QV__STRATEGIES; i++) {
+        if (isfinite(x->plan.cost[i])) {
+            sink->event(sink, "cost us", names[i], x->plan.cost[i] / 1e3, 0);
+        }
+    }
+    sink->event(sink, "graph", x->plan.what, x->plan.cost[x->plan.chosen] / 1e3,
+                (double)(x->ctx->stats.distances - before));
+}
+
+/* Whatever a walk left undone. */
+static qv_status run(struct search *x, struct qv__index_hit *hits, uint32_t *n_hits,
+                     struct qv_err *err)
+{
+    struct plan *p = &x->plan;
+    bool is_forced = x->q->strategy != QV__STRATEGY_AUTO, gave_up = false;
+    double budget = is_forced ? INFINITY : p->cost[QV__STRATEGY_SCAN];
+    uint32_t wanted = QV_MIN(x->q->k, x->n_allowed), kept = 0;
+    p->what = names[p->chosen];
+    if (p->chosen == QV__STRATEGY_POSTFILTER) {
+        double share = p->share > 0 ? p->share : (double)x->n_allowed / (double)x->q->n;
+        double beam = beam_over(x, share);
+        QV_TRY(by_post_filter(x, beam, &kept));
+        while (is_forced && kept < QV_MIN(x->ef, x->n_allowed) && beam < x->q->n) {
+            beam *= 2;
+            QV_TRY(by_post_filter(x, beam, &kept));
+        }
+        if (kept >= wanted && (2 * kept >= x->ef || kept == x->n_allowed || is_forced)) {
+            *n_hits = take(x, hits);
+            return QV_OK;
+        }
+        p->what = "post-filter walk, then filtered walk";
+    }
+    if (p->chosen != QV__STRATEGY_SCAN) {
+        enter(x);
+        QV_TRY(by_filtered_walk(x, budget, hits, n_hits, &gave_up));
+        if (!gave_up) {
+            return QV_OK;
+        }
+        p->what = p->chosen == QV__STRATEGY_FILTERED ? "filtered walk, then exact scan"
+                                                     : "walks, then exact scan";
+    }
+    return by_scan(x, hits, n_hits, err);
+}
+
+qv_status qv__graph_search_allowed(struct qv__graph *g, const struct qv__index_query *q,
+                                   uint32_t ef, uint32_t n_allowed, struct qv__qctx *ctx,
+                                   struct qv__index_hit *hits, uint32_t *n_hits, struct qv_err *err)
+{
+    struct search x = {
+        .g = g, .q = q, .ctx = ctx, .ef = QV_MIN(ef, n_allowed), .n_allowed = n_allowed};
+    uint64_t before = ctx->stats.distances;
+    qv__graph_costs_get(g, ctx, q->n, &x.costs);
+    x.s = qv__scratch_take(g);
+    if (!x.s) {
+        return qv__fail(err, QV_ENOMEM, "graph search: %s", qv_status_text(QV_ENOMEM));
+    }
+    x.to = qv__target_set(g, x.s, q->vector, !q->no_codes);
+    choose(&x);
+    if (q->strategy != QV__STRATEGY_AUTO) {
+        x.plan.chosen = q->strategy;
+        if (q->strategy != QV__STRATEGY_SCAN) {
+            enter(&x);
+        }
+    }
+    qv_status st = QV_OK;
+    x.plan.what = names[x.plan.chosen];
+    if (!q->plan_only) {
+        st = run(&x, hits, n_hits, err);
+    }
+    qv__scratch_give(g, x.s);
+    if (st != QV_OK) {
+        return qv__fail(err, st, "graph search: %s after %" PRIu64 " distances", qv_status_text(st),
+                        ctx->stats.distances - before);
+    }
+    tell(&x, before);
+    return QV_OK;
+}
