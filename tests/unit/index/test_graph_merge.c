@@ -8,7 +8,7 @@
 enum { M = 8, EF = 48, PARTS_MAX = 5 };
 
 /* Recall of a merge below that of a build, at most. */
-#define TOLERANCE 0.03
+#define TOLERANCE 0.01
 
 /* Rows of `all` in parts of n[i] each, with a graph per part; those that are left make up `left`.
  */
@@ -120,59 +120,78 @@ static struct data clustered(uint32_t n, uint64_t seed)
     return d;
 }
 
-/* At the same beams a merge finds what a build finds; few links and few queries leave some noise.
- */
+struct recall_case {
+    const char *name;
+    uint32_t n[PARTS_MAX], n_parts;
+    bool (*keeps)(const struct data *, uint32_t);
+    double tolerance;
+};
+
+/* Mean recall of the merged over beams, less that of the built. */
+static double recall_gained(const struct recall_case *c, uint64_t seed, struct qv__mem *mem)
+{
+    struct data queries = clustered(300, 9);
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    struct qv_err err;
+    uint64_t before = qv__mem_used(mem);
+    uint32_t n[PARTS_MAX];
+    double gained = 0;
+    for (uint32_t j = 0; j < c->n_parts; j++) {
+        n[j] = SCALED(c->n[j]);
+    }
+    struct parts p = parts_make(mem, clustered(SCALED(6000), seed), n, c->n_parts, c->keeps);
+    struct qv__index *merged = NULL, *built = build(mem, &p.left);
+    check_ok(merge(&p, &env, &merged, &err));
+    check_ok(merged->ops->validate(merged, &err));
+    assert_int_equal(qv__index_count(merged), p.left.n);
+    for (uint32_t ef = 10; ef <= 40; ef *= 2) {
+        gained += recall_of(merged, &p.left, &queries, 10, ef, NULL, mem) / 3;
+        gained -= recall_of(built, &p.left, &queries, 10, ef, NULL, mem) / 3;
+    }
+    struct qv__index_info a, b;
+    merged->ops->describe(merged, &a);
+    built->ops->describe(built, &b);
+    assert_true(a.memory_bytes <= b.memory_bytes + b.memory_bytes / 20);
+    merged->ops->free(merged);
+    built->ops->free(built);
+    parts_free(&p);
+    check_no_leak(mem, before);
+    data_free(&queries);
+    return gained;
+}
+
+/* At the same beams a merge finds what a build finds. A query whose walk ends in a wrong cluster
+ * finds nothing, in the one graph or in the other, so a single pair of graphs says little: means
+ * over beams and over data sets are compared. */
 static void test_recall(void **state)
 {
     (void)state;
     struct qv__mem *mem = qv__mem_root("test", 0);
-    static const struct {
-        const char *name;
-        uint32_t n[PARTS_MAX], n_parts;
-        bool (*keeps)(const struct data *, uint32_t);
-    } cases[] = {
-        {"equal parts", {1500, 1500, 1500, 1500}, 4, keeps_all},
-        {"one large", {5400, 300, 300}, 3, keeps_all},
-        {"a fifth dropped", {6000}, 1, drops_20},
-        {"38 % dropped", {6000}, 1, drops_38},
-        {"a side dropped", {6000}, 1, drops_a_side},
-        {"parts with a fifth dropped", {3000, 3000}, 2, drops_20},
-        {"nearly all dropped", {6000}, 1, drops_95},
+    static const struct recall_case cases[] = {
+        {"equal parts", {1500, 1500, 1500, 1500}, 4, keeps_all, TOLERANCE},
+        {"one large", {5400, 300, 300}, 3, keeps_all, TOLERANCE},
+        {"a fifth dropped", {6000}, 1, drops_20, TOLERANCE},
+        {"38 % dropped", {6000}, 1, drops_38, TOLERANCE},
+        /* Searches for what is gone begin where few links are left. */
+        {"a side dropped", {6000}, 1, drops_a_side, 2 * TOLERANCE},
+        {"parts with a fifth dropped", {3000, 3000}, 2, drops_20, TOLERANCE},
+        {"nearly all dropped", {6000}, 1, drops_95, TOLERANCE},
     };
-    struct data queries = clustered(200, 9);
-    struct qv__index_env env = env_make(mem, NULL, 1);
-    struct qv_err err;
+    static const uint64_t seeds[] = {2, 102, 202};
     for (size_t i = 0; i < QV_ARRAY_LEN(cases); i++) {
-        uint64_t before = qv__mem_used(mem);
-        uint32_t n[PARTS_MAX];
-        for (uint32_t j = 0; j < PARTS_MAX; j++) {
-            n[j] = SCALED(cases[i].n[j]);
+        /* What is built anew is the same graph. */
+        bool is_built = cases[i].keeps == drops_38 || cases[i].keeps == drops_95;
+        size_t n_seeds = is_built ? 1 : QV_ARRAY_LEN(seeds);
+        double gained = 0;
+        for (size_t j = 0; j < n_seeds; j++) {
+            gained += recall_gained(&cases[i], seeds[j], mem) / (double)n_seeds;
         }
-        struct parts p =
-            parts_make(mem, clustered(SCALED(6000), 2), n, cases[i].n_parts, cases[i].keeps);
-        struct qv__index *merged = NULL, *built = build(mem, &p.left);
-        check_ok(merge(&p, &env, &merged, &err));
-        check_ok(merged->ops->validate(merged, &err));
-        assert_int_equal(qv__index_count(merged), p.left.n);
-        for (uint32_t ef = 10; ef <= 40; ef *= 2) {
-            double of_merged = recall_of(merged, &p.left, &queries, 10, ef, NULL, mem);
-            double of_built = recall_of(built, &p.left, &queries, 10, ef, NULL, mem);
-            if (of_merged < of_built - TOLERANCE) {
-                print_error("%s, ef %u: %.4f, built %.4f\n", cases[i].name, ef, of_merged,
-                            of_built);
-                fail();
-            }
+        print_message("%s: %+.4f\n", cases[i].name, gained);
+        if (gained < -cases[i].tolerance) {
+            fail_msg("%s: %.4f below a build, at most %.4f", cases[i].name, -gained,
+                     cases[i].tolerance);
         }
-        struct qv__index_info a, b;
-        merged->ops->describe(merged, &a);
-        built->ops->describe(built, &b);
-        assert_true(a.memory_bytes <= b.memory_bytes + b.memory_bytes / 20);
-        merged->ops->free(merged);
-        built->ops->free(built);
-        parts_free(&p);
-        check_no_leak(mem, before);
     }
-    data_free(&queries);
     qv__mem_close(mem);
 }
 
