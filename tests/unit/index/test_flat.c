@@ -192,9 +192,9 @@ static void test_unsupported(void **state)
         qv_status want;
         const char *says;
     } cases[] = {
-        {QV__BIT, QV__HAMMING, 4, 16, QV_EUNSUPPORTED, "bit"},
-        {77, QV__L2, 4, 16, QV_EUNSUPPORTED, "unknown"},
-        {QV__F32, QV__HAMMING, 4, 16, QV_EUNSUPPORTED, "hamming"},
+        {QV__BIT, QV__L2, 4, 16, QV_EUNSUPPORTED, "bit"},
+        {77, QV__L2, 4, 16, QV_EUNSUPPORTED, "datatype"},
+        {QV__F32, QV__HAMMING, 4, 16, QV_EUNSUPPORTED, "float32"},
         {QV__F32, 99, 4, 16, QV_EUNSUPPORTED, "metric"},
         {QV__F32, QV__L2, 0, 16, QV_EINVAL, "dim"},
         {QV__F32, QV__L2, QV__DIM_MAX + 1, 16, QV_EINVAL, "dim"},
@@ -204,6 +204,7 @@ static void test_unsupported(void **state)
         {QV__F16, QV__L2, 4, 9, QV_EINVAL, "stride"},
         {QV__U8, QV__L2, 4, 3, QV_EINVAL, "stride"},
         {QV__I8, QV__L2, 4, 3, QV_EINVAL, "stride"},
+        {QV__BIT, QV__HAMMING, 9, 1, QV_EINVAL, "stride"},
     };
     for (uint32_t kind = 0; kind < 2; kind++) {
         const struct qv__index_ops *ops = qv__index_ops_of(kind);
