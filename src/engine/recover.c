@@ -276,6 +276,7 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
                                        .file_bytes_max = db->options.log_file_bytes,
                                        .next_lsn = m.checkpoint_lsn + 1,
                                        .must_exist = !fresh,
+                                       .reach_lsn = m.checkpoint_lsn,
                                        .logger = db->logger,
                                        .room = qv__space_log_room,
                                        .room_ctx = db};

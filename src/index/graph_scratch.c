@@ -175,6 +175,9 @@ uint32_t qv__beam_rest(struct qv__graph_scratch *s, uint32_t n)
         return s->n_best;
     }
     n = QV_MIN(n, s->n_cand);
+    if (n == 0) { /* there may be no room for candidates either */
+        return s->n_best;
+    }
     qv__keys_split(s->cand, s->n_cand, n);
     memcpy(s->best + s->n_best, s->cand, n * sizeof *s->best);
     qv__keys_sort(s->best + s->n_best, n);

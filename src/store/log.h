@@ -108,6 +108,7 @@ struct qv__log_local_options {
     uint64_t file_bytes_max;   /* files double up to this; 0 = 64 MiB */
     uint64_t next_lsn;         /* for an empty log: the first LSN to give (checkpoint LSN + 1); 0 = 1 */
     bool must_exist;           /* no file at all is damage (QV_ECORRUPT): there was a log here */
+    uint64_t reach_lsn;        /* a checkpoint knows this record to be durable: a log that ends before it is damage */
     const struct qv__logger *logger;
     /* Bytes of the disk that the log may take ahead of need; called under the log's lock. NULL = all
      * there is. What a record needs is taken from whatever the disk has. */

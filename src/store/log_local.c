@@ -326,6 +326,7 @@ static qv_status set_options(struct qv__log_local *log, const struct qv__log_loc
     }
     log->first_file_bytes = first;
     log->file_bytes_max = max;
+    log->reach_lsn = o->reach_lsn;
     log->room = o->room;
     log->room_ctx = o->room_ctx;
     log->has_logger = o->logger != NULL;

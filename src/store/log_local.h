@@ -47,6 +47,7 @@ struct qv__log_local {
     struct qv__log base;
     struct qv__io *io;   /* borrowed */
     struct qv__mem *mem; /* borrowed */
+    uint64_t reach_lsn;  /* as of log.h */
     struct qv__logger logger;
     bool has_logger;
     char dir[QV__LOG_DIR_MAX + 1];

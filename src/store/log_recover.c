@@ -120,7 +120,8 @@ static qv_status write_again(struct qv__logscan *s, struct qv__file *f, struct q
 }
 
 /* Walk to the end and judge what lies behind it. */
-static qv_status find_end(struct qv__logscan *s, struct qv__logtail *tail, struct qv_err *err)
+static qv_status find_end(struct qv__logscan *s, uint64_t reach_lsn, struct qv__logtail *tail,
+                          struct qv_err *err)
 {
     struct qv__log_record rec;
     for (bool got = true; got;) {
@@ -131,6 +132,13 @@ static qv_status find_end(struct qv__logscan *s, struct qv__logtail *tail, struc
         return qv__fail(err, QV_ECORRUPT,
                         "%s: the next file, which begins with record %" PRIu64 ", is missing",
                         s->name, s->lsn);
+    }
+    if (s->lsn <= reach_lsn) {
+        return qv__fail(err, QV_ECORRUPT,
+                        "%s: ends with record %" PRIu64
+                        ", but a checkpoint was made of those up to %" PRIu64
+                        ": what is between is missing",
+                        s->name, s->lsn - 1, reach_lsn);
     }
     if (tail->synced_lsn >= s->lsn && !QV_PLANT(cut_durable_tail)) {
         return qv__fail(err, QV_ECORRUPT,
@@ -146,7 +154,7 @@ static qv_status settle_last(struct qv__log_local *log, struct qv__log_file *f, 
     struct qv__logscan s;
     struct qv__logtail tail;
     QV_TRY(qv__logscan_open(log->io, log->dir, f->head.first_lsn, true, log->mem, &s, err));
-    qv_status st = find_end(&s, &tail, err);
+    qv_status st = find_end(&s, log->reach_lsn, &tail, err);
     if (st == QV_OK) {
         st = qv__io_open(log->io, s.name, QV__OPEN_WRITE, &f->handle, err);
     }

@@ -268,8 +268,8 @@ static void bits_are_zeros_and_ones(void **state)
     /* Averages of bits become bits; the other kinds compare with stored ones. */
     static const char *const kinds[] = {
         "{\"query\":{\"recommend\":{\"positive\":[3,4,5],\"negative\":[6]}}}",
-        "{\"query\":{\"recommend\":{\"positive\":[3,4],\"negative\":[6],\"strategy\":\"best_"
-        "score\"}}}",
+        ("{\"query\":{\"recommend\":{\"positive\":[3,4],\"negative\":[6],"
+         "\"strategy\":\"best_score\"}}}"),
         "{\"query\":{\"recommend\":{\"positive\":[{\"bits\":\"abc\"}]}}}",
         "{\"query\":{\"discover\":{\"target\":3,\"context\":[{\"positive\":4,\"negative\":5}]}}}",
         "{\"query\":{\"nearest\":3,\"mmr\":{\"diversity\":0.5}}}",

@@ -260,6 +260,25 @@ static void empty_log_starts_where_told(void **state)
     env_close(&e);
 }
 
+/* A last file put back from an earlier day is whole by itself: only the checkpoint knows better. */
+static void log_reaches_the_checkpoint(void **state)
+{
+    (void)state;
+    struct env e;
+    fresh(&e);
+    struct qv__log *log = log_open(&e, &book, 1);
+    append_many(&book, log, 3, 50);
+    assert_ok(qv__log_close(log, ERR));
+    struct qv__log_local_options o = {.must_exist = true, .reach_lsn = 4};
+    assert_status(log_open_raw(&e, &o, &log), QV_ECORRUPT);
+    assert_non_null(strstr(ERR->message, "ends with record 3"));
+    o.reach_lsn = 3;
+    assert_ok(log_open_raw(&e, &o, &log));
+    assert_int_equal(qv__log_tail(log), 3);
+    assert_ok(qv__log_close(log, ERR));
+    env_close(&e);
+}
+
 static void epochs(void **state)
 {
     (void)state;
@@ -563,6 +582,7 @@ int main(void)
         cmocka_unit_test(trim_and_recycle),
         cmocka_unit_test(unflushed_files_are_not_trimmed),
         cmocka_unit_test(empty_log_starts_where_told),
+        cmocka_unit_test(log_reaches_the_checkpoint),
         cmocka_unit_test(epochs),
         cmocka_unit_test(refused_appends_and_options),
         cmocka_unit_test(directories_and_strangers),
