@@ -1,9 +1,9 @@
 /* qctx.h: the context of one query, passed to every search, filter and scan.
  *
- * What it is: what a query may spend (deadline, cancellation, memory), what it did spend (counters),
- * what it aims for (recall), its seed, and where its plan is told.
- * What it is not: shared; one query or one stage of it owns one. Parallel stages use their own and
- * are added up. Threads: one at a time per object; `cancel` may be set from anywhere. */
+ * What it is: what a query may spend (deadline, cancellation, memory), what it did spend
+ * (counters), what it aims for (recall), its seed, and where its plan is told. What it is not:
+ * shared; one query or one stage of it owns one. Parallel stages use their own and are added up.
+ * Threads: one at a time per object; `cancel` may be set from anywhere. */
 #ifndef QV_BASE_QCTX_H
 #define QV_BASE_QCTX_H
 
@@ -30,13 +30,14 @@ struct qv__plan_sink {
 
 struct qv__qctx {
     const struct qv__clock *clock;
-    uint64_t deadline_ns;          /* monotonic; 0 = none */
-    int64_t now_ms;                /* wall time of the whole request; 0 = fixed at its first read */
-    const _Atomic bool *cancel;    /* NULL = cannot be cancelled */
-    struct qv__mem *mem;           /* account of this query */
+    uint64_t deadline_ns;       /* monotonic; 0 = none */
+    int64_t now_ms;             /* wall time of the whole request; 0 = fixed at its first read */
+    const _Atomic bool *cancel; /* NULL = cannot be cancelled */
+    struct qv__mem *mem;        /* account of this query */
     struct qv__qstats stats;
-    struct qv__plan_sink *plan;    /* NULL = nobody listens */
-    float recall_target;           /* 0 = use ef as given */
+    struct qv__plan_sink *plan; /* NULL = nobody listens */
+    bool plan_only;             /* a query tells its plan and finds nothing */
+    float recall_target;        /* 0 = use ef as given */
     uint64_t seed;
 };
 

@@ -10,9 +10,9 @@
 
 struct args {
     struct qv__target_args target;
-    const char *collection, *id, *vector, *vectors, *using_vector, *filter, *payload;
+    const char *collection, *id, *vector, *vectors, *using_vector, *filter, *payload, *strategy;
     uint64_t row, limit, ef;
-    bool exact, json;
+    bool exact, json, explain, profile;
 };
 
 static const struct qv__option options[] = {
@@ -38,6 +38,12 @@ static const struct qv__option options[] = {
      "compare with every vector instead of asking the index"},
     {"ef", "N", QV__OPT_U64, offsetof(struct args, ef), 1, 65536,
      "beam width of the search: more is slower and finds more"},
+    {"strategy", "NAME", QV__OPT_TEXT, offsetof(struct args, strategy), 0, 0,
+     "search graphs under a filter by: auto, scan, filtered, post_filter (default: auto)"},
+    {"explain", NULL, QV__OPT_FLAG, offsetof(struct args, explain), 0, 0,
+     "print the plan and what it is expected to cost, and do not run it"},
+    {"profile", NULL, QV__OPT_FLAG, offsetof(struct args, profile), 0, 0,
+     "print what was done as well, with counts and times"},
     {"payload", "FIELDS", QV__OPT_TEXT, offsetof(struct args, payload), 0, 0,
      "all, none, or some fields such as word,gloss (default: all)"},
     {"json", NULL, QV__OPT_FLAG, offsetof(struct args, json), 0, 0, "print the result as JSON"},
@@ -141,7 +147,7 @@ static qv_status build_body(struct qv__buf *body, struct qv__arena *arena, const
     }
     qv__jw_key(&w, "limit");
     qv__jw_u64(&w, a->limit);
-    if (a->exact || a->ef) {
+    if (a->exact || a->ef || a->strategy) {
         qv__jw_key(&w, "params");
         qv__jw_obj(&w);
         if (a->exact) {
@@ -152,9 +158,17 @@ static qv_status build_body(struct qv__buf *body, struct qv__arena *arena, const
             qv__jw_key(&w, "hnsw_ef");
             qv__jw_u64(&w, a->ef);
         }
+        if (a->strategy) {
+            qv__jw_key(&w, "strategy");
+            qv__jw_str(&w, a->strategy);
+        }
         qv__jw_obj_end(&w);
     }
     put_payload(&w, a->payload);
+    if (a->explain || a->profile) {
+        qv__jw_key(&w, a->explain ? "explain" : "profile");
+        qv__jw_bool(&w, true);
+    }
     qv__jw_obj_end(&w);
     return qv__buf_status(body, err);
 }
@@ -247,7 +261,32 @@ static void put_hit(struct qv__buf *out, struct qv__cli *cli, uint32_t rank, qv_
     }
 }
 
-static int print_hits(struct qv__cli *cli, const struct args *a, qv__json result, double seconds)
+/* The steps of a plan, or of a query that ran, one a line. */
+static void put_steps(struct qv__buf *out, struct qv__cli *cli, qv__json told, bool is_plan)
+{
+    qv__json steps = qv__json_get(told, "steps"), step = qv__json_first(steps);
+    qv__buf_printf(out, "%s%-16s %-36s %12s%s%s\n", qv__term_style(&cli->out, QV__BOLD), "stage",
+                   "detail", "estimated", is_plan ? "" : "       actual           us",
+                   qv__term_style(&cli->out, QV__PLAIN));
+    for (uint32_t i = 0; step && i < steps->len; i++, step = qv__json_next(step)) {
+        struct qv__str stage = {"", 0}, detail = {"", 0};
+        double estimated = 0, actual = 0, us = 0;
+        (void)qv__json_str(qv__json_get(step, "stage"), &stage);
+        (void)qv__json_str(qv__json_get(step, "detail"), &detail);
+        (void)qv__json_f64(qv__json_get(step, "estimated"), &estimated);
+        (void)qv__json_f64(qv__json_get(step, "actual"), &actual);
+        (void)qv__json_f64(qv__json_get(step, "us"), &us);
+        qv__buf_printf(out, "%-16.*s %-36.*s %12.6g", (int)stage.n, stage.p, (int)detail.n,
+                       detail.p, estimated);
+        if (!is_plan) {
+            qv__buf_printf(out, " %12.6g %12.6g", actual, us);
+        }
+        qv__buf_putc(out, '\n');
+    }
+}
+
+static int print_hits(struct qv__cli *cli, const struct args *a, qv__json result, qv__json told,
+                      double seconds)
 {
     struct qv__buf b;
     char took[32];
@@ -260,6 +299,10 @@ static int print_hits(struct qv__cli *cli, const struct args *a, qv__json result
         qv__jw_obj(&w);
         qv__jw_key(&w, "points");
         qv__jw_value(&w, points);
+        if (told) {
+            qv__jw_key(&w, a->explain ? "explain" : "profile");
+            qv__jw_value(&w, told);
+        }
         qv__jw_key(&w, "seconds");
         qv__jw_f64(&w, seconds);
         qv__jw_obj_end(&w);
@@ -268,6 +311,11 @@ static int print_hits(struct qv__cli *cli, const struct args *a, qv__json result
         for (uint32_t i = 0; i < n; i++, hit = qv__json_next(hit)) {
             put_hit(&b, cli, i + 1, hit);
         }
+        if (told) {
+            put_steps(&b, cli, told, a->explain);
+        }
+    }
+    if (!a->json && !a->explain) {
         qv__buf_printf(&b, "%s%u point%s in %s%s\n", qv__term_style(&cli->out, QV__DIM), n,
                        n == 1 ? "" : "s", qv__human_seconds(seconds, took),
                        qv__term_style(&cli->out, QV__PLAIN));
@@ -292,7 +340,7 @@ static int ask(struct qv__target *t, const struct args *a, const struct qv__buf 
         return qv__cli_fail(t->cli, &err, hint);
     }
     double seconds = (double)(qv__mono_ns(qv__clock_system()) - start) / 1e9;
-    return print_hits(t->cli, a, result, seconds);
+    return print_hits(t->cli, a, result, t->told, seconds);
 }
 
 static int check_args(struct qv__cli *cli, const struct args *a)
@@ -305,6 +353,9 @@ static int check_args(struct qv__cli *cli, const struct args *a)
     }
     if ((a->vectors != NULL) != (a->row != NO_ROW)) {
         return qv__cli_usage(cli, "--vectors and --row belong together");
+    }
+    if (a->explain && a->profile) {
+        return qv__cli_usage(cli, "give one of --explain and --profile");
     }
     return QV__EXIT_OK;
 }

@@ -311,6 +311,8 @@ qv_status qv__target_call(struct qv__target *t, enum qv__method method, const ch
     if (result) {
         *result = found;
     }
+    t->told = qv__json_get(doc, "explain");
+    t->told = t->told ? t->told : qv__json_get(doc, "profile");
     return QV_OK;
 }
 

@@ -49,6 +49,8 @@ struct qv__target {
     struct qv__api *api;
     struct qv__http *http;
     struct qv__http_answer answer;
+    qv__json told; /* "explain" or "profile" of the last answer of qv__target_call, in its arena; or
+                      NULL */
 };
 
 struct qv__target_needs {

@@ -67,7 +67,7 @@ static qv_status run_query(struct qv__collection *c, const struct qv__query *q,
     memset(out, 0, sizeof *out);
     qv__count(&c->db->searches, 1);
     QV_TRY(qv__query_check(q, err));
-    if (q->kind == QV__QUERY_IDS) {
+    if (q->kind == QV__QUERY_IDS && !ctx->plan_only) {
         return query_ids(c, q, f, ctx, out, err);
     }
     qv_status st = QV_OK;
@@ -75,6 +75,10 @@ static qv_status run_query(struct qv__collection *c, const struct qv__query *q,
     QV_GOTO(qv__fetch_check(out->schema, f, err));
     QV_GOTO(qv__plan(&r, q, &root, err));
     root->order.each_value = true;
+    if (ctx->plan_only) {
+        QV_GOTO(qv__explain(&r, root, err));
+        goto out;
+    }
     QV_GOTO(qv__stage_run(&r, root, &list, err));
     QV_GOTO(fetch_page(&r, root, &list, f, err));
     out->stats = ctx->stats;

@@ -73,6 +73,12 @@ qv_status qv__stage_column(struct qv__run *r, struct qv__stage *s, struct qv_err
 /* What can be said without a view. */
 qv_status qv__query_check(const struct qv__query *q, struct qv_err *err) QV_MUST_USE;
 
+/* --- query_explain.c --- */
+
+/* Tell the plan of a stage and of those before it, and run nothing. */
+qv_status qv__explain(struct qv__run *r, const struct qv__stage *s,
+                      struct qv_err *err) QV_MUST_USE;
+
 /* --- query_filter.c --- */
 
 /* Both, merged clause by clause as the primary peer does: `must` and `must_not` of both hold, and
@@ -134,6 +140,7 @@ struct qv__matching {
 qv_status qv__run_matching(struct qv__run *r, size_t segment, const struct qv__filter *filter,
                            struct qv__matching *out, struct qv_err *err) QV_MUST_USE;
 void qv__matching_free(struct qv__matching *m);
+void qv__run_tell_segment(const struct qv__run *r, size_t segment, const struct qv__visible *v);
 static inline bool qv__matching_has(const struct qv__matching *m, uint32_t row)
 {
     return !m->words || qv__bit_test_atomic(m->words, row);

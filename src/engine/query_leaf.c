@@ -7,14 +7,14 @@
 
 enum { DROP_MAX = 64 }; /* excluded examples that are dropped from a longer list of hits */
 
-static void tell_segment(const struct qv__qctx *ctx, const struct qv__segment *seg,
-                         const struct qv__visible *vis)
+void qv__run_tell_segment(const struct qv__run *r, size_t segment, const struct qv__visible *v)
 {
+    const struct qv__segment *seg = r->segments[segment];
     char what[48];
-    if (ctx->plan) {
+    if (r->ctx->plan) {
         (void)snprintf(what, sizeof what, "%s %" PRIu64,
                        qv__segment_sealed(seg) ? "sealed" : "growing", qv__segment_id_number(seg));
-        qv__qctx_tell(ctx, "segment", what, (double)vis->n_rows, (double)vis->count);
+        qv__qctx_tell(r->ctx, "segment", what, (double)v->n_rows, (double)v->count);
     }
 }
 
@@ -25,7 +25,7 @@ qv_status qv__run_matching(struct qv__run *r, size_t segment, const struct qv__f
     const struct qv__segment *seg = r->segments[segment];
     memset(out, 0, sizeof *out);
     QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, r->ctx->mem, &out->visible, err));
-    tell_segment(r->ctx, seg, &out->visible);
+    qv__run_tell_segment(r, segment, &out->visible);
     out->words = out->visible.words;
     out->n_rows = out->visible.n_rows;
     out->count = out->visible.count;

@@ -175,6 +175,13 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
             QV_GOTO(x->ops->search(x, &g, ctx, tmp, &n_graph, err));
         }
     }
+    if (q->plan_only) {
+        if (indexed < n_ords) {
+            qv__qctx_tell(ctx, "scan", q->exact ? "asked for" : "vectors without a graph",
+                          (double)(n_ords - indexed), 0);
+        }
+        goto out;
+    }
     if (indexed < n_ords) {
         uint64_t before = ctx->stats.distances;
         QV_GOTO(qv__scan(s->env.simd, &c->vectors, indexed, &iq, ctx, tmp + iq.k, &n_tail, err));

@@ -247,10 +247,52 @@ static void test_profile(void **state)
     good(t, "POST", "/collections/c/points/count", "{\"profile\":false}", "{\"count\":2}");
 }
 
+/* The plan alone: nothing found, nothing looked at; a strategy is one of a table. */
+static void test_explain(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[1,0],\"payload\":{\"a\":1}},"
+        "{\"id\":2,\"vector\":[0,1]}]}",
+        200, "completed");
+    static const char ask[] = "{\"query\":[1,0],\"explain\":true,\"filter\":{\"must\":"
+                              "{\"key\":\"a\",\"match\":{\"value\":1}}}}";
+    has(t, "POST", "/collections/c/points/query", ask, 200, "\"points\":[]");
+    has(t, "POST", "/collections/c/points/query", ask, 200, "\"explain\":{\"steps_total\":");
+    has(t, "POST", "/collections/c/points/query", ask, 200,
+        "{\"stage\":\"stage\",\"detail\":\"nearest\",\"estimated\":10");
+    has(t, "POST", "/collections/c/points/query", ask, 200,
+        "{\"stage\":\"filter at most\",\"detail\":\"no index\",\"estimated\":2");
+    has(t, "POST", "/collections/c/points/query",
+        "{\"explain\":true,\"prefetch\":[{\"query\":[1,0]},{\"query\":[0,1]}],\"query\":"
+        "{\"fusion\":\"rrf\"}}",
+        200, "\"detail\":\"fusion by rank\"");
+    has(t, "POST", "/collections/c/points/query", "{\"explain\":true}", 200,
+        "\"detail\":\"in id order\"");
+    bad(t, "POST", "/collections/c/points/count", "{\"explain\":true}", 422,
+        "explain: only queries, searches, recommendations and discoveries have a plan");
+    bad(t, "POST", "/collections/c/points/query",
+        "{\"query\":[1,0],\"explain\":true,\"profile\":true}", 422,
+        "explain: not together with profile, which runs the request");
+    static const char *const strategies[] = {"auto", "scan", "filtered", "post_filter"};
+    for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++) {
+        char body[200];
+        (void)snprintf(body, sizeof body,
+                       "{\"query\":[1,0],\"params\":{\"strategy\":\"%s\"},\"filter\":{\"must\":"
+                       "{\"key\":\"a\",\"match\":{\"value\":1}}}}",
+                       strategies[i]);
+        has(t, "POST", "/collections/c/points/query", body, 200, "\"points\":[{\"id\":1,");
+    }
+    bad(t, "POST", "/collections/c/points/query",
+        "{\"query\":[1,0],\"params\":{\"strategy\":\"fast\"}}", 422,
+        "params.strategy: value `fast` invalid, must be one of auto, scan, filtered, post_filter");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_expiry),          T(test_conditions), T(test_payload_operations), T(test_typed),
-        T(test_background_work), T(test_profile),    T(test_tail_bytes)};
+        T(test_background_work), T(test_profile),    T(test_tail_bytes),         T(test_explain)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,26 @@ static qv_status parse_recall(struct qv__call *c, qv__json v, struct qv__search_
     return QV_OK;
 }
 
+/* Ours: how graphs are searched under a filter, instead of the planner's choice. */
+static qv_status parse_strategy(struct qv__call *c, qv__json v, struct qv__search_params *out)
+{
+    static const char *const names[] = {"auto", "scan", "filtered", "post_filter"};
+    struct qv__str text = {NULL, 0};
+    bool given;
+    QV_TRY(qv__qd_str(c, v, "strategy", &given, &text));
+    for (uint32_t i = 0; given && i < QV_ARRAY_LEN(names); i++) {
+        if (qv__str_eq(text, qv__str_z(names[i]))) {
+            out->strategy = i;
+            return QV_OK;
+        }
+    }
+    return !given ? QV_OK
+                  : qv__qd_fail(c, QV__QD_INVALID,
+                                "%sstrategy: value `%.*s` invalid, must be one of auto, scan, "
+                                "filtered, post_filter",
+                                c->place, (int)QV_MIN(text.n, (size_t)32), text.p);
+}
+
 static qv_status parse_acorn(struct qv__call *c, qv__json v, struct qv__search_params *out)
 {
     bool given, flag;
@@ -94,6 +114,7 @@ static qv_status parse_params(struct qv__call *c, qv__json v, struct qv__search_
     QV_TRY(qv__qd_bool(c, v, "exact", &given, &out->exact));
     QV_TRY(qv__qd_bool(c, v, "indexed_only", &given, &out->indexed_only));
     QV_TRY(parse_recall(c, v, out));
+    QV_TRY(parse_strategy(c, v, out));
     QV_TRY(parse_group(c, v, "quantization", parse_quantization, out));
     return parse_group(c, v, "acorn", parse_acorn, out);
 }
