@@ -271,10 +271,12 @@ static void test_explain(void **state)
     has(t, "POST", "/collections/c/points/query", "{\"explain\":true}", 200,
         "\"detail\":\"in id order\"");
     bad(t, "POST", "/collections/c/points/count", "{\"explain\":true}", 422,
-        "explain: only queries, searches, recommendations and discoveries have a plan");
+        "Validation error in JSON body: [explain: only queries, searches, recommendations and "
+        "discoveries have a plan]");
     bad(t, "POST", "/collections/c/points/query",
         "{\"query\":[1,0],\"explain\":true,\"profile\":true}", 422,
-        "explain: not together with profile, which runs the request");
+        "Validation error in JSON body: [explain: not together with profile, which runs the "
+        "request]");
     static const char *const strategies[] = {"auto", "scan", "filtered", "post_filter"};
     for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++) {
         char body[200];
@@ -286,7 +288,9 @@ static void test_explain(void **state)
     }
     bad(t, "POST", "/collections/c/points/query",
         "{\"query\":[1,0],\"params\":{\"strategy\":\"fast\"}}", 422,
-        "params.strategy: value `fast` invalid, must be one of auto, scan, filtered, post_filter");
+        "Validation error in JSON body: [internal.params.strategy: value `fast` invalid, must be "
+        "one of "
+        "auto, scan, filtered, post_filter]");
 }
 
 int main(void)
