@@ -116,8 +116,9 @@ static void test_ids_sorted(void **state)
     struct ctx *c = *state;
     (void)c;
     uint64_t x = 88172645463325252u;
+    struct qv__id
+        ids[200]; /* gcc 12 with -O1 gives one inside the loop the place of another local */
     for (size_t n = 0; n < 200; n++) {
-        struct qv__id ids[200];
         uint64_t sum = 0;
         for (size_t i = 0; i < n; i++) {
             x ^= x << 13, x ^= x >> 7, x ^= x << 17;
