@@ -36,6 +36,9 @@ static void collection_free(struct qv__collection *c)
         qv__mutex_destroy(&s->merging);
         qv__mutex_destroy(&s->maintenance);
     }
+    for (unsigned i = 0; i < QV__RATES; i++) {
+        qv__rate_destroy(&c->rates[i]);
+    }
     qv__schema_release(c->schema);
     qv__schema_release(c->write_schema);
     qv__mutex_destroy(&c->lock);
@@ -91,6 +94,9 @@ qv_status qv__collection_create(struct qv__db *db, uint64_t id, struct qv__str n
                                       .growing = &db->space.growing,
                                       .leftovers = &db->leftovers};
     qv__mutex_init(&c->lock, QV__RANK_COLLECTION);
+    for (unsigned i = 0; i < QV__RATES; i++) {
+        qv__rate_init(&c->rates[i]);
+    }
     c->schema = qv__schema_retain(schema);
     c->write_schema = qv__schema_retain(schema);
     c->n_shards = schema->shard_number;
@@ -245,6 +251,37 @@ qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_in
     out->memory_bytes = qv__mem_used(c->mem);
     qv__read_view_close(v);
     return st;
+}
+
+static void add_size(const struct qv__segment *seg, struct qv__collection_size *out)
+{
+    uint64_t rows = qv__segment_rows(seg), dead = QV_MIN((uint64_t)qv__segment_dead(seg), rows);
+    uint64_t vectors = 0, payload = 0;
+    qv__segment_sizes(seg, &vectors, &payload);
+    out->points += rows - dead;
+    out->vector_bytes +=
+        rows ? (uint64_t)((double)vectors * (double)(rows - dead) / (double)rows) : 0;
+    out->payload_bytes += payload;
+}
+
+qv_status qv__collection_size(struct qv__collection *c, struct qv__collection_size *out,
+                              struct qv_err *err)
+{
+    struct qv__read_view *v = NULL;
+    memset(out, 0, sizeof *out);
+    QV_TRY(qv__read_view_pin(c, NULL, &v, err));
+    for (uint32_t s = 0; s < v->n; s++) {
+        for (uint32_t i = 0; i < v->views[s]->n; i++) {
+            add_size(v->views[s]->segments[i], out);
+        }
+    }
+    qv__read_view_close(v);
+    return QV_OK;
+}
+
+struct qv__rate *qv__collection_rate(struct qv__collection *c, enum qv__rate_kind kind)
+{
+    return &c->rates[kind];
 }
 
 qv_status qv__collection_segments(struct qv__collection *c,

@@ -12,6 +12,7 @@
 #ifndef QV_ENGINE_COLLECTION_H
 #define QV_ENGINE_COLLECTION_H
 
+#include "base/rate.h"
 #include "base/rng.h"
 #include "engine/commit.h"
 #include "engine/db.h"
@@ -84,9 +85,10 @@ struct qv__collection {
     _Atomic bool dropped;             /* its files are removed at the last release */
     _Atomic bool quarantined;         /* set once; see quarantine.h */
     struct qv__quarantine quarantine; /* guarded by: lock */
-    _Atomic uint32_t jobs;            /* queued or running tasks; settle waits for 0 */
-    uint32_t n_shards;                /* immutable */
-    struct qv__shard *shards;         /* immutable array */
+    struct qv__rate rates[QV__RATES];
+    _Atomic uint32_t jobs;    /* queued or running tasks; settle waits for 0 */
+    uint32_t n_shards;        /* immutable */
+    struct qv__shard *shards; /* immutable array */
 };
 
 struct qv__job;

@@ -190,6 +190,23 @@ qv_status qv__collection_facet(struct qv__collection *c, const struct qv__path *
                                struct qv__qctx *ctx, struct qv__facet_result *out,
                                struct qv_err *err) QV_MUST_USE;
 
+/* What a collection takes as a limit to its size goes by: quick, and about right. */
+struct qv__collection_size {
+    uint64_t points;       /* expired ones that are not yet purged included */
+    uint64_t vector_bytes; /* of live points, as if all rows of a segment took the same */
+    /* Stored payload, superseded rows that still take room included; each row counts as whole
+     * blocks of 128 bytes, which is how the primary peer stores and counts it. */
+    uint64_t payload_bytes;
+};
+qv_status qv__collection_size(struct qv__collection *c, struct qv__collection_size *out,
+                              struct qv_err *err) QV_MUST_USE;
+
+/* Buckets that live as long as the collection is open, for whoever limits the rate of its requests.
+ */
+enum qv__rate_kind { QV__RATE_READS = 0, QV__RATE_WRITES, QV__RATES };
+struct qv__rate;
+struct qv__rate *qv__collection_rate(struct qv__collection *c, enum qv__rate_kind kind);
+
 /* How far a payload index is, and what it takes. */
 struct qv__field_info {
     bool is_built;         /* false: of a type that is recorded only */

@@ -130,6 +130,18 @@ uint64_t qv__segment_bytes(const struct qv__segment *s)
     return s->sealed ? s->file_bytes : atomic_load_explicit(&s->bytes, memory_order_relaxed);
 }
 
+void qv__segment_sizes(const struct qv__segment *s, uint64_t *vectors, uint64_t *payload)
+{
+    *payload = atomic_load_explicit(&s->payload_blocks, memory_order_relaxed) * QV__PAYLOAD_BLOCK;
+    *vectors = atomic_load_explicit(&s->vector_bytes, memory_order_relaxed);
+    for (uint32_t i = 0; s->sealed && i < s->n_columns; i++) {
+        const struct qv__column *c = &s->columns[i];
+        uint32_t n = atomic_load_explicit(&c->n, memory_order_relaxed);
+        *vectors +=
+            c->sealed_offsets ? c->sealed_offsets[n] : (uint64_t)n * c->vectors.stride_bytes;
+    }
+}
+
 uint64_t qv__segment_need(const struct qv__segment *s)
 {
     return s->file_need;

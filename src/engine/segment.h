@@ -84,6 +84,10 @@ uint32_t qv__segment_rows(const struct qv__segment *s);             /* appended,
 uint32_t qv__segment_capacity(const struct qv__segment *s);
 uint64_t qv__segment_bytes(
     const struct qv__segment *s); /* growing: vector and payload bytes; sealed: file */
+#define QV__PAYLOAD_BLOCK 128u
+/* Of all its rows, dead ones too: bytes of vectors, and of payload in whole blocks of
+ * QV__PAYLOAD_BLOCK bytes a row. */
+void qv__segment_sizes(const struct qv__segment *s, uint64_t *vectors, uint64_t *payload);
 /* Growing: what its file will take on the disk, about. */
 uint64_t qv__segment_need(const struct qv__segment *s);
 uint64_t qv__segment_min_lsn(const struct qv__segment *s); /* of rows; 0 when empty */

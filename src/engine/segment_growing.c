@@ -317,7 +317,7 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint
     }
     c->payload[at] = take_bytes(s, r->payload.p, r->payload.n);
     c->payload_n[at] = (uint32_t)r->payload.n;
-    uint64_t bytes = r->payload.n;
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < s->n_columns; i++) {
         c->ord[i * QV__ROW_CHUNK + at] = append_vector(s, &s->columns[i], r->vectors[i], row);
         bytes += r->vectors[i] ? qv__vector_size(s->columns[i].def, r->vectors[i]) : 0;
@@ -326,6 +326,10 @@ uint32_t qv__segment_append(struct qv__segment *s, const struct qv__row *r, uint
         s->min_lsn = lsn;
     }
     atomic_store_explicit(&s->max_lsn, lsn, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->vector_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->payload_blocks, qv__payload_blocks(r->payload.n),
+                              memory_order_relaxed);
+    bytes += r->payload.n;
     atomic_fetch_add_explicit(&s->bytes, bytes, memory_order_relaxed);
     count_need(s, r, bytes);
     uint64_t hash = qv__id_hash(&r->id);

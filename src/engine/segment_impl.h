@@ -142,6 +142,7 @@ struct qv__segment {
     _Atomic bool
         fields_unsaved;  /* sealed: all blocks are there, those of some index not in the file */
     struct qv__mem *mem; /* account of this segment, owned */
+    _Atomic uint64_t payload_blocks;
 
     /* growing */
     struct qv__row_chunk **rows; /* owned table of fixed address */
@@ -149,8 +150,9 @@ struct qv__segment {
     struct qv__map by_id;          /* id -> newest row; guarded by: lock */
     struct qv__byte_block *blocks; /* newest first */
     _Atomic uint64_t bytes;
-    uint64_t file_need;        /* what its file will take, about; guarded by the write order */
-    struct qv__mutex indexing; /* one at a time */
+    _Atomic uint64_t vector_bytes; /* of `bytes` */
+    uint64_t file_need;            /* what its file will take, about; guarded by the write order */
+    struct qv__mutex indexing;     /* one at a time */
 
     /* sealed */
     struct qv__segfile *file;
@@ -168,6 +170,10 @@ struct qv__segment {
 static inline struct qv__row_chunk *qv__row_chunk(const struct qv__segment *s, uint32_t row)
 {
     return s->rows[row >> QV__ROW_CHUNK_SHIFT];
+}
+static inline uint64_t qv__payload_blocks(uint64_t bytes)
+{
+    return (bytes + QV__PAYLOAD_BLOCK - 1) / QV__PAYLOAD_BLOCK;
 }
 static inline uint32_t qv__row_at(uint32_t row)
 {

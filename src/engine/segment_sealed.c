@@ -31,11 +31,13 @@ static qv_status open_rows(struct qv__segment *s, const struct qv__segment_meta 
     if (s->payload_offsets[0] != 0 || s->payload_offsets[n] != s->payloads.n) {
         return damaged(s, err, "payload offsets do not span the payload section");
     }
+    uint64_t blocks = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t from = s->payload_offsets[i], to = s->payload_offsets[i + 1];
         if (from > to || to > s->payloads.n) {
             return damaged(s, err, "payload offsets fall");
         }
+        blocks += qv__payload_blocks(to - from);
         if (verify &&
             !qv__payload_valid((struct qv__bytes){s->payloads.p + from, (size_t)(to - from)})) {
             return damaged(s, err, "a payload row is malformed");
@@ -44,6 +46,7 @@ static qv_status open_rows(struct qv__segment *s, const struct qv__segment_meta 
             return damaged(s, err, "an insert LSN is outside the segment's range");
         }
     }
+    atomic_store_explicit(&s->payload_blocks, blocks, memory_order_relaxed);
     return QV_OK;
 }
 

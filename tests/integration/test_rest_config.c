@@ -92,9 +92,7 @@ static void test_everything_given(void **state)
     has(t, "GET", "/collections/c", NULL, 200,
         "\"unapplied_settings\":[{\"message\":\"quantization_config: Manhattan distances are taken "
         "of "
-        "the vectors, no codes serve them\"},{\"message\":\"strict_mode_config: this version does "
-        "not enforce "
-        "it\"}],");
+        "the vectors, no codes serve them\"}],");
     rest_reopen(t);
     has(t, "GET", "/collections/c", NULL, 200, FULL_SHOWN);
 }

@@ -104,6 +104,9 @@ static qv_status prepare(struct qv__call *c)
     if (flags & QV__QD_PIN) {
         QV_TRY(qv__db_collection(c->db, c->params[0], &c->collection, &c->err));
     }
+    if ((flags & QV__QD_PIN) && (flags & (QV__QD_READ | QV__QD_UPDATE))) {
+        QV_TRY(qv__qd_strict_begin(c));
+    }
     return QV_OK;
 }
 
@@ -120,6 +123,7 @@ void qv__qd_respond(struct qv__call *c, qv_status st)
     if (st != QV_OK) {
         qv__qd_error(c, st);
     }
+    qv__qd_strict_end(c);
     qv__collection_release(c->collection);
     qv__buf_free(&c->scratch);
     qv__api_finish(r);

@@ -200,7 +200,8 @@ static qv_status parse_groups(struct qv__call *c, bool disable_allowed, struct q
     ch->metadata = either(c->body, "metadata", "metadata");
     QV_TRY(qv__qd_group_check(c, &qv__qd_hnsw, "hnsw_config.", ch->hnsw));
     QV_TRY(qv__qd_group_check(c, &qv__qd_optimizers, "optimizers_config.", ch->optimizers));
-    QV_TRY(qv__qd_group_check(c, &qv__qd_strict, "strict_mode_config.", ch->strict));
+    QV_TRY(qv__qd_group_check(c, &qv__qd_strict_mode, "strict_mode_config.", ch->strict));
+    QV_TRY(qv__qd_strict_check(c, ch->strict));
     QV_TRY(qv__qd_quantization_check(c, "", ch->quantization, disable_allowed));
     if (ch->metadata && !qv__json_is(ch->metadata, QV__JSON_OBJ)) {
         return qv__qd_expected(c, "metadata", "an object", ch->metadata);
@@ -348,6 +349,9 @@ qv_status qv__qd_collection_patch(struct qv__call *c)
     qv_status st = patch(c, s);
     qv__schema_release(s);
     qv__mutex_unlock(one);
+    if (st == QV_OK && qv__qd_given(qv__json_get(c->body, "strict_mode_config"))) {
+        qv__qd_strict_refill(c);
+    }
     if (st == QV_OK) {
         qv__jw_bool(&c->w, true);
     }

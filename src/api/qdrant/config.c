@@ -110,7 +110,7 @@ static const struct qv__qd_setting strict[] = {
     {.name = "max_payload_index_count", .type = QV__QD_UINT},
     {.name = "max_resident_memory_percent", .type = QV__QD_UINT, .min = 1, .max = 100},
 };
-const GROUP(qv__qd_strict, strict, "strict_mode_config");
+const GROUP(qv__qd_strict_mode, strict, "strict_mode_config");
 
 /* An extension; kept in the schema, not in the configuration. */
 static const char *const durabilities[] = {"fsync", "relaxed", NULL};

@@ -120,7 +120,7 @@ qv_status qv__qd_config_keep(struct qv__call *c, const struct qv__schema *s, qv_
     keep_group(&w, &qv__qd_hnsw, old, ch->hnsw);
     keep_group(&w, &qv__qd_optimizers, old, ch->optimizers);
     keep_group(&w, &qv__qd_wal, old, ch->wal);
-    keep_group(&w, &qv__qd_strict, old, ch->strict);
+    keep_group(&w, &qv__qd_strict_mode, old, ch->strict);
     keep_quantization(&w, old, ch->quantization);
     keep_metadata(&w, qv__json_get(old, "metadata"), ch->metadata);
     qv__jw_obj_end(&w);
@@ -502,7 +502,6 @@ void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json
 {
     struct survey found;
     unsigned n = 0;
-    bool strict = false;
     survey(s, kept, &found);
     for (unsigned i = 0; i < found.inlined; i++) {
         message(c, "warnings", &n,
@@ -525,11 +524,6 @@ void qv__qd_config_warn(struct qv__call *c, const struct qv__schema *s, qv__json
         message(c, "unapplied_settings", &n,
                 "quantization_config.scalar: elements of uint8 and int8 vectors are bytes already, "
                 "they are compared as they are");
-    }
-    if (qv__json_bool(qv__json_get(qv__json_get(kept, "strict_mode_config"), "enabled"), &strict) &&
-        strict) {
-        message(c, "unapplied_settings", &n,
-                "strict_mode_config: this version does not enforce it");
     }
     end_list(c, n);
 }

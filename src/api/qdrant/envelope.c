@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "api/strict.h"
 #include "api/text.h"
 
 #define TYPE_JSON "application/json"
@@ -106,6 +107,20 @@ static const struct {
     [QV__QD_CHECKSUM] = {400, "Checksum mismatch: ", ""},
 };
 
+/* Seconds; "" where there is no use in trying again. */
+static struct qv__str retry_after(struct qv__call *c, qv_status st)
+{
+    char text[24];
+    if (st != QV_ERATE || !c->strict) {
+        return QV__STR("1");
+    }
+    int n = c->strict->retry_after_s > 0
+                ? snprintf(text, sizeof text, "%.0f", c->strict->retry_after_s)
+                : 0;
+    const char *copy = n > 0 ? qv__arena_strndup(c->arena, text, (size_t)n) : NULL;
+    return copy ? (struct qv__str){copy, (size_t)n} : QV__STR("");
+}
+
 void qv__qd_error(struct qv__call *c, qv_status st)
 {
     struct qv__response *response = &c->request->response;
@@ -125,8 +140,11 @@ void qv__qd_error(struct qv__call *c, qv_status st)
     }
     if ((http_status == 429 || http_status == 503 || http_status == 507) &&
         response->n_extra < QV_ARRAY_LEN(response->extra)) {
-        response->extra[response->n_extra++] =
-            (struct qv__header){QV__STR("retry-after"), QV__STR("1")};
+        struct qv__str seconds = retry_after(c, st);
+        if (seconds.n) {
+            response->extra[response->n_extra++] =
+                (struct qv__header){QV__STR("retry-after"), seconds};
+        }
     }
     qv__buf_reset(&response->body);
     qv__jw_init(&c->w, &response->body);

@@ -113,6 +113,7 @@ static qv_status groups(struct qv__call *c, parse_fn parse, const char *place, b
     QV_TRY(parse(c, c->body, &q));
     q.query.offset = 0;
     QV_TRY(parse_group_by(c, c->body, legacy, q.query.limit, &by));
+    QV_TRY(qv__qd_strict_groups(c, &q.query, &by));
     QV_TRY(qv__qd_check_examples(c, &q.query));
     qv_status st = QV_OK;
     QV_GOTO(parse_lookup(c, c->body, &lookup));

@@ -157,6 +157,7 @@ qv_status qv__qd_index_put(struct qv__call *c)
     QV_TRY(qv__qd_path(c, name, "field_name", &path));
     (void)qv__json_str(name, &def.key);
     QV_TRY(parse_schema(c, &def));
+    QV_TRY(qv__qd_strict_index(c, def.key));
     QV_TRY(qv__db_put_payload_index(c->db, qv__collection_name(c->collection), &def, &operation_id,
                                     &c->err));
     bool served = c->query.wait && qv__collection_wait_fields(c->collection, &c->ctx);

@@ -73,6 +73,7 @@ static qv_status matrix(struct qv__call *c,
     struct qv__matrix m = {.n = 0};
     (void)snprintf(c->place, sizeof c->place, "search_request.");
     QV_TRY(parse(c, &request));
+    QV_TRY(qv__qd_strict_filtered(c, request.filter, request.limit * request.sample, false));
     QV_TRY(qv__collection_matrix(c->collection, &request, &c->ctx, &m, &c->err));
     show(&c->w, &m);
     qv__result_free(&m.points);

@@ -8,6 +8,7 @@ qv_status qv__qd_point_get(struct qv__call *c)
     struct qv__fetch f = {.payload = {.kind = QV__SELECT_ALL}, .vectors = QV__VECTORS_ALL};
     char text[64];
     QV_TRY(qv__qd_id_text(c, c->params[1], &id));
+    QV_TRY(qv__qd_strict_ids(c, 1));
     QV_TRY(qv__qd_get(c, c->collection, &id, 1, &f, &rs));
     if (rs.n) {
         qv__qd_point_write(&c->w, &rs, 0, &f, QV__QD_RECORD);
@@ -28,6 +29,7 @@ qv_status qv__qd_points_get(struct qv__call *c)
     QV_TRY(qv__qd_no_shard_key(c, c->body));
     QV_TRY(qv__qd_fetch(c, c->body, true, &f));
     QV_TRY(qv__qd_ids(c, qv__json_get(c->body, "ids"), "ids", &ids, &n));
+    QV_TRY(qv__qd_strict_ids(c, n));
     QV_TRY(qv__qd_get(c, c->collection, ids, n, &f, &rs));
     qv__qd_points_write(&c->w, &rs, &f, QV__QD_RECORD);
     qv__result_free(&rs);
@@ -68,6 +70,7 @@ qv_status qv__qd_points_scroll(struct qv__call *c)
     if (qv__qd_given(offset)) {
         QV_TRY(qv__qd_id(c, offset, "offset", &from));
     }
+    QV_TRY(qv__qd_strict_filtered(c, filter, limit, false));
     if (qv__qd_given(order_by)) {
         QV_TRY(scroll_ordered(c, order_by, limit, filter, &f, &rs));
     } else {
@@ -110,6 +113,7 @@ qv_status qv__qd_points_count(struct qv__call *c)
     QV_TRY(qv__qd_no_shard_key(c, c->body));
     QV_TRY(qv__qd_bool(c, c->body, "exact", &given, &exact));
     QV_TRY(qv__qd_filter(c, qv__json_get(c->body, "filter"), &filter));
+    QV_TRY(qv__qd_strict_filtered(c, filter, 0, exact));
     if (!exact) {
         return count_about(c, filter);
     }
@@ -149,7 +153,7 @@ qv_status qv__qd_points_facet(struct qv__call *c)
     struct qv__path path;
     qv__json key = NULL;
     uint64_t limit = 10;
-    bool given, exact;
+    bool given, exact = false;
     QV_TRY(qv__qd_no_shard_key(c, c->body));
     QV_TRY(qv__qd_need(c, c->body, "key", QV__JSON_STR, &key));
     QV_TRY(qv__qd_path(c, key, "key", &path));
@@ -157,6 +161,7 @@ qv_status qv__qd_points_facet(struct qv__call *c)
     QV_TRY(qv__qd_range(c, "limit", limit, 1, limit ? QV__LIMIT_MAX : 0));
     QV_TRY(qv__qd_bool(c, c->body, "exact", &given, &exact));
     QV_TRY(qv__qd_filter(c, qv__json_get(c->body, "filter"), &filter));
+    QV_TRY(qv__qd_strict_filtered(c, filter, limit, exact));
     qv_status st = qv__collection_facet(c->collection, &path, filter, limit, &c->ctx, &r, &c->err);
     if (st == QV_OK) {
         qv__jw_obj(&c->w);

@@ -69,6 +69,9 @@ static void write_done(struct qv__write *write)
 void qv__qd_write_start(struct qv__call *c)
 {
     qv_status st = qv__qctx_check(&c->ctx);
+    if (st == QV_OK) {
+        st = qv__qd_strict_mutations(c);
+    }
     if (st != QV_OK) {
         qv__qd_respond(c, st);
         return;

@@ -74,7 +74,9 @@ struct qv__call {
     qv__json body; /* NULL when none came */
     struct qv__collection *collection;
     struct qv__qctx ctx;
-    struct qv__qd_profile *profile; /* NULL = not asked for */
+    struct qv__qd_profile *profile;   /* NULL = not asked for */
+    struct qv__strict_call *strict;   /* NULL = the collection's strict mode is off */
+    struct qv__schema *strict_schema; /* retained while it is not */
     struct qv__jw w;
     struct qv_err err;
     enum qv__qd_kind kind;
@@ -106,6 +108,32 @@ void qv__qd_respond(struct qv__call *c, qv_status st);
 qv_status qv__qd_profile_begin(struct qv__call *c) QV_MUST_USE;
 /* The member "profile" of the answer; nothing when it was not asked for. */
 void qv__qd_profile_write(struct qv__call *c);
+
+/* --- strict_mode.c: limits of the collection, checked before anything is executed; nothing happens
+ * while they are off --- */
+
+struct qv__qd_query;
+struct qv__query;
+struct qv__group_by;
+/* What the settings' table cannot say of a strict_mode_config that is given. */
+qv_status qv__qd_strict_check(struct qv__call *c, qv__json v) QV_MUST_USE;
+/* Read the limits of the collection; the timeout is held against them. */
+qv_status qv__qd_strict_begin(struct qv__call *c) QV_MUST_USE;
+void qv__qd_strict_end(struct qv__call *c);
+/* How strict mode's refusals are told. */
+qv_status qv__qd_strict(struct qv__call *c, qv_status st);
+qv_status qv__qd_strict_queries(struct qv__call *c, const struct qv__qd_query *list,
+                                size_t n) QV_MUST_USE;
+qv_status qv__qd_strict_groups(struct qv__call *c, const struct qv__query *q,
+                               const struct qv__group_by *by) QV_MUST_USE;
+/* Points by filter; limit 0 = not a page. */
+qv_status qv__qd_strict_filtered(struct qv__call *c, const struct qv__filter *f, uint64_t limit,
+                                 bool exact) QV_MUST_USE;
+qv_status qv__qd_strict_ids(struct qv__call *c, size_t n) QV_MUST_USE;
+qv_status qv__qd_strict_mutations(struct qv__call *c) QV_MUST_USE;
+qv_status qv__qd_strict_index(struct qv__call *c, struct qv__str key) QV_MUST_USE;
+/* Its rates start afresh. */
+void qv__qd_strict_refill(struct qv__call *c);
 
 /* --- envelope.c
  * ----------------------------------------------------------------------------------------- */
@@ -309,7 +337,7 @@ struct qv__qd_group {
     const struct qv__qd_setting *settings;
     size_t n;
 };
-extern const struct qv__qd_group qv__qd_hnsw, qv__qd_optimizers, qv__qd_wal, qv__qd_strict,
+extern const struct qv__qd_group qv__qd_hnsw, qv__qd_optimizers, qv__qd_wal, qv__qd_strict_mode,
     qv__qd_collection_params, qv__qd_vector_kept, qv__qd_sparse_kept, qv__qd_durability;
 /* Types (400) and ranges (422). obj NULL or null is fine. */
 qv_status qv__qd_group_check(struct qv__call *c, const struct qv__qd_group *g, const char *place,

@@ -93,6 +93,7 @@ static qv_status one(struct qv__call *c, parse_fn parse, const char *place, bool
     struct qv__qd_query q;
     (void)snprintf(c->place, sizeof c->place, "%s", place);
     QV_TRY(parse(c, c->body, &q));
+    QV_TRY(qv__qd_strict_queries(c, &q, 1));
     return execute(c, &q, legacy);
 }
 
@@ -119,6 +120,7 @@ static qv_status batch(struct qv__call *c, parse_fn parse, const char *place, bo
         }
         QV_TRY(parse(c, v, &queries[i]));
     }
+    QV_TRY(qv__qd_strict_queries(c, queries, list->len));
     qv__jw_arr(&c->w);
     for (uint32_t i = 0; i < list->len; i++) {
         QV_TRY(execute(c, &queries[i], legacy));
