@@ -430,7 +430,9 @@ qv_status qv__qd_healthz(struct qv__call *c);
 qv_status qv__qd_readyz(struct qv__call *c);
 qv_status qv__qd_metrics(struct qv__call *c); /* metrics_text.c */
 qv_status qv__qd_telemetry(struct qv__call *c);
-qv_status qv__qd_issues(struct qv__call *c);
+qv_status qv__qd_openapi(struct qv__call *c); /* openapi.c */
+size_t qv__qd_openapi_strays(void); /* rows of its table that belong to no route; for tests */
+qv_status qv__qd_issues(struct qv__call *c); /* service.c */
 qv_status qv__qd_issues_clear(struct qv__call *c);
 qv_status qv__qd_cluster(struct qv__call *c);
 qv_status

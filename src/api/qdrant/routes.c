@@ -29,6 +29,7 @@ static const struct qv__route routes[] = {
     {QV__GET, READ, "/readyz", 0, qv__qd_readyz},
     {QV__GET, READ, "/metrics", QV__QD_TIMEOUT, qv__qd_metrics},
     {QV__GET, READ, "/telemetry", QV__QD_TIMEOUT, qv__qd_telemetry},
+    {QV__GET, READ, "/openapi.json", 0, qv__qd_openapi},
     {QV__GET, READ, "/issues", 0, qv__qd_issues},
     {QV__DELETE, READ, "/issues", ADMIN, qv__qd_issues_clear},
     {QV__GET, READ, "/cluster", 0, qv__qd_cluster},
