@@ -34,6 +34,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     p.add_argument("--quiver", default="build/release/quiver", help="the program (default: %(default)s)")
     p.add_argument("--dir", help="where the data go (default: a temporary directory)")
+    p.add_argument("--base", help="a data directory to begin with a copy of, instead of loading points")
     p.add_argument("--points", type=int, default=100000, help="loaded first (default: %(default)s)")
     p.add_argument("--dim", type=int, default=128)
     p.add_argument("--seconds", type=int, default=15, help="of each measurement (default: %(default)s)")
@@ -286,8 +287,12 @@ def main():
     server = None
     met = False
     try:
-        server = Server(a.quiver, os.path.join(work, "data"))
-        load(a, server, work)
+        data = os.path.join(work, "data")
+        if a.base:
+            shutil.copytree(a.base, data)
+        server = Server(a.quiver, data)
+        if not a.base:
+            load(a, server, work)
         met = run(a, server)
     finally:
         if server:
