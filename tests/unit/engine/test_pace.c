@@ -8,9 +8,16 @@
 
 static _Atomic uint64_t clock_ns;
 
+/* What happens when indexing looks at the clock next, on its own thread. */
+static _Atomic(void (*)(void)) meanwhile;
+
 static uint64_t mono(void *ctx)
 {
     (void)ctx;
+    void (*now)(void) = atomic_exchange(&meanwhile, NULL);
+    if (now) {
+        now();
+    }
     return atomic_load(&clock_ns);
 }
 
@@ -196,6 +203,48 @@ static void test_writers_go_on_as_there_is_room(void **state)
     stop(f, c);
 }
 
+/* While a graph takes in 600 vectors a writer adds 600: no fewer are left, and yet it got on. One
+ * task takes in all of them; were it to end in between, everybody would be let go at once. */
+static struct {
+    struct fix *f;
+    struct qv__collection *c;
+    struct sent sent;
+} other;
+
+static void send_more(void *arg)
+{
+    (void)arg;
+    send_points(other.f, other.c, &other.sent, 600, 1200);
+}
+
+/* On a thread of its own: indexing holds a lock that comes after a writer's. */
+static void send_more_meanwhile(void)
+{
+    struct qv__thread t;
+    struct qv_err err;
+    assert_int_equal(qv__thread_start(&t, "writer", send_more, NULL, &err), QV_OK);
+    qv__thread_join(&t);
+}
+
+static void test_indexing_goes_on_beside_a_writer_as_fast(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__collection *c = make(f, false);
+    struct sent a;
+    other.f = f;
+    other.c = c;
+    send_points(f, c, &a, 0, 600);
+    assert_false(a.done);
+    atomic_store(&meanwhile, send_more_meanwhile);
+    assert_true(qv__db_step(f->db));
+    assert_null(atomic_load(&meanwhile));
+    assert_int_equal(qv__pace_tail_bytes(c), 0);
+    run(f);
+    assert_true(a.done && other.sent.done);
+    stop(f, c);
+}
+
 /* A task has looked for the last time and not said yet that it ends: what is published now finds it
  * running. */
 static void test_rows_published_while_indexing_ends_are_indexed(void **state)
@@ -285,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_many_fresh_rows_hold_their_writers),
         cmocka_unit_test(test_the_graph_lets_writers_go),
         cmocka_unit_test(test_writers_go_on_as_there_is_room),
+        cmocka_unit_test(test_indexing_goes_on_beside_a_writer_as_fast),
         cmocka_unit_test(test_rows_published_while_indexing_ends_are_indexed),
         cmocka_unit_test(test_nobody_waits_long),
         cmocka_unit_test(test_an_end_lets_all_go),
