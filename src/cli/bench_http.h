@@ -43,6 +43,7 @@ struct qv__load_worker {
     struct qv__rng rng;
     struct qv__latencies latencies;
     struct qv__latencies due; /* one per latency: ns after start; empty unless kept */
+    uint64_t until_ns;        /* when its last answer came */
     uint64_t refused;         /* answers other than 2xx, while measuring */
     int refused_status;
     struct qv__thread thread;

@@ -161,6 +161,7 @@ static void one_request(struct qv__load_worker *w, uint64_t due_ns)
     w->st = qv__http_do(w->http, upsert ? "PUT" : "POST", l->path, w->body.p, w->body.n, &w->answer,
                         &w->err);
     uint64_t now = qv__mono_ns(qv__clock_system());
+    w->until_ns = now;
     if (w->st != QV_OK || from < l->start_ns) {
         return;
     }

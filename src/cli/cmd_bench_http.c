@@ -80,7 +80,6 @@ struct bench {
     uint32_t n_loads;
     struct qv__load_worker *workers;
     uint32_t n_workers;
-    double measured_s;
 };
 
 /* --- the collection
@@ -220,8 +219,6 @@ static qv_status run_workers(struct bench *b, struct qv_err *err)
             *err = w->err;
         }
     }
-    uint64_t now = qv__mono_ns(clock);
-    b->measured_s = now > start ? (double)(now - start) / 1e9 : 0;
     return st;
 }
 
@@ -229,7 +226,7 @@ static qv_status run_workers(struct bench *b, struct qv_err *err)
  * ------------------------------------------------------------------------------------------- */
 
 static void put_json(struct bench *b, struct qv__buf *out, const struct qv__load *l,
-                     const struct qv__percentiles *p, uint64_t refused, double per_s)
+                     const struct qv__percentiles *p, uint64_t refused, double seconds)
 {
     static const char *const modes[] = {"upsert", "search", "mixed"};
     struct qv__jw w;
@@ -245,8 +242,9 @@ static void put_json(struct bench *b, struct qv__buf *out, const struct qv__load
         qv__bench_u64(&w, "batch", l->batch);
     }
     qv__bench_f64(&w, "rate", l->rate, 1);
-    qv__bench_f64(&w, "seconds", b->measured_s, 3);
+    qv__bench_f64(&w, "seconds", seconds, 3);
     qv__bench_u64(&w, "requests", p->n);
+    double per_s = seconds > 0 ? (double)p->n / seconds : 0;
     qv__bench_f64(&w, "requests_per_s", per_s, 1);
     if (l->role == QV__LOAD_UPSERT) {
         qv__bench_f64(&w, "points_per_s", per_s * l->batch, 1);
@@ -258,8 +256,9 @@ static void put_json(struct bench *b, struct qv__buf *out, const struct qv__load
 }
 
 static void put_text(struct qv__buf *out, const struct qv__load *l, const struct qv__percentiles *p,
-                     uint64_t refused, double per_s)
+                     uint64_t refused, double seconds)
 {
+    double per_s = seconds > 0 ? (double)p->n / seconds : 0;
     char a[32], c[32];
     qv__buf_printf(out, "%s on %u connection%s: %s requests, %s/s",
                    l->role == QV__LOAD_UPSERT ? "upsert" : "search", l->connections,
@@ -280,7 +279,7 @@ static qv_status put_load(struct bench *b, struct qv__buf *out, const struct qv_
 {
     struct qv__latencies **all = qv__calloc(b->cli->mem, l->connections, sizeof *all);
     struct qv__percentiles p;
-    uint64_t refused = 0;
+    uint64_t refused = 0, until = l->start_ns;
     uint32_t n = 0;
     if (!all) {
         return qv__fail(err, QV_ENOMEM, "no memory for the latencies");
@@ -289,6 +288,7 @@ static qv_status put_load(struct bench *b, struct qv__buf *out, const struct qv_
         if (b->workers[i].load == l) {
             all[n++] = &b->workers[i].latencies;
             refused += b->workers[i].refused;
+            until = QV_MAX(until, b->workers[i].until_ns);
             if (b->workers[i].refused) {
                 qv__cli_warn(b->cli, "the server answered with status %d",
                              b->workers[i].refused_status);
@@ -298,11 +298,12 @@ static qv_status put_load(struct bench *b, struct qv__buf *out, const struct qv_
     qv_status st = qv__latencies_sum(b->cli->mem, all, n, &p, err);
     qv__free(all);
     QV_TRY(st);
-    double per_s = b->measured_s > 0 ? (double)p.n / b->measured_s : 0;
+    /* Its own last answer: those of the other kind may take longer to come. */
+    double seconds = (double)(until - l->start_ns) / 1e9;
     if (b->args.json) {
-        put_json(b, out, l, &p, refused, per_s);
+        put_json(b, out, l, &p, refused, seconds);
     } else {
-        put_text(out, l, &p, refused, per_s);
+        put_text(out, l, &p, refused, seconds);
     }
     return QV_OK;
 }
