@@ -159,6 +159,7 @@ static qv_status sample_walk(const struct tuning *t, struct qv__graph_scratch *s
     for (uint32_t i = 0; i < QV__GRAPH_TUNED_MAX; i++) {
         struct qv__index_hit hits[K];
         uint32_t n_hits;
+        qv__pool_give_way(t->env->pool);
         struct qv__index_query q = {
             .vector = qv__graph_vector(t->g, sample->ord), .k = K, .ef = ladder[i], .n = t->n};
         struct qv__graph_walk w = {
@@ -182,7 +183,6 @@ static void walk_task(void *arg, size_t begin, size_t end, unsigned worker)
     qv_status st = s ? QV_OK : QV_ENOMEM;
     (void)worker;
     for (size_t i = begin; i < end && st == QV_OK; i++) {
-        qv__pool_give_way(t->env->pool);
         st = sample_walk(t, s, &t->samples[i]);
     }
     qv__scratch_give(t->g, s);
