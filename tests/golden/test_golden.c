@@ -105,7 +105,8 @@ static void one_version(const char *name)
     qv_status more = strcmp(name, "v1") == 0   ? content_more(&c)
                      : strcmp(name, "v2") == 0 ? content_newer_more(&c)
                      : strcmp(name, "v3") == 0 ? content_altered_more(&c)
-                                               : content_packed_more(&c);
+                     : strcmp(name, "v4") == 0 ? content_packed_more(&c)
+                                               : content_narrow_more(&c);
     must(more, &c.err, "write");
     want = read_out(&c);
     must(qv__db_close(c.db, &err), &err, "close");

@@ -8,7 +8,8 @@
 #include "base/rng.h"
 #include "engine/schema.h"
 
-#define DIM_MAX 32 /* of a vector */
+#define DIM_MAX    32  /* of a vector */
+#define DIM_NARROW 256 /* ... whose complete graphs get codes of 4 bits beside those of 8 */
 
 /* --- writing --- */
 
@@ -76,6 +77,14 @@ static const struct qv__vector_def packed_vectors[] = {
 };
 enum { VECTORS_MAX = 4 }; /* of a point here */
 
+/* After the fourth. */
+static const struct qv__vector_def narrow_vectors[] = {
+    {.name = QV__STR(""),
+     .metric = QV__DOT,
+     .dim = DIM_NARROW,
+     .index = {.m = 4, .ef_construct = 16, .seed = 17}},
+};
+
 static const struct qv__vector_def *vectors_of(const struct content *c, const char *name,
                                                unsigned *n)
 {
@@ -91,6 +100,7 @@ static const struct qv__vector_def *vectors_of(const struct content *c, const ch
     return *name == 'b'   ? beta_vectors
            : *name == 'c' ? codes_vectors
            : *name == 't' ? types_vectors
+           : *name == 'n' ? narrow_vectors
                           : alpha_vectors;
 }
 
@@ -264,7 +274,7 @@ static struct content_point point(const char *name, unsigned i, unsigned seed)
                                   .seed = seed,
                                   .expires_ms =
                                       *name == 't' && i % 2 == 1 ? EXPIRES_MS + (int)i : 0,
-                                  .without = *name == 'c' ? 0
+                                  .without = *name == 'c' || *name == 'n' ? 0
                                              : is_beta    ? (seed % 5 == 4)
                                              : i % 7 == 3 ? 1
                                              : i % 3 == 1 ? 2
@@ -407,6 +417,22 @@ qv_status content_packed_more(struct content *c)
     return put_range(c, "packed", 1, 3, 400);
 }
 
+qv_status content_narrow(struct content *c)
+{
+    QV_TRY(create(c, "narrow", narrow_vectors, 1, 1));
+    QV_TRY(put_range(c, "narrow", 0, c->n, 0));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(edit(c, "narrow", QV__MUT_DELETE, qv__id_u64(4), NULL));
+    QV_TRY(put_range(c, "narrow", c->n, c->n + c->n / 2, 200));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    return put_range(c, "narrow", 2 * c->n, 2 * c->n + 3, 300); /* these stay in the log */
+}
+
+qv_status content_narrow_more(struct content *c)
+{
+    return put_range(c, "narrow", 1, 3, 400);
+}
+
 /* --- reading --- */
 
 static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
@@ -486,7 +512,7 @@ static qv_status write_searches(struct content *c, struct qv__collection *from,
         const struct qv__vector_def *def = &s->vectors[k / 4];
         struct qv__qctx ctx = {.clock = qv__clock_system(), .mem = c->mem};
         struct qv__result_set rs;
-        float q[DIM_MAX];
+        float q[DIM_NARROW];
         vector_of(9000 + k, 0, q, def);
         struct qv__query query = {.kind = QV__QUERY_NEAREST,
                                   .using_vector = def->name,

@@ -47,6 +47,11 @@ qv_status content_altered_more(struct content *c) QV_MUST_USE;
 qv_status content_packed(struct content *c) QV_MUST_USE;
 qv_status content_packed_more(struct content *c) QV_MUST_USE;
 
+/* What came after the fourth one: a graph of long vectors with codes of 4 bits beside those of 8;
+ * flushed, and some points that stay in the log. */
+qv_status content_narrow(struct content *c) QV_MUST_USE;
+qv_status content_narrow_more(struct content *c) QV_MUST_USE;
+
 /* Everything about one collection as one JSON document: schema, points with ids, versions, vectors
  * and payloads, counts, searches. */
 qv_status content_collection(struct content *c, struct qv__str name,
