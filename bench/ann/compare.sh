@@ -2,12 +2,13 @@
 # compare.sh: Quiver and other libraries on the same vectors in one run: recall against speed, memory, builds.
 #
 # Usage: bench/ann/compare.sh [SET...]
-#   SET is a directory with base, queries and truth (.fvecs and .ivecs, or .npy), or the name of a seeded clustered set that is
-#   made in $WORK: clustered128 (100,000 x 128, the default), clustered128-1m, clustered768 (200,000 x 768).
+#   SET is a directory with base, queries and truth (.fvecs and .ivecs, or .npy), or the name of a seeded set that is made in
+#   $WORK: clustered128 (100,000 x 128, the default), clustered128-1m, clustered768 (200,000 x 768), and, shaped as embeddings
+#   are, layered128-1m and layered768.
 # Environment:
 #   METRIC=l2|ip|cosine   default: a file `metric` in the directory, else l2 for made sets, ip for directories
 #   PEERS="NAME..."       default: hnswlib glass glass-sq4 faiss-flat faiss-sq8 usearch-bf16 usearch-f16 usearch-i8 svs
-#                         vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw; one that cannot be had is named with what was tried
+#                         vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw zvec zvec-int8 scann; one that cannot be had is named with what was tried
 #   EF=10,16,24,…         beams
 #   ROUNDS=3, MS=1000     rounds of all libraries in turn; least time of a measurement (Quiver: whole seconds)
 #   STAT=us|cpu_us        wall time, or CPU time of the searching thread: the latter where the machine is shared
@@ -22,7 +23,7 @@ quiver=$(realpath "${QUIVER:-build/release/quiver}")
 [ -x "$quiver" ] || { echo "compare.sh: build first: cmake --preset release && cmake --build --preset release" >&2; exit 1; }
 threads=${BUILD_THREADS:-2} ms=${MS:-1000} rounds=${ROUNDS:-3}
 ef=${EF:-10,16,24,32,48,64,96,128,192,256,384,512}
-peers=${PEERS:-hnswlib glass glass-sq4 faiss-flat faiss-sq8 usearch-bf16 usearch-f16 usearch-i8 svs vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw}
+peers=${PEERS:-hnswlib glass glass-sq4 faiss-flat faiss-sq8 usearch-bf16 usearch-f16 usearch-i8 svs vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw zvec zvec-int8 scann}
 mkdir -p "$work" "$out"
 missing=$work/missing.txt
 : >"$missing"
@@ -70,6 +71,8 @@ ready() {
     usearch*) need_package usearch usearch || { lack "$1" "pip install usearch"; return 1; } ;;
     svs*) need_package svs scalable-vs || { lack "$1" "pip install scalable-vs"; return 1; } ;;
     vsag*) need_package pyvsag pyvsag || { lack "$1" "pip install pyvsag"; return 1; } ;;
+    zvec*) need_package zvec zvec || { lack "$1" "pip install zvec"; return 1; } ;;
+    scann) need_package scann scann || { lack "$1" "pip install scann"; return 1; } ;;
     symphonyqg | rabitq*)
         { need_package rabitqlib rabitqlib && need_package faiss faiss-cpu; } || { lack "$1" "pip install rabitqlib faiss-cpu"; return 1; }
         ;;
@@ -77,22 +80,25 @@ ready() {
     esac
 }
 
-make_set() { # NAME N QUERIES DIM CLUSTERS
-    local dir=$work/sets/$1
+make_set() { # NAME METRIC MAKER ARGS...
+    local dir=$work/sets/$1 metric=$2 maker=$3
     if ! [ -f "$dir/truth.ivecs" ]; then
+        shift 3
         mkdir -p "$dir"
-        cc -O3 -march=native -ffast-math bench/ann/make_clustered.c -o "$work/make_clustered" -lm
-        "$work/make_clustered" "$dir" "$2" "$3" "$4" "$5" 0.5 42
-        echo l2 >"$dir/metric"
+        cc -O3 -march=native -ffast-math "bench/ann/$maker.c" -o "$work/$maker" -lm
+        "$work/$maker" "$dir" "$@"
+        echo "$metric" >"$dir/metric"
     fi
     echo "$dir"
 }
 
 set_dir() {
     case $1 in
-    clustered128) make_set "$1" 100000 1000 128 1000 ;;
-    clustered128-1m) make_set "$1" 1000000 500 128 10000 ;;
-    clustered768) make_set "$1" 200000 500 768 2000 ;;
+    clustered128) make_set "$1" l2 make_clustered 100000 1000 128 1000 0.5 42 ;;
+    clustered128-1m) make_set "$1" l2 make_clustered 1000000 500 128 10000 0.5 42 ;;
+    clustered768) make_set "$1" l2 make_clustered 200000 500 768 2000 0.5 42 ;;
+    layered128-1m) make_set "$1" l2 make_layered 1000000 992 128 4096 20 42 bytes ;;
+    layered768) make_set "$1" ip make_layered 200000 992 768 4096 40 42 unit ;;
     *)
         [ -d "$1" ] || { echo "compare.sh: $1: no such set" >&2; exit 1; }
         local dir=$1 name

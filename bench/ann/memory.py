@@ -4,10 +4,10 @@ included, at which searches keep 95 % of their speed.
 
 Usage: memory.py SET_DIR [RECALL]     as root; after `compare.sh SET_DIR`, whose indexes and driver in $WORK it uses
 Environment: WORK=build/bench, QUIVER=build/release/quiver, STAT=us|cpu_us (wall time: on a quiet machine; or CPU time with that of
-page faults)
+page faults), ENGINES="quiver hnswlib", LIMITS=MB,MB,… and EF=N to try these limits alone at this beam (one engine, a minute or two)
 Both search at the beam that reaches RECALL (default 0.95), three times in a row: the first warms up, the best counts. Limits are
-halved between what failed and what did until 3 % apart. A process that is killed for memory has failed. Before every run the files
-leave the page cache, so that what a run reads is counted as its own.
+halved between what failed and what did until 3 % apart. A process that is killed for memory, or takes half a minute, has failed.
+Before every run the files leave the page cache, so that what a run reads is counted as its own.
 """
 
 import json
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-KEEP, STEP, RUNS = 0.95, 1.03, 2
+KEEP, STEP, RUNS, PATIENCE_S = 0.95, 1.03, 2, 30
 BEAMS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK = os.environ.get("WORK", f"{ROOT}/build/bench")
@@ -35,10 +35,13 @@ class Group:
     def run(self, command, limit):
         leave_cache(self.folder, f"{WORK}/index/{os.path.basename(self.folder)}")
         self.write(self.limit, limit)
-        done = subprocess.run(["sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$@"', "sh", *command],
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        command = ["sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$@"', "sh", *command]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            done = None
         self.empty()
-        return done.stdout if done.returncode == 0 else None
+        return done.stdout if done and done.returncode == 0 else None
 
     def write(self, name, value):
         with open(f"{self.path}/{name}", "w", encoding="utf-8") as f:
@@ -87,15 +90,41 @@ def time_of(lines):
     return min((line.get(STAT) or 1e6 / line["qps"] for line in lines), default=float("inf"))
 
 
+def no_limit(group):
+    return -1 if "limit_in" in group.limit else "max"
+
+
+def keeps(group, command, limit, free):
+    best = float("inf")
+    for _ in range(RUNS):
+        lines = searches(group.run(command, limit))
+        best = min(best, time_of(lines))
+        if free / best >= KEEP or not lines:
+            break
+    print(f"  {limit / 1e6:.1f} MB: {best:.1f} us", flush=True)
+    return free / best >= KEEP
+
+
 def lowest(group, command, high):
     """(bytes, microseconds without a limit)"""
-    free = min(time_of(searches(group.run(command, -1 if "limit_in" in group.limit else "max"))) for _ in range(2))
+    free = min(time_of(searches(group.run(command, no_limit(group)))) for _ in range(2))
     low = max(1 << 20, high // 16)
     while high / low > STEP:
         middle = int((low * high) ** 0.5)
-        best = min(time_of(searches(group.run(command, middle))) for _ in range(RUNS))
-        low, high = (low, middle) if free / best >= KEEP else (middle, high)
+        low, high = (low, middle) if keeps(group, command, middle, free) else (middle, high)
     return high, free
+
+
+def lowest_of(group, command, limits):
+    """Likewise, of these limits; infinite if none is enough. The time without one is taken before and after."""
+    free = time_of(searches(group.run(command, no_limit(group))))
+    low, high = -1, len(limits)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if keeps(group, command, limits[middle], free) else (middle, high)
+    after = time_of(searches(group.run(command, no_limit(group))))
+    print(f"  without a limit: {free:.1f} us before, {after:.1f} us after", flush=True)
+    return (limits[high] if high < len(limits) else float("inf")), min(free, after)
 
 
 def main():
@@ -105,9 +134,18 @@ def main():
         with open(f"{folder}/metric", encoding="utf-8") as f:
             metric = f.read().strip()
     group, found = Group(folder), {}
+    engines = os.environ.get("ENGINES", "quiver hnswlib").split()
+    limits = sorted(int(float(x) * 1e6) for x in os.environ.get("LIMITS", "").split(",") if x)
     try:
         for name, command in commands(folder, metric).items():
-            lines = searches(group.run(command(",".join(map(str, BEAMS))), -1 if "limit_in" in group.limit else "max"))
+            if name not in engines:
+                continue
+            if limits:
+                ef = os.environ.get("EF") or sys.exit("memory.py: LIMITS goes with EF")
+                best, free = lowest_of(group, command(",".join([ef] * 3)), limits)
+                print(f"{name}: ef {ef}, {free:.1f} us; {best / 1e6:.1f} MB", flush=True)
+                continue
+            lines = searches(group.run(command(",".join(map(str, BEAMS))), no_limit(group)))
             line = next((one for one in lines if one["recall"] >= recall), None)
             if not line:
                 sys.exit(f"memory.py: {name} does not reach {recall}; is its index in {WORK}?")
@@ -116,7 +154,8 @@ def main():
             print(f"{name}: ef {line['ef']}, recall {line['recall']:.4f}, {found[name][1]:.1f} us; {found[name][0] / 1e6:.0f} MB", flush=True)
     finally:
         group.close()
-    print(f"quiver needs {found['quiver'][0] / found['hnswlib'][0]:.2f} of the memory of hnswlib")
+    if len(found) == 2:
+        print(f"quiver needs {found['quiver'][0] / found['hnswlib'][0]:.2f} of the memory of hnswlib")
 
 
 main()

@@ -3,11 +3,12 @@
 
 Usage: python.py PEER SET_DIR l2|ip|cosine CACHE_DIR THREADS MILLISECONDS EF[,EF...]
 PEER is one of the names in PEERS. Each pass over the queries is one call of the peer's batch search on one thread, which spares
-it Python's cost of a call; VSAG has no batch search and pays for it (some microseconds).
+it Python's cost of a call; VSAG and zvec have no batch search and pay for it (some microseconds).
 """
 
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -229,6 +230,88 @@ class Vsag:
         return np.stack([self.index.knn_search(q, K, self.parameters)[0] for q in queries])
 
 
+class Zvec:
+    """zvec's HNSW: m 16, ef_construction 200; whole vectors, or bytes whose hits its refiner orders by the vectors. Its searches that
+    return numbers alone, one call a query."""
+
+    def __init__(self, is_int8):
+        import zvec
+
+        zvec.init(log_level=zvec.LogLevel.ERROR, query_threads=1, optimize_threads=int(sys.argv[5]))
+        self.module, self.is_int8 = zvec, is_int8
+        self.engine = f"zvec {zvec.__version__} hnsw {'int8' if is_int8 else 'f32'}"
+
+    def build(self, base, metric, threads):
+        z = self.module
+        kind = z.QuantizeType.INT8 if self.is_int8 else z.QuantizeType.UNDEFINED
+        index = z.HnswIndexParam(metric_type=z.MetricType.L2 if metric == "l2" else z.MetricType.IP, m=16, ef_construction=200,
+                                 quantize_type=kind)  # fmt: skip
+        vector = z.VectorSchema("v", z.DataType.VECTOR_FP32, base.shape[1], index)
+        shutil.rmtree(self.path, ignore_errors=True)
+        made = z.create_and_open(self.path, z.CollectionSchema(name="bench", vectors=[vector]))
+        for start in range(0, len(base), 1000):
+            made.insert([z.Doc(id=str(i), vectors={"v": base[i].tolist()}) for i in range(start, min(start + 1000, len(base)))])
+        made.flush()
+        made.optimize()
+        made.close()
+
+    def save(self, path):
+        pass  # it is on disk
+
+    def load(self, path, base, metric):
+        z = self.module
+        self.index = z.open(self.path, z.CollectionOption(read_only=True, enable_mmap=True))
+
+    def memory(self, path):
+        return sum(os.path.getsize(os.path.join(at, f)) for at, _, files in os.walk(self.path) for f in files)
+
+    def set_ef(self, ef):
+        self.param = self.module.HnswQueryParam(ef=ef, is_using_refiner=self.is_int8)
+
+    def search(self, queries):
+        z = self.module
+        return np.stack([self.index.query_internal_ids(z.Query("v", vector=q, param=self.param), topk=K) for q in queries])
+
+
+class Scann:
+    """ScaNN: one leaf a root of the number of vectors, 4 bits for two elements, hits ordered by the vectors. A beam of ef is ef / 4
+    leaves and ef vectors ordered."""
+
+    def __init__(self):
+        import importlib.metadata
+
+        import scann
+
+        self.module = scann
+        self.engine = f"scann {importlib.metadata.version('scann')}"
+
+    def build(self, base, metric, threads):
+        is_l2 = metric == "l2"
+        b = self.module.scann_ops_pybind.builder(base, K, "squared_l2" if is_l2 else "dot_product").set_n_training_threads(threads)
+        b = b.tree(num_leaves=int(len(base) ** 0.5), num_leaves_to_search=32, training_sample_size=min(len(base), 250000), spherical=not is_l2)
+        b = b.score_ah(2, anisotropic_quantization_threshold=float("nan") if is_l2 else 0.2).reorder(100)
+        self.index = b.build()
+
+    def save(self, path):
+        os.makedirs(f"{path}.d", exist_ok=True)
+        self.index.serialize(f"{path}.d", relative_path=True)
+
+    def load(self, path, base, metric):
+        if not hasattr(self, "index"):
+            self.index = self.module.scann_ops_pybind.load_searcher(f"{path}.d")
+
+    def memory(self, path):
+        return sum(os.path.getsize(os.path.join(f"{path}.d", f)) for f in os.listdir(f"{path}.d"))
+
+    def set_ef(self, ef):
+        self.ef = ef
+
+    def search(self, queries):
+        found = self.index.search_batched(queries, final_num_neighbors=K, pre_reorder_num_neighbors=max(self.ef, 2 * K),
+                                          leaves_to_search=max(self.ef // 4, 1))  # fmt: skip
+        return np.asarray(found[0], dtype=np.int64)
+
+
 PEERS = {
     "faiss-flat": lambda: Faiss("HNSW16,Flat", "HNSWFlat"),
     "faiss-sq8": lambda: Faiss("HNSW16,SQ8", "HNSW SQ8"),
@@ -240,6 +323,9 @@ PEERS = {
     "rabitq-hnsw": lambda: RabitqHnsw(7),
     "vsag-sq8": lambda: Vsag("sq8_uniform"),
     "vsag-sq4": lambda: Vsag("sq4_uniform"),
+    "zvec": lambda: Zvec(False),
+    "zvec-int8": lambda: Zvec(True),
+    "scann": Scann,
 }
 
 
@@ -270,7 +356,7 @@ def main():
         base /= np.maximum(np.linalg.norm(base, axis=1, keepdims=True), 1e-30)
         queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-30)
     peer = PEERS[name]()
-    path = os.path.join(cache, name)
+    path = peer.path = os.path.join(cache, name)
     if not os.path.exists(f"{path}.took"):
         wall, cpu = time.monotonic(), time.process_time()
         peer.build(base, metric, int(threads))
