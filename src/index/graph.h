@@ -287,6 +287,11 @@ uint32_t qv__graph_ef_for(const struct qv__graph *g, float recall, uint32_t k);
 /* Point i; false when there is none. */
 bool qv__graph_tuned_at(const struct qv__graph *g, uint32_t i, uint32_t *ef, float *recall);
 void qv__graph_tuned_set(struct qv__graph *g, uint32_t i, uint32_t ef, float recall);
+/* Points of walks over narrow codes that g is not searched by yet, in a graph that is for reading
+ * them alone; NULL when memory is out, or for few ordinals. Threads: as saving. */
+struct qv__graph *qv__graph_tune_narrow(const struct qv__graph *g, const struct qv__index_env *env,
+                                        uint32_t n, const struct qv__graph_narrow *narrow);
+void qv__graph_tune_narrow_free(struct qv__graph *as); /* NULL-safe */
 
 /* graph_search.c */
 qv_status qv__graph_search(const struct qv__index *x, const struct qv__index_query *q,

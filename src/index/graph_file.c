@@ -59,16 +59,22 @@ static uint32_t upper_layers(const struct qv__graph *g)
     return n_layers ? n_layers - 1 : 0;
 }
 
-static qv_status save_meta(const struct qv__graph *g, const struct qv__graph_narrow *narrow,
-                           uint32_t n, struct qv__index_sink *sink, struct qv_err *err)
+/* What a file gets that the graph itself need not have. */
+struct extra {
+    const struct qv__graph_narrow *narrow;
+    const struct qv__graph *tuned; /* whose points are saved */
+};
+
+static qv_status save_meta(const struct qv__graph *g, const struct extra *extra, uint32_t n,
+                           struct qv__index_sink *sink, struct qv_err *err)
 {
     uint8_t meta[META_BYTES + 4 * (QV__GRAPH_LAYERS_MAX - 1)] = {0};
     const struct qv__index *x = &g->index;
     uint32_t n_upper = upper_layers(g);
     qv__store_u32(meta, META_MAGIC);
     uint32_t features = n && g->quant ? FEATURE_CODES : 0;
-    features |= g->n_tuned ? FEATURE_TUNED : 0;
-    features |= n && narrow->quant ? FEATURE_NARROW : 0;
+    features |= extra->tuned->n_tuned ? FEATURE_TUNED : 0;
+    features |= n && extra->narrow->quant ? FEATURE_NARROW : 0;
     features |= features & FEATURE_CODES && x->vectors.datatype != QV__F32 ? FEATURE_WIDENED : 0;
     qv__store_u32(meta + 4, features ? VERSION_FEATURES : VERSION);
     qv__store_u32(meta + 8, n);
@@ -184,15 +190,16 @@ static qv_status save_tuned(const struct qv__graph *g, struct qv__index_sink *si
                       err);
 }
 
-static qv_status save_parts(const struct qv__graph *g, const struct qv__graph_narrow *narrow,
-                            uint32_t n, struct qv__index_sink *sink, struct qv_err *err)
+static qv_status save_parts(const struct qv__graph *g, const struct extra *extra, uint32_t n,
+                            struct qv__index_sink *sink, struct qv_err *err)
 {
-    QV_TRY(save_meta(g, narrow, n, sink, err));
+    const struct qv__graph_narrow *narrow = extra->narrow;
+    QV_TRY(save_meta(g, extra, n, sink, err));
     QV_TRY(save_plane(g, QV__GRAPH_PART_BASE, BASE_MAGIC, g->base_block, &g->base, n,
                       g->base.stride_bytes, sink, err));
     QV_TRY(save_upper(g, sink, err));
-    if (g->n_tuned) {
-        QV_TRY(save_tuned(g, sink, err));
+    if (extra->tuned->n_tuned) {
+        QV_TRY(save_tuned(extra->tuned, sink, err));
     }
     if (n == 0 || !g->quant) {
         return QV_OK;
@@ -208,7 +215,8 @@ static qv_status save_parts(const struct qv__graph *g, const struct qv__graph_na
     return save_quant(g, narrow->quant, QV__GRAPH_PART_NARROW_QUANT, sink, err);
 }
 
-/* What has grown is complete once it is saved, and gets its narrow codes in the file. */
+/* What has grown is complete once it is saved, and gets its narrow codes in the file, with what
+ * recall walks over them reach. */
 qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink, struct qv_err *err)
 {
     /* Saving changes the count of memory only. */
@@ -217,7 +225,11 @@ qv_status qv__graph_save(const struct qv__index *x, struct qv__index_sink *sink,
     struct qv__index_env env = {.mem = x->mem, .simd = x->simd};
     struct qv__graph_narrow made = {0};
     bool is_made = !g->is_view && !g->narrow.quant && qv__graph_narrow_make(g, &env, n, &made);
-    qv_status st = save_parts(g, is_made ? &made : &g->narrow, n, sink, err);
+    struct qv__graph *measured = is_made ? qv__graph_tune_narrow(g, &env, n, &made) : NULL;
+    struct extra extra = {.narrow = is_made ? &made : &g->narrow,
+                          .tuned = measured && measured->n_tuned ? measured : g};
+    qv_status st = save_parts(g, &extra, n, sink, err);
+    qv__graph_tune_narrow_free(measured);
     qv__graph_narrow_free(g, &made);
     return st;
 }

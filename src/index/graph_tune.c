@@ -8,7 +8,8 @@
  * What it is not: exact. Queries that lie elsewhere than the vectors are harder than these.
  *
  * The points are words of beam and recall, each stored at once, so that a growing graph can be
- * measured again while searches read them. */
+ * measured again while searches read them. A graph that gets narrow codes where it is saved is
+ * measured over those for its file: what walks over codes of a byte found says too much. */
 #include "index/graph_walk.h"
 
 #include "base/rng.h"
@@ -232,4 +233,43 @@ void qv__graph_tune(struct qv__graph *g, const struct qv__index_env *env, uint32
         tune(&t);
     }
     qv__free(t.samples);
+}
+
+/* Only what walks and measuring read is there; everything but its scratches is g's. */
+struct qv__graph *qv__graph_tune_narrow(const struct qv__graph *g, const struct qv__index_env *env,
+                                        uint32_t n, const struct qv__graph_narrow *narrow)
+{
+    struct qv__graph *as = n >= N_LEAST ? qv__zalloc(g->index.mem, sizeof *as) : NULL;
+    if (!as) {
+        return NULL;
+    }
+    as->index.ops = g->index.ops;
+    as->index.mem = g->index.mem;
+    as->index.simd = g->index.simd;
+    as->index.vectors = g->index.vectors;
+    as->index.params = g->index.params;
+    atomic_init(&as->index.n_indexed, n);
+    as->kernels = g->kernels;
+    as->n_max = g->n_max;
+    as->cap_base = g->cap_base;
+    as->m = g->m;
+    as->root = g->root;
+    as->quant = g->quant;
+    as->codes = g->codes;
+    as->base = g->base;
+    memcpy(as->upper, g->upper, sizeof as->upper);
+    atomic_init(&as->n_layers, qv__graph_layers(g));
+    qv__mutex_init(&as->lock, QV__RANK_LEAF);
+    qv__graph_narrow_set(as, narrow);
+    qv__graph_tune(as, env, n);
+    qv__scratch_drop(as);
+    return as;
+}
+
+void qv__graph_tune_narrow_free(struct qv__graph *as)
+{
+    if (as) {
+        qv__mutex_destroy(&as->lock);
+        qv__free(as);
+    }
 }

@@ -275,10 +275,10 @@ static struct content_point point(const char *name, unsigned i, unsigned seed)
                                   .expires_ms =
                                       *name == 't' && i % 2 == 1 ? EXPIRES_MS + (int)i : 0,
                                   .without = *name == 'c' || *name == 'n' ? 0
-                                             : is_beta    ? (seed % 5 == 4)
-                                             : i % 7 == 3 ? 1
-                                             : i % 3 == 1 ? 2
-                                                          : 0};
+                                             : is_beta                    ? (seed % 5 == 4)
+                                             : i % 7 == 3                 ? 1
+                                             : i % 3 == 1                 ? 2
+                                                                          : 0};
 }
 
 static qv_status put_range(struct content *c, const char *name, unsigned from, unsigned to,

@@ -141,6 +141,73 @@ static void test_grown(void **state)
     qv__mem_close(mem);
 }
 
+/* The recall of queries that are no nodes, where one is asked for in place of a beam. */
+static double recall_asked_for(const struct qv__index *x, const struct data *d,
+                               const struct data *queries, float wanted, struct qv__mem *mem)
+{
+    struct qv_err err;
+    uint64_t good = 0;
+    for (uint32_t i = 0; i < queries->n; i++) {
+        struct qv__index_hit hits[K];
+        uint32_t n = 0;
+        struct qv__qctx ctx = ctx_make(mem);
+        ctx.recall_target = wanted;
+        struct qv__index_query q = {.vector = data_row(queries, i), .k = K, .n = d->n};
+        check_ok(x->ops->search(x, &q, &ctx, hits, &n, &err));
+        double kth = exact_kth(d, q.vector, d->n, K, NULL);
+        for (uint32_t j = 0; j < n; j++) {
+            good += hits[j].dist <= kth + slack(kth, d->dim);
+        }
+    }
+    return (double)good / ((double)K * queries->n);
+}
+
+/* Beams are measured over the codes that searches compare: those of 4 bits, also of a graph that
+ * grew over codes of a byte and gets narrow ones where it is saved. */
+static void test_recall_asked_for(void **state)
+{
+    (void)state;
+    enum { N_ASKED = 3000 };
+    static const float wanted[] = {0.8f, 0.9f, 0.95f, 0.98f};
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = data_make(N_ASKED, DIM, QV__L2, 31), queries = data_make(100, DIM, QV__L2, 31);
+    fill_uniform(&d, 1);
+    fill_uniform(&queries, 2);
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .m = 8, .ef_construct = 48, .seed = 3};
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    for (int is_grown = 0; is_grown < 2; is_grown++) {
+        struct qv__index *x = NULL, *y = NULL;
+        if (is_grown) {
+            check_ok(ops->create(&params, &env, &d.v, d.n, &x, &err));
+            check_ok(ops->insert(x, &env, d.n * 3 / 5, &err)); /* measured here, and not again */
+            check_ok(ops->insert(x, &env, d.n, &err));
+        } else {
+            x = build_with(mem, &d, QV__INDEX_CODES_AUTO, NULL, 1);
+        }
+        struct saved s;
+        saved_take(&s, x);
+        struct qv__index_parts parts = saved_parts(&s);
+        check_ok(open_parts(mem, &d, &parts, &y, &err));
+        check_codes(y, "int4", DIM / 2 + 12);
+        for (size_t w = 0; w < QV_ARRAY_LEN(wanted); w++) {
+            double recall = recall_asked_for(y, &d, &queries, wanted[w], mem);
+            print_message("%s, recall %.2f asked for: %.4f\n", is_grown ? "grown" : "built",
+                          wanted[w], recall);
+            assert_true(recall >= wanted[w] - 0.03);
+        }
+        saved_free(&s);
+        y->ops->free(y);
+        x->ops->free(x);
+    }
+    data_free(&queries);
+    data_free(&d);
+    check_no_leak(mem, 0);
+    qv__mem_close(mem);
+}
+
 /* Graphs with narrow codes merge by their codes of a byte into one with narrow codes. */
 static void test_merged(void **state)
 {
@@ -368,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_when),
         cmocka_unit_test(test_recall_and_round_trip),
         cmocka_unit_test(test_grown),
+        cmocka_unit_test(test_recall_asked_for),
         cmocka_unit_test(test_merged),
         cmocka_unit_test(test_threads_make_no_difference),
         cmocka_unit_test(test_files),
