@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "index/index.h"
 
-enum { QUERIES = 500, K = 10, PARTS_MAX = 8, BEAMS = 3 };
+enum { QUERIES = 500, K = 10, PARTS_MAX = 64, FAN = 4, BEAMS = 3 };
 static const uint32_t beams[BEAMS] = {16, 48, 128};
 
 struct args {
@@ -27,11 +27,17 @@ static const struct split {
     const char *name;
     uint32_t percent[PARTS_MAX]; /* of the rows, per part; 0 = no more */
     uint32_t dropped;            /* percent */
+    uint32_t n_equal;            /* instead of `percent`: so many parts, merged by fours, and by
+                                  * fours again, until they are one */
 } cases[] = {
-    {"4 equal", {25, 25, 25, 25}, 0},       {"2 equal", {50, 50}, 0},
-    {"90 + 10", {90, 10}, 0},               {"one, 5 % dropped", {100}, 5},
-    {"one, 20 % dropped", {100}, 20},       {"one, 50 % dropped", {100}, 50},
-    {"4 equal, 20 % dropped", {25, 25, 25, 25}, 20},
+    {"4 equal", {25, 25, 25, 25}, 0, 0},
+    {"2 equal", {50, 50}, 0, 0},
+    {"90 + 10", {90, 10}, 0, 0},
+    {"one, 5 % dropped", {100}, 5, 0},
+    {"one, 20 % dropped", {100}, 20, 0},
+    {"one, 50 % dropped", {100}, 50, 0},
+    {"4 equal, 20 % dropped", {25, 25, 25, 25}, 20, 0},
+    {"64 equal, by fours", {0}, 0, 64},
 };
 
 struct set {
@@ -76,7 +82,8 @@ static void set_read(struct set *s, const char *path, uint32_t n)
     s->rows = take((size_t)n * s->dim * 4);
     uint32_t i = 0;
     for (; i < n; i++) {
-        if (fread(s->rows + (size_t)i * s->dim, 4, s->dim, f) != s->dim || fread(&dim, 4, 1, f) != 1) {
+        if (fread(s->rows + (size_t)i * s->dim, 4, s->dim, f) != s->dim ||
+            fread(&dim, 4, 1, f) != 1) {
             break;
         }
     }
@@ -131,7 +138,8 @@ static void search_all(const struct qv__index *x, const struct set *s, struct qv
     *out = (struct figures){0};
     for (uint32_t i = 0; i < QUERIES; i++) {
         struct qv__qctx ctx = {.mem = mem};
-        struct qv__index_query q = {.vector = s->rows + (size_t)(s->n + i) * s->dim, .k = K, .n = n};
+        struct qv__index_query q = {
+            .vector = s->rows + (size_t)(s->n + i) * s->dim, .k = K, .n = n};
         must(qv__scan(simd, &x->vectors, 0, &q, &ctx, hits, &n_hits, &err), &err);
         float kth = hits[K - 1].dist;
         for (uint32_t b = 0; b < BEAMS; b++) {
@@ -157,23 +165,58 @@ static void print_row(const char *what, double took, double against, const struc
     fflush(stdout);
 }
 
+/* Merge each FAN of n graphs to one; remaps are to the rows of the whole run, before and after.
+ * Returns how many there are now. */
+static uint32_t merge_fours(const struct args *a, const struct set *s,
+                            const struct qv__index_env *env, const struct qv__index_params *params,
+                            const uint8_t *const *at, struct qv__index **sources, uint32_t **remaps,
+                            uint32_t n)
+{
+    const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
+    struct qv_err err;
+    for (uint32_t i = 0; i < n; i += FAN) {
+        uint32_t first = remaps[i][0], n_rows = 0;
+        for (uint32_t j = i; j < i + FAN; j++) {
+            uint32_t n_part = qv__index_count(sources[j]);
+            for (uint32_t o = 0; o < n_part; o++) {
+                remaps[j][o] = n_rows++;
+            }
+        }
+        struct qv__vectors v = run_of(at + first, s, a->metric);
+        struct qv__index *merged;
+        must(ops->merge(params, env, &v, n_rows, sources + i, (const uint32_t *const *)(remaps + i),
+                        FAN, &merged, &err),
+             &err);
+        for (uint32_t j = i; j < i + FAN; j++) {
+            ops->free(sources[j]);
+            free(remaps[j]);
+        }
+        sources[i / FAN] = merged;
+        remaps[i / FAN] = take((size_t)n_rows * sizeof **remaps);
+        for (uint32_t o = 0; o < n_rows; o++) {
+            remaps[i / FAN][o] = first + o;
+        }
+    }
+    return n / FAN;
+}
+
 static void run_case(const struct split *c, const struct args *a, const struct set *s,
                      struct qv__mem *mem)
 {
     struct qv_err err;
     struct qv__index_env env = {.mem = mem, .simd = qv__simd_best(NULL), .threads = 1};
-    struct qv__index_params params = {.kind = QV__INDEX_GRAPH,
-                                      .m = a->m,
-                                      .ef_construct = a->ef_construct,
-                                      .seed = a->seed};
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .m = a->m, .ef_construct = a->ef_construct, .seed = a->seed};
     const struct qv__index_ops *ops = qv__index_ops_of(QV__INDEX_GRAPH);
     struct qv__index *sources[PARTS_MAX], *merged, *built;
     uint32_t *remaps[PARTS_MAX], n_parts = 0, n = 0, first = 0;
-    const uint8_t **at = take((size_t)s->n * sizeof *at), **parts[PARTS_MAX];
+    const uint8_t **at = take((size_t)s->n * sizeof *at), **parts[PARTS_MAX] = {0};
     struct qv__rng r;
     qv__rng_seed(&r, a->seed + 1);
-    for (; n_parts < PARTS_MAX && c->percent[n_parts]; n_parts++) {
-        uint32_t n_part = (uint32_t)((uint64_t)s->n * c->percent[n_parts] / 100);
+    for (; n_parts < PARTS_MAX && (c->n_equal ? n_parts < c->n_equal : c->percent[n_parts] > 0);
+         n_parts++) {
+        uint32_t n_part =
+            c->n_equal ? s->n / c->n_equal : (uint32_t)((uint64_t)s->n * c->percent[n_parts] / 100);
         parts[n_parts] = take((size_t)n_part * sizeof *at);
         remaps[n_parts] = take((size_t)n_part * sizeof **remaps);
         for (uint32_t i = 0; i < n_part; i++) {
@@ -188,6 +231,9 @@ static void run_case(const struct split *c, const struct args *a, const struct s
         struct qv__vectors v = run_of(parts[n_parts], s, a->metric);
         must(ops->build(&params, &env, &v, n_part, &sources[n_parts], &err), &err);
         first += n_part;
+    }
+    while (n_parts > FAN) { /* their rows follow each other, part by part */
+        n_parts = merge_fours(a, s, &env, &params, at, sources, remaps, n_parts);
     }
     struct qv__vectors v = run_of(at, s, a->metric);
     struct figures f;
@@ -209,8 +255,10 @@ static void run_case(const struct split *c, const struct args *a, const struct s
     ops->free(merged);
     for (uint32_t i = 0; i < n_parts; i++) {
         ops->free(sources[i]);
-        free(parts[i]);
         free(remaps[i]);
+    }
+    for (uint32_t i = 0; i < PARTS_MAX; i++) {
+        free(parts[i]);
     }
     free(at);
 }

@@ -40,7 +40,7 @@ enum {
     BEAM_EIGHTHS = 5, /* of the candidates: what a walk keeps open or has expanded ... */
     BEAM_LEAST = 64,  /* ... but no fewer than this, if there are as many candidates */
 };
-_Static_assert((uint64_t)QV__GRAPH_BATCH_MAX *(QV__GRAPH_M_MAX + 1) >> EDGE_BITS == 0, "edges");
+_Static_assert((uint64_t)QV__GRAPH_BACK_MAX *(QV__GRAPH_M_MAX + 1) >> EDGE_BITS == 0, "edges");
 
 static bool worker_open(struct qv__graph *g, struct qv__graph_worker *w, uint32_t n_points_max)
 {
@@ -512,7 +512,7 @@ static void links_write(struct qv__graph_batch *b)
 static void edges_sort(struct qv__graph_batch *b)
 {
     enum { DIGIT_BITS = 8, DIGITS = 1 << DIGIT_BITS };
-    for (unsigned shift = EDGE_BITS; shift < 64; shift += DIGIT_BITS) {
+    for (unsigned shift = EDGE_BITS; b->n_edges && shift < 64; shift += DIGIT_BITS) {
         uint32_t starts[DIGITS] = {0};
         for (uint32_t i = 0; i < b->n_edges; i++) {
             starts[b->edges[i] >> shift & (DIGITS - 1)]++;
@@ -604,6 +604,62 @@ qv_status qv__batch_run(struct qv__graph_batch *b, const uint32_t *ords, uint32_
     edges_sort(b);
     groups_find(b);
     qv__parallel_for(b->env->pool, b->threads, b->n_groups, 16, reverse_task, b);
+    return QV_OK;
+}
+
+/* ---- links back to nodes whose records are written ---- */
+
+struct links_back {
+    struct qv__graph_batch *b;
+    const uint32_t *ords;
+    const uint8_t *marks;
+};
+
+static void back_task(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct links_back *l = ctx;
+    struct qv__graph *g = l->b->g;
+    struct qv__graph_worker *w = &l->b->workers[worker];
+    for (size_t i = begin; i < end; i++) {
+        const uint32_t *links = qv__graph_base_links(g, l->ords[i]);
+        uint32_t n = 0;
+        for (uint32_t j = 0; j < g->cap_base && links[j] != QV__GRAPH_EMPTY && n < g->m; j++) {
+            w->nodes[n] = links[j];
+            n += l->marks[links[j]] == QV__STITCH_LINKED;
+        }
+        qv__prune_measure(g, w, 0, l->ords[i], w->nodes, n);
+        memcpy(l->b->picked + i * g->m, w->keys, n * sizeof *w->keys);
+        l->b->items[i] = (struct qv__graph_item){.node = l->ords[i], .n_picked = n};
+    }
+}
+
+qv_status qv__batch_links_back(struct qv__graph_batch *b, const uint32_t *ords, uint32_t n,
+                               const uint8_t *marks, struct qv_err *err)
+{
+    struct qv__graph *g = b->g;
+    uint32_t n_chunk = QV_MIN(n, (uint32_t)QV__GRAPH_BACK_MAX);
+    if (!items_reserve(b, n_chunk)) {
+        return qv__fail(err, QV_ENOMEM, "graph: no memory to link %" PRIu32 " points back",
+                        n_chunk);
+    }
+    for (; n; ords += n_chunk, n -= n_chunk) {
+        n_chunk = QV_MIN(n, n_chunk);
+        if (qv__env_cancelled(b->env)) {
+            return qv__fail(err, QV_ECANCELLED, "graph: merge cancelled");
+        }
+        struct links_back l = {.b = b, .ords = ords, .marks = marks};
+        qv__parallel_for(b->env->pool, b->threads, n_chunk, 64, back_task, &l);
+        b->n_edges = 0;
+        for (uint32_t i = 0; i < n_chunk; i++) {
+            for (uint32_t j = 0; j < b->items[i].n_picked; j++) {
+                uint64_t key = b->picked[(size_t)i * g->m + j];
+                edge_add(b, 0, qv__key_node(key), qv__key(qv__key_dist(key), ords[i]));
+            }
+        }
+        edges_sort(b);
+        groups_find(b);
+        qv__parallel_for(b->env->pool, b->threads, b->n_groups, 16, reverse_task, b);
+    }
     return QV_OK;
 }
 

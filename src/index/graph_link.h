@@ -17,6 +17,8 @@ enum {
      * QV__GRAPH_BATCH_SHARE. */
     QV__GRAPH_BATCH_MAX = 4096,
     QV__GRAPH_BATCH_SHARE = 64,
+    /* Points whose links back are written together where all have found their neighbours. */
+    QV__GRAPH_BACK_MAX = 1 << 14,
 };
 
 /* One node to link on one layer. */
@@ -91,6 +93,11 @@ bool qv__graph_root_set(struct qv__graph *g, uint32_t ord);
  * rest gets a link from a neighbour, or from some node of the tree. `nodes` are those with links;
  * `queue` has room for so many. Between batches. */
 void qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n, uint32_t *queue);
+/* Links back to n base nodes, whose records are written, from those of their neighbours that are
+ * marked QV__STITCH_LINKED: each the nearest m at most. The same for any number of threads. Errors:
+ * QV_ENOMEM, QV_ECANCELLED; then some links are there. */
+qv_status qv__batch_links_back(struct qv__graph_batch *b, const uint32_t *ords, uint32_t n,
+                               const uint8_t *marks, struct qv_err *err) QV_MUST_USE;
 /* True once the caller of the build or insert wants to stop. */
 static inline bool qv__env_cancelled(const struct qv__index_env *env)
 {
@@ -111,6 +118,12 @@ uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, ui
  * record and the sources. */
 int64_t qv__prune_target(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
                          uint32_t target, const uint64_t *sources, uint32_t n);
+/* What a base node keeps of w->keys[0..n), sorted, each once, without flags: into w->kept, at most
+ * what a record holds. Returns how many. */
+uint32_t qv__prune_both(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t n);
+/* Distances from a node to n others of its layer, as keys in w->keys. */
+void qv__prune_measure(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                       uint32_t node, const uint32_t *others, uint32_t n);
 /* Links of a node some of whose neighbours are gone, into w->kept: nodes[0..n_live), which are
  * left, and of those after them, up to n, what brings the node back to cap links: by the rule, then
  * the nearest of the others. Returns how many. n <= n_candidates of the batch. */
@@ -133,6 +146,19 @@ qv_status qv__build_link(struct qv__graph_batch *b, const uint32_t *order, uint3
                          uint32_t n_linked, struct qv_err *err) QV_MUST_USE;
 /* Everything is linked: drop what only a build needs, measure, publish. */
 void qv__build_finish(struct qv__graph *g, const struct qv__index_env *env);
+
+/* graph_stitch.c */
+
+enum { QV__STITCH_LINKED = UINT8_MAX };
+/* Join a graph, all of whose ordinals `remap` gives a place, to the one that `b` links so far. By
+ * ordinal here, marks are QV__STITCH_LINKED for who is linked, else 0, and are kept so; of `from`,
+ * those with upper layers are linked already. n_linked: of them all, for progress. `todo` has room
+ * for as many ordinals as `from` has. The tree of the new nodes is the caller's to make. The same
+ * for any number of threads. Errors: QV_ENOMEM, QV_ECANCELLED; then the graph is good for nothing.
+ */
+qv_status qv__stitch(struct qv__graph_batch *b, const struct qv__graph *from, const uint32_t *remap,
+                     uint8_t *marks, uint32_t *todo, uint32_t n_linked,
+                     struct qv_err *err) QV_MUST_USE;
 
 /* graph_adopt.c */
 

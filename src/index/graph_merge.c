@@ -1,7 +1,8 @@
 /* graph_merge.c: one graph over the union of several, ordinals being those of the new run.
  *
- * The largest source is taken over with its links (graph_adopt.c); the rest is linked into it batch
- * by batch, as a build links. A point that was linked in a source of its own starts its walk at
+ * The largest source is taken over with its links (graph_adopt.c). Other sources that lost nothing
+ * are joined to it with theirs (graph_stitch.c). The rest is linked into it batch by batch, as a
+ * build links. A point that was linked in a source of its own starts its walk at
  * those of its neighbours there that are linked already, and so needs neither a way down nor a wide
  * beam (the join set of Lucene, apache/lucene#14331: a point without such neighbours, or on an
  * upper layer, is one of the few that are searched for from the root). Linking in random order
@@ -32,6 +33,7 @@ struct merge {
     uint32_t *order;                  /* to link; then who is linked */
     uint32_t *linked;
     uint32_t *queue;
+    uint8_t *marks; /* who is linked: graph_stitch.c */
     uint32_t n_order;
 };
 
@@ -137,8 +139,9 @@ static bool merge_alloc(struct merge *m, struct qv__mem *mem, uint32_t n, size_t
     m->order = qv__calloc(mem, n, sizeof *m->order);
     m->linked = qv__calloc(mem, n, sizeof *m->linked);
     m->queue = qv__calloc(mem, n, sizeof *m->queue);
+    m->marks = qv__calloc(mem, n, sizeof *m->marks);
     return m->donor.to && m->graphs && m->origins && m->order && m->linked && m->queue &&
-           qv__build_base(m->g, n) &&
+           m->marks && qv__build_base(m->g, n) &&
            qv__rows_init(m->g, &m->g->tree, 1, 31, n, sizeof(struct qv__graph_tree));
 }
 
@@ -151,6 +154,62 @@ static void merge_free(struct merge *m)
     qv__free(m->order);
     qv__free(m->linked);
     qv__free(m->queue);
+    qv__free(m->marks);
+}
+
+/* Join the other graphs that lost nothing, one by one. */
+static qv_status stitch_all(struct merge *m, struct qv__index *const *sources,
+                            const uint32_t *const *remaps, size_t n_sources, uint32_t *n_linked,
+                            struct qv_err *err)
+{
+    struct qv__graph *g = m->g;
+    uint32_t *upper = m->queue;
+    for (uint32_t i = 0; i < m->donor.n; i++) {
+        m->marks[m->donor.to[i]] = QV__STITCH_LINKED;
+    }
+    *n_linked = m->donor.n;
+    for (size_t i = 0; i < n_sources; i++) {
+        uint32_t n = m->graphs[i] ? qv__index_count(sources[i]) : 0, n_upper = 0;
+        if (!n || m->graphs[i] == m->donor.g ||
+            !fits(sources[i], &g->index.params, &g->index.vectors) ||
+            kept_count(remaps[i], n) != n) {
+            continue;
+        }
+        for (uint32_t o = 0; o < n; o++) {
+            if (qv__graph_level(g, remaps[i][o]) > 0) {
+                upper[n_upper++] = remaps[i][o];
+            }
+        }
+        qv__build_shuffle(upper, n_upper, g->index.params.seed);
+        QV_TRY(qv__build_link(&m->batch, upper, n_upper, *n_linked, err));
+        for (uint32_t u = 0; u < n_upper; u++) {
+            m->marks[upper[u]] = QV__STITCH_LINKED;
+        }
+        QV_TRY(qv__stitch(&m->batch, m->graphs[i], remaps[i], m->marks, m->queue, *n_linked, err));
+        *n_linked += n;
+    }
+    return QV_OK;
+}
+
+/* Who is not linked yet, in the order of before; and the tree of the others. */
+static void stitched_finish(struct merge *m)
+{
+    struct qv__graph *g = m->g;
+    uint32_t n_linked = 0, n_left = 0;
+    memset(m->queue, 0, g->n_max * sizeof *m->queue);
+    for (uint32_t o = 0; o < g->n_max; o++) {
+        if (m->marks[o]) {
+            m->linked[n_linked++] = o;
+            *qv__graph_tree_at(g, o) = (struct qv__graph_tree){.parent = QV__GRAPH_EMPTY};
+        }
+    }
+    qv__graph_tree_at(g, g->root)->parent = g->root;
+    for (uint32_t i = 0; i < m->n_order; i++) {
+        m->order[n_left] = m->order[i];
+        n_left += !m->marks[m->order[i]];
+    }
+    m->n_order = n_left;
+    qv__batch_span(&m->batch, m->linked, n_linked, m->queue);
 }
 
 static qv_status merge_run(struct merge *m, const struct qv__index_env *env,
@@ -160,6 +219,7 @@ static qv_status merge_run(struct merge *m, const struct qv__index_env *env,
     struct qv__graph *g = m->g;
     uint32_t n = g->n_max;
     uint32_t n_points = QV_MAX(qv__build_batch(n, n), CANDIDATES * g->cap_base);
+    n_points = QV_MAX(n_points, QV_MIN(n, (uint32_t)QV__GRAPH_BACK_MAX));
     qv__adopt_plan(&m->donor, env);
     if (m->donor.n_kept < m->donor.n / KEPT_SHARE + 1) {
         *is_better_built = true;
@@ -173,9 +233,14 @@ static qv_status merge_run(struct merge *m, const struct qv__index_env *env,
     if (env->progress) {
         env->progress(env->progress_ctx, m->donor.n_kept, n);
     }
+    uint32_t n_linked = m->donor.n_kept;
     bool is_whole = kept_count(m->donor.remap, m->donor.n) == m->donor.n;
-    m->batch.seeds = is_whole ? &m->seeds : NULL;
-    return qv__build_link(&m->batch, m->order, m->n_order, m->donor.n_kept, err);
+    if (is_whole) {
+        QV_TRY(stitch_all(m, sources, remaps, n_sources, &n_linked, err));
+        stitched_finish(m);
+        m->batch.seeds = &m->seeds;
+    }
+    return qv__build_link(&m->batch, m->order, m->n_order, n_linked, err);
 }
 
 qv_status qv__graph_merge(const struct qv__index_params *params, const struct qv__index_env *env,

@@ -13,7 +13,10 @@
  * the same pairs as candidate by candidate, in fewer and longer batches. */
 #include "index/graph_link.h"
 
-enum { CHUNK = QV__GRAPH_BLOCK }; /* candidates that are judged together */
+enum {
+    CHUNK = QV__GRAPH_BLOCK, /* candidates that are judged together */
+    BOTH_EIGHTHS = 5,        /* of a record: what qv__prune_both leaves no free places in */
+};
 
 /* A selection under way: into w->kept, and the first n_fill of the others into w->pruned. */
 struct selection {
@@ -148,6 +151,20 @@ uint32_t qv__prune_new(const struct qv__graph *g, struct qv__graph_worker *w, ui
     return s.n_kept;
 }
 
+uint32_t qv__prune_both(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t n)
+{
+    uint32_t n_fill = g->cap_base * BOTH_EIGHTHS / 8;
+    struct selection s = {.g = g,
+                          .w = w,
+                          .layer = 0,
+                          .parent = QV__GRAPH_EMPTY,
+                          .n_free = g->cap_base,
+                          .n_fill = n_fill};
+    select_keys(&s, w->keys, n);
+    fill_up(&s, n_fill);
+    return s.n_kept;
+}
+
 /* Reduce w->keys[0..n), sorted, to at most cap in w->kept. */
 static uint32_t prune_full(struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
                            uint32_t target, uint32_t n, uint32_t cap)
@@ -160,9 +177,8 @@ static uint32_t prune_full(struct qv__graph *g, struct qv__graph_worker *w, uint
     return s.n_kept;
 }
 
-/* Distances from the target to its present links, as keys. */
-static void measure_links(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
-                          uint32_t target, const uint32_t *links, uint32_t n)
+void qv__prune_measure(const struct qv__graph *g, struct qv__graph_worker *w, uint32_t layer,
+                       uint32_t target, const uint32_t *links, uint32_t n)
 {
     float dists[QV__GRAPH_BLOCK];
     uint32_t ord = qv__graph_ord(g, layer, target);
@@ -194,7 +210,7 @@ uint32_t qv__prune_repair(struct qv__graph *g, struct qv__graph_worker *w, uint3
     for (; s.n_kept < n_live; s.n_kept++) {
         w->kept[s.n_kept] = qv__key(0, nodes[s.n_kept]);
     }
-    measure_links(g, w, layer, node, nodes + n_live, n_cand);
+    qv__prune_measure(g, w, layer, node, nodes + n_live, n_cand);
     qv__keys_sort(w->keys, n_cand);
     select_keys(&s, w->keys, n_cand);
     fill_up(&s, cap);
@@ -271,7 +287,7 @@ int64_t qv__prune_target(struct qv__graph *g, struct qv__graph_worker *w, uint32
         }
         return n_new;
     }
-    measure_links(g, w, layer, target, links, n_old);
+    qv__prune_measure(g, w, layer, target, links, n_old);
     qv__keys_sort(w->keys, n_old + n_new);
     uint32_t n_kept = prune_full(g, w, layer, target, n_old + n_new, cap);
     rewrite(w, links, n_old, n_kept);

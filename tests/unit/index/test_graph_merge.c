@@ -244,13 +244,12 @@ static void test_turnover(void **state)
     qv__mem_close(mem);
 }
 
-static void test_deterministic(void **state)
+static void check_deterministic(bool (*keeps)(const struct data *, uint32_t))
 {
-    (void)state;
     struct qv__mem *mem = qv__mem_root("test", 0);
     struct qv_err err;
     static const uint32_t n[] = {2000, 1000, 500};
-    struct parts p = parts_make(mem, clustered(3500, 2), n, 3, drops_20);
+    struct parts p = parts_make(mem, clustered(3500, 2), n, 3, keeps);
     struct saved first;
     for (unsigned threads = 1; threads <= 3; threads++) {
         struct qv__pool *pool = NULL;
@@ -274,6 +273,13 @@ static void test_deterministic(void **state)
     saved_free(&first);
     parts_free(&p);
     qv__mem_close(mem);
+}
+
+static void test_deterministic(void **state)
+{
+    (void)state;
+    check_deterministic(drops_20);
+    check_deterministic(keeps_all);
 }
 
 /* What a merge must not stumble over: sources that are missing, opened, grown, of other settings or
@@ -397,13 +403,12 @@ static void stop_progress(void *ctx, uint64_t done, uint64_t total)
     s->cancel = done >= s->stop_at;
 }
 
-static void test_cancelled(void **state)
+static void check_cancelled(bool (*keeps)(const struct data *, uint32_t))
 {
-    (void)state;
     struct qv__mem *mem = qv__mem_root("test", 0);
     struct qv_err err;
     static const uint32_t n[] = {1200, 800};
-    struct parts p = parts_make(mem, clustered(2000, 2), n, 2, drops_20);
+    struct parts p = parts_make(mem, clustered(2000, 2), n, 2, keeps);
     uint64_t before = qv__mem_used(mem);
     static const uint64_t stops[] = {0, 1, 1200, 1500};
     for (size_t i = 0; i < QV_ARRAY_LEN(stops); i++) {
@@ -421,14 +426,20 @@ static void test_cancelled(void **state)
     qv__mem_close(mem);
 }
 
-/* The n-th allocation fails, for every n. */
-static void test_without_memory(void **state)
+static void test_cancelled(void **state)
 {
     (void)state;
+    check_cancelled(drops_20);
+    check_cancelled(keeps_all);
+}
+
+/* The n-th allocation fails, for every n. */
+static void check_without_memory(bool (*keeps)(const struct data *, uint32_t))
+{
     struct qv__mem *mem = qv__mem_root("test", 0);
     struct qv_err err;
     static const uint32_t n[] = {250, 150};
-    struct parts p = parts_make(mem, clustered(400, 2), n, 2, drops_20);
+    struct parts p = parts_make(mem, clustered(400, 2), n, 2, keeps);
     struct qv__index_env env = env_make(mem, NULL, 1);
     uint64_t before = qv__mem_used(mem);
     bool untouched = false;
@@ -447,6 +458,40 @@ static void test_without_memory(void **state)
         }
         check_no_leak(mem, before);
     }
+    parts_free(&p);
+    qv__mem_close(mem);
+}
+
+static void test_without_memory(void **state)
+{
+    (void)state;
+    check_without_memory(drops_20);
+    check_without_memory(keeps_all);
+}
+
+/* Neighbours of no use: islands that nothing of the other side is near, and nodes whose links were
+ * all lost, which are joined from the root. */
+static void test_islands(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    static const uint32_t n[] = {900, 600};
+    struct data all = clustered(1500, 4);
+    for (uint32_t i = n[0]; i < all.n; i++) {
+        data_row(&all, i)[i % 2] += 50;
+    }
+    struct parts p = parts_make(mem, all, n, 2, keeps_all);
+    struct qv__graph *g = (struct qv__graph *)(void *)p.graphs[1];
+    for (uint32_t ord = 0; ord < n[1]; ord += 7) {
+        memset(qv__graph_base_links(g, ord), 0xff, g->cap_base * sizeof(uint32_t));
+    }
+    struct qv__index *x = NULL;
+    check_ok(merge(&p, &env, &x, &err));
+    check_ok(x->ops->validate(x, &err));
+    assert_true(recall_of(x, &p.left, &p.left, 1, 80, NULL, mem) >= 0.95);
+    x->ops->free(x);
     parts_free(&p);
     qv__mem_close(mem);
 }
@@ -487,11 +532,11 @@ static void test_zeroed_source(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recall),        cmocka_unit_test(test_turnover),
-        cmocka_unit_test(test_sources),       cmocka_unit_test(test_deterministic),
-        cmocka_unit_test(test_edges),         cmocka_unit_test(test_beams),
-        cmocka_unit_test(test_cancelled),     cmocka_unit_test(test_without_memory),
-        cmocka_unit_test(test_zeroed_source),
+        cmocka_unit_test(test_recall),    cmocka_unit_test(test_turnover),
+        cmocka_unit_test(test_sources),   cmocka_unit_test(test_deterministic),
+        cmocka_unit_test(test_edges),     cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_cancelled), cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_islands),   cmocka_unit_test(test_zeroed_source),
     };
     return run_with_and_without_codes("graph_merge", tests, QV_ARRAY_LEN(tests));
 }
