@@ -34,8 +34,9 @@ int main(int argc, char **argv)
     must(qv__io_posix_open(mem, path, true, &io, &err), &err);
     struct qv__db_options o = golden_options(io);
     must(qv__db_open(&o, &c.db, &err), &err);
-    /* v1: content_base, content_tail; v2: content_newer; v3: content_altered; v4: content_packed */
-    must(content_narrow(&c), &c.err);
+    /* v1: content_base, content_tail; v2: content_newer; v3: content_altered; v4: content_packed;
+     * v5: content_narrow */
+    must(content_varied(&c), &c.err);
     while (qv__db_step(c.db)) {
     }
     qv__buf_init(&out, mem);

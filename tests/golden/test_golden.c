@@ -106,7 +106,8 @@ static void one_version(const char *name)
                      : strcmp(name, "v2") == 0 ? content_newer_more(&c)
                      : strcmp(name, "v3") == 0 ? content_altered_more(&c)
                      : strcmp(name, "v4") == 0 ? content_packed_more(&c)
-                                               : content_narrow_more(&c);
+                     : strcmp(name, "v5") == 0 ? content_narrow_more(&c)
+                                               : content_varied_more(&c);
     must(more, &c.err, "write");
     want = read_out(&c);
     must(qv__db_close(c.db, &err), &err, "close");

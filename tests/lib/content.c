@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/rng.h"
+#include "base/varvec.h"
 #include "engine/schema.h"
 
 #define DIM_MAX    32  /* of a vector */
@@ -75,7 +76,18 @@ static const struct qv__vector_def packed_vectors[] = {
      .dim = DIM_MAX,
      .index = {.m = 4, .ef_construct = 16, .codes = QV__INDEX_CODES_BITS4, .seed = 16}},
 };
-enum { VECTORS_MAX = 4 }; /* of a point here */
+/* After the fifth: sparse vectors and multivectors, beside a dense one. */
+static const struct qv__vector_def varied_vectors[] = {
+    {.name = QV__STR("words"), .kind = QV__VEC_SPARSE, .metric = QV__DOT},
+    {.name = QV__STR("rare"), .kind = QV__VEC_SPARSE, .metric = QV__DOT, .idf = true},
+    {.name = QV__STR("rows"), .kind = QV__VEC_MULTI, .metric = QV__COSINE, .dim = 3},
+    {.name = QV__STR("small"),
+     .kind = QV__VEC_MULTI,
+     .metric = QV__L2,
+     .datatype = QV__U8,
+     .dim = 5},
+};
+enum { VECTORS_MAX = 4, ROWS_MAX = 3, WORDS_MAX = 8 }; /* of a point, of its vectors here */
 
 /* After the fourth. */
 static const struct qv__vector_def narrow_vectors[] = {
@@ -92,9 +104,9 @@ static const struct qv__vector_def *vectors_of(const struct content *c, const ch
         *n = 2;
         return early_vectors[c->is_altered];
     }
-    if (*name == 'p') {
+    if (*name == 'p' || *name == 'v') {
         *n = VECTORS_MAX;
-        return packed_vectors;
+        return *name == 'p' ? packed_vectors : varied_vectors;
     }
     *n = *name == 'a' || *name == 'g' || *name == 'd' || *name == 't' ? 2 : 1;
     return *name == 'b'   ? beta_vectors
@@ -126,6 +138,34 @@ static void vector_of(unsigned seed, unsigned which, float *out, const struct qv
                  : def->datatype == QV__I8  ? (float)(v % 256 - 128)
                  : def->datatype == QV__BIT ? (float)(v % 2)
                                             : (float)(v - 500) / 64.0f;
+    }
+}
+
+/* Room for one vector of any kind, and what is in it. */
+struct content_vector {
+    float values[DIM_NARROW];
+    uint32_t indices[WORDS_MAX];
+    uint32_t dim, n_rows; /* as of struct qv__named_vector */
+};
+
+static void varied_of(unsigned seed, unsigned which, struct content_vector *out,
+                      const struct qv__vector_def *def)
+{
+    struct qv__vector_def row = *def;
+    out->dim = def->dim;
+    out->n_rows = 0;
+    if (def->kind == QV__VEC_SPARSE) {
+        row.dim = out->dim = 1 + seed % WORDS_MAX;
+        vector_of(seed, which, out->values, &row);
+        for (uint32_t i = 0; i < out->dim; i++) {
+            out->indices[i] = i * 7 + (seed + i) % 7;
+        }
+    } else if (def->kind == QV__VEC_MULTI) {
+        out->n_rows = 1 + seed % ROWS_MAX;
+        row.dim = def->dim * out->n_rows;
+        vector_of(seed, which, out->values, &row);
+    } else {
+        vector_of(seed, which, out->values, def);
     }
 }
 
@@ -201,11 +241,15 @@ static qv_status put(struct content *c, const char *name, const struct content_p
         p[i] = (struct qv__point){
             .id = points[i].id, .vectors = v, .expires_ms = points[i].expires_ms};
         for (unsigned k = 0; v && k < n_defs; k++) {
-            float *values = qv__arena_alloc(&a, sizeof(float) * defs[k].dim);
-            if (values && !(points[i].without & 1u << k)) {
-                vector_of(points[i].seed, k, values, &defs[k]);
-                v[p[i].n_vectors++] = (struct qv__named_vector){
-                    .name = defs[k].name, .values = values, .dim = defs[k].dim};
+            struct content_vector *x = qv__arena_alloc(&a, sizeof *x);
+            if (x && !(points[i].without & 1u << k)) {
+                varied_of(points[i].seed, k, x, &defs[k]);
+                v[p[i].n_vectors++] = (struct qv__named_vector){.name = defs[k].name,
+                                                                .values = x->values,
+                                                                .indices = x->indices,
+                                                                .kind = defs[k].kind,
+                                                                .n_rows = x->n_rows,
+                                                                .dim = x->dim};
             }
         }
         st = parse_payload(c, &a, points[i].payload, &p[i].payload);
@@ -433,7 +477,44 @@ qv_status content_narrow_more(struct content *c)
     return put_range(c, "narrow", 1, 3, 400);
 }
 
+qv_status content_varied(struct content *c)
+{
+    QV_TRY(create(c, "varied", varied_vectors, VECTORS_MAX, 2));
+    QV_TRY(put_range(c, "varied", 0, 2 * c->n, 0));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(edit(c, "varied", QV__MUT_DELETE, qv__id_u64(4), NULL));
+    QV_TRY(put_range(c, "varied", 2 * c->n, 3 * c->n, 200));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    return put_range(c, "varied", 3 * c->n, 3 * c->n + 3, 300); /* these stay in the log */
+}
+
+qv_status content_varied_more(struct content *c)
+{
+    return put_range(c, "varied", 1, 3, 400);
+}
+
 /* --- reading --- */
+
+static void write_vector(struct qv__jw *w, const struct qv__vector_def *d, const void *v)
+{
+    uint32_t n = d->kind == QV__VEC_DENSE ? 0 : qv__varvec_count(v);
+    if (d->kind == QV__VEC_SPARSE) {
+        qv__jw_arr(w);
+        for (uint32_t i = 0; i < n; i++) {
+            qv__jw_u64(w, qv__sparse_indices(v)[i]);
+        }
+        qv__jw_floats(w, qv__sparse_values(v), n);
+        qv__jw_arr_end(w);
+    } else if (d->kind == QV__VEC_MULTI) {
+        qv__jw_arr(w);
+        for (uint32_t i = 0; i < n; i++) {
+            qv__jw_floats(w, (const float *)v + 1 + (size_t)i * d->dim, d->dim);
+        }
+        qv__jw_arr_end(w);
+    } else {
+        qv__jw_floats(w, v, d->dim);
+    }
+}
 
 static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
                           const struct qv__result_point *p)
@@ -445,7 +526,7 @@ static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
             continue;
         }
         qv__jw_key_n(w, s->vectors[v].name);
-        qv__jw_floats(w, p->vectors[v], s->vectors[v].dim);
+        write_vector(w, &s->vectors[v], p->vectors[v]);
     }
     qv__jw_obj_end(w);
 }
@@ -512,11 +593,15 @@ static qv_status write_searches(struct content *c, struct qv__collection *from,
         const struct qv__vector_def *def = &s->vectors[k / 4];
         struct qv__qctx ctx = {.clock = qv__clock_system(), .mem = c->mem};
         struct qv__result_set rs;
-        float q[DIM_NARROW];
-        vector_of(9000 + k, 0, q, def);
+        struct content_vector q;
+        varied_of(9000 + k, 0, &q, def);
         struct qv__query query = {.kind = QV__QUERY_NEAREST,
                                   .using_vector = def->name,
-                                  .target = {.values = q, .dim = def->dim},
+                                  .target = {.values = q.values,
+                                             .indices = q.indices,
+                                             .kind = def->kind,
+                                             .n_rows = q.n_rows,
+                                             .dim = q.dim},
                                   .limit = 5,
                                   .params = {.exact = k % 2, .ef = 64}};
         QV_TRY(qv__collection_query(from, &query, NULL, &ctx, &rs, &c->err));

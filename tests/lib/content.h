@@ -52,6 +52,11 @@ qv_status content_packed_more(struct content *c) QV_MUST_USE;
 qv_status content_narrow(struct content *c) QV_MUST_USE;
 qv_status content_narrow_more(struct content *c) QV_MUST_USE;
 
+/* What came after the fifth one: sparse vectors, with and without inverse document frequencies, and
+ * multivectors; flushed, and some that stay in the log. */
+qv_status content_varied(struct content *c) QV_MUST_USE;
+qv_status content_varied_more(struct content *c) QV_MUST_USE;
+
 /* Everything about one collection as one JSON document: schema, points with ids, versions, vectors
  * and payloads, counts, searches. */
 qv_status content_collection(struct content *c, struct qv__str name,
