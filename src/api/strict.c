@@ -192,6 +192,7 @@ static qv_status check_stage(struct qv__strict_call *s, const struct qv__query *
     QV_TRY(check_filter(s, q->filter, s->strict->indexed_reads));
     QV_TRY(qv__strict_limit(s, QV__STRICT_OVERSAMPLING, (double)q->params.oversample));
     QV_TRY(qv__strict_limit(s, QV__STRICT_EF, q->params.ef));
+    QV_TRY(check_filter(s, q->params.corpus, s->strict->indexed_reads));
     return q->params.exact ? qv__strict_exact(s) : QV_OK;
 }
 

@@ -17,13 +17,14 @@ struct qv__expected {
 };
 
 struct qv__named_vector {
-    struct qv__str name;     /* "" = the default vector */
-    const float *values;     /* as given; of a multivector all rows back to back */
-    uint32_t dim;            /* of one row; of a sparse vector how many values */
-    bool is_packed;          /* given as packed bits, which only a bit column takes */
-    const void *stored;      /* set by qv__stage_check: what the column keeps of the values */
-    uint8_t kind;            /* enum qv__vec_kind */
-    uint32_t n_rows;         /* of a multivector */
+    struct qv__str name; /* "" = the default vector */
+    const float *values; /* as given; of a multivector all rows back to back */
+    uint32_t dim;        /* of one row; of a sparse vector how many values */
+    bool is_packed;      /* given as packed bits, which only a bit column takes */
+    bool saturates;      /* what is beyond the range of uint8 becomes its end; else it is refused */
+    const void *stored;  /* set by qv__stage_check: what the column keeps of the values */
+    uint8_t kind;        /* enum qv__vec_kind */
+    uint32_t n_rows;     /* of a multivector */
     const uint32_t *indices; /* of a sparse vector, in any order */
 };
 

@@ -54,6 +54,9 @@ struct qv__search_params {
                           choice */
     bool no_codes;     /* walk over the vectors although there are codes */
     uint32_t strategy; /* enum qv__index_strategy: how graphs are searched under a filter */
+    /* Of a sparse vector with the modifier idf: over which points rarity is counted. */
+    bool has_idf;                    /* asked for: refused of other vectors */
+    const struct qv__filter *corpus; /* NULL = all */
 };
 
 struct qv__rrf {

@@ -76,8 +76,7 @@ qv_status qv__query_check(const struct qv__query *q, struct qv_err *err) QV_MUST
 /* --- query_explain.c --- */
 
 /* Tell the plan of a stage and of those before it, and run nothing. */
-qv_status qv__explain(struct qv__run *r, const struct qv__stage *s,
-                      struct qv_err *err) QV_MUST_USE;
+qv_status qv__explain(struct qv__run *r, const struct qv__stage *s, struct qv_err *err) QV_MUST_USE;
 
 /* --- query_filter.c --- */
 
@@ -102,8 +101,8 @@ qv_status qv__stage_inputs(struct qv__run *r, struct qv__stage *s, struct qv_err
 /* --- query_idf.c --- */
 
 /* Multiply each value of a stored sparse vector by how rare its index is among the vectors of the
- * stage's column: ln((N - n + 0.5) / (n + 0.5) + 1) for n of N points (Robertson and Zaragoza, "The
- * probabilistic relevance framework: BM25 and beyond", 2009). */
+ * stage's column: ln((N - n + 0.5) / (n + 0.5) + 1) for n of the corpus' N points (Robertson and
+ * Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009). */
 qv_status qv__run_idf(struct qv__run *r, const struct qv__stage *s, void *sparse,
                       struct qv_err *err) QV_MUST_USE;
 
@@ -133,7 +132,7 @@ struct qv__matching {
     struct qv__visible visible;
     struct qv__bitset match;
     struct qv__kept_rows *kept; /* whose rows they are, if not those of `match` */
-    const uint64_t *words; /* NULL = all rows below n_rows */
+    const uint64_t *words;      /* NULL = all rows below n_rows */
     uint32_t n_rows;
     uint64_t count;
 };

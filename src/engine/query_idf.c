@@ -1,4 +1,5 @@
-/* query_idf.c: how rare the indices of a sparse vector are, over all points that the query sees. */
+/* query_idf.c: how rare the indices of a sparse vector are, over all points that the query sees or
+ * those of them that match the corpus it names. */
 #include "engine/query_exec.h"
 
 #include <math.h>
@@ -6,6 +7,7 @@
 qv_status qv__run_idf(struct qv__run *r, const struct qv__stage *s, void *sparse,
                       struct qv_err *err)
 {
+    const struct qv__filter *corpus = s->q->params.corpus;
     uint32_t n = qv__varvec_count(sparse);
     uint64_t points = 0;
     uint64_t *df = qv__arena_calloc(&r->rs->arena, (size_t)n + 1, sizeof *df);
@@ -14,7 +16,7 @@ qv_status qv__run_idf(struct qv__run *r, const struct qv__stage *s, void *sparse
     }
     for (size_t i = 0; i < r->n_segments; i++) {
         struct qv__matching m;
-        QV_TRY(qv__run_matching(r, i, NULL, &m, err));
+        QV_TRY(qv__run_matching(r, i, corpus, &m, err));
         points += m.count;
         qv_status st = qv__segment_frequencies(r->segments[i], r->rs->schema, s->column, m.words,
                                                m.n_rows, sparse, r->ctx, df, err);

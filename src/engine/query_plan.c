@@ -154,6 +154,13 @@ qv_status qv__stage_column(struct qv__run *r, struct qv__stage *s, struct qv_err
     }
     s->column = (uint32_t)column;
     s->def = &r->rs->schema->vectors[column];
+    if (s->q->params.has_idf && !s->def->idf) {
+        return qv__fail(
+            err, QV_EINVAL,
+            "search param `idf` requires a sparse vector with the `idf` modifier, which "
+            "vector \"%.*s\" is not",
+            (int)QV_MIN(name.n, (size_t)64), name.p);
+    }
     return QV_OK;
 }
 

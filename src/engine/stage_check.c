@@ -42,6 +42,11 @@ static qv_status range_check(const struct qv__vector_def *d, const float *values
     return QV_OK;
 }
 
+static bool cut_to_range(const struct qv__vector_def *d, const struct qv__named_vector *v)
+{
+    return v->saturates && d->datatype == QV__U8;
+}
+
 static struct qv__given given(const struct qv__named_vector *v)
 {
     return (struct qv__given){.values = v->values,
@@ -70,7 +75,7 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
         }
         bool checks = d->kind == QV__VEC_MULTI && !qv__normalises(d->metric, d->datatype);
         uint32_t n = v->kind == QV__VEC_MULTI ? v->n_rows * v->dim : v->dim;
-        return checks ? range_check(d, v->values, n, i, err) : QV_OK;
+        return checks && !cut_to_range(d, v) ? range_check(d, v->values, n, i, err) : QV_OK;
     }
     if (v->dim != d->dim) {
         return qv__fail(err, QV_EINVAL,
@@ -90,8 +95,9 @@ static qv_status vector_check(const struct qv__schema *schema, const struct qv__
                         "finite numbers",
                         i, name_len(v->name), v->name.p);
     }
-    return qv__normalises(d->metric, d->datatype) ? QV_OK
-                                                  : range_check(d, v->values, d->dim, i, err);
+    return qv__normalises(d->metric, d->datatype) || cut_to_range(d, v)
+               ? QV_OK
+               : range_check(d, v->values, d->dim, i, err);
 }
 
 /* The log holds instants: what is relative to the clock is resolved here, once. */

@@ -18,6 +18,9 @@ struct found {
 static bool add_value(void *ctx, const struct qv__value *v)
 {
     struct found *f = ctx;
+    if (v->tag == QV__TAG_NULL) {
+        return true; /* as if there were nothing: the default holds */
+    }
     if (v->tag != QV__TAG_ARR) {
         f->value = *v;
         f->n++;

@@ -154,7 +154,7 @@ static void test_refused(void **state)
     REFUSED(QV_EINVAL, "must have a name", qv_add_vector(t->db, "c", &b, e_));
     b.name = "b";
     b.size = 0;
-    REFUSED(QV_EINVAL, "size", qv_add_vector(t->db, "c", &b, e_));
+    REFUSED(QV_EVALIDATION, "size", qv_add_vector(t->db, "c", &b, e_));
     REFUSED(QV_EINVAL, "must have a name", qv_drop_vector(t->db, "c", NULL, e_));
     REFUSED(QV_ENOTFOUND, "nothing", qv_drop_vector(t->db, "nothing", "b", e_));
 }

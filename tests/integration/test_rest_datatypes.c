@@ -217,9 +217,18 @@ static void what_does_not_fit_is_refused(void **state)
 {
     struct rest *t = *state;
     fill(t, U8, 1);
-    upsert_refused(t, "[0,1,2,3,4,256,0,0,0,0,0,0]",
-                   "element 5 is 256, outside the 0..255 of its datatype");
-    upsert_refused(t, "[-1,1,2,3,4,5,0,0,0,0,0,0]", "element 0 is -1, outside the 0..255");
+    /* What is beyond the range of uint8 becomes its end. */
+    good(t, "PUT", "/collections/u",
+         "{\"vectors\":{\"m\":{\"size\":2,\"distance\":\"Dot\",\"datatype\":\"uint8\","
+         "\"multivector_config\":{\"comparator\":\"max_sim\"}},\"d\":{\"size\":2,\"distance\":"
+         "\"Dot\",\"datatype\":\"uint8\"}}}",
+         "true");
+    has(t, "PUT", "/collections/u/points?wait=true",
+        "{\"points\":[{\"id\":1,\"vector\":{\"m\":[[256.19,1.81]],\"d\":[-1,300]}}]}", 200,
+        "completed");
+    good(t, "GET", "/collections/u/points/1", NULL,
+         "{\"id\":1,\"payload\":{},\"vector\":{\"m\":[[255.0,1.0]],\"d\":[0.0,255.0]}}");
+    assert_int_equal(ask(t, "DELETE", "/collections/u", NULL), 200);
     upsert_refused(t, "{\"bits\":\"fff\"}", "packed bits are for bit vectors, not for uint8");
     refused(t, "POST", "/collections/c/points/query", "{\"query\":{\"bits\":\"fff\"},\"limit\":3}",
             400, "packed bits are for bit vectors, not for uint8");

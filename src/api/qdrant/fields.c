@@ -89,6 +89,16 @@ qv_status qv__qd_range(struct qv__call *c, const char *field, uint64_t value, ui
     return QV_OK;
 }
 
+qv_status qv__qd_page(struct qv__call *c, const char *field, uint64_t *limit)
+{
+    struct qv__collection_size size;
+    if (*limit > QV__LIMIT_MAX && c->collection) {
+        QV_TRY(qv__collection_size(c->collection, &size, &c->err));
+        *limit = size.points <= QV__LIMIT_MAX ? QV__LIMIT_MAX : *limit;
+    }
+    return qv__qd_range(c, field, *limit, 1, *limit ? QV__LIMIT_MAX : 0);
+}
+
 qv_status qv__qd_unsupported(struct qv__call *c, const char *what)
 {
     c->kind = QV__QD_BY_STATUS;

@@ -193,6 +193,13 @@ static qv_status parse_listing(struct qv__call *c, struct listing *out)
     while (given && with.n) {
         const char *comma = memchr(with.p, ',', with.n);
         struct qv__str one = {with.p, comma ? (size_t)(comma - with.p) : with.n};
+        struct qv__str whole = one;
+        while (one.n && one.p[0] == ' ') {
+            one = (struct qv__str){one.p + 1, one.n - 1};
+        }
+        while (one.n && one.p[one.n - 1] == ' ') {
+            one.n--;
+        }
         if (qv__str_eq(one, QV__STR("queued"))) {
             out->queued = true;
         } else if (qv__str_eq(one, QV__STR("completed"))) {
@@ -205,8 +212,8 @@ static qv_status parse_listing(struct qv__call *c, struct listing *out)
                                "`completed`, `idle_segments`",
                                (int)QV_MIN(one.n, (size_t)64), one.p);
         }
-        with.p += one.n + (comma != NULL);
-        with.n -= one.n + (comma != NULL);
+        with.p += whole.n + (comma != NULL);
+        with.n -= whole.n + (comma != NULL);
     }
     QV_TRY(qv__qd_param(c, "completed_limit", &given, &limit));
     struct qv__json_node v;

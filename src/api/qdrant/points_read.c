@@ -64,7 +64,7 @@ qv_status qv__qd_points_scroll(struct qv__call *c)
     qv__json order_by = qv__json_get(c->body, "order_by");
     QV_TRY(qv__qd_no_shard_key(c, c->body));
     QV_TRY(qv__qd_u64(c, c->body, "limit", &given, &limit));
-    QV_TRY(qv__qd_range(c, "scroll_request.limit", limit, 1, limit ? QV__LIMIT_MAX : 0));
+    QV_TRY(qv__qd_page(c, "scroll_request.limit", &limit));
     QV_TRY(qv__qd_fetch(c, c->body, true, &f));
     QV_TRY(qv__qd_filter(c, qv__json_get(c->body, "filter"), &filter));
     if (qv__qd_given(offset)) {

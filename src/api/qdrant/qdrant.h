@@ -195,6 +195,9 @@ qv_status qv__qd_need(struct qv__call *c, qv__json obj, const char *key, enum qv
 /* 422 when value is outside [min, max]; max 0 = open. */
 qv_status qv__qd_range(struct qv__call *c, const char *field, uint64_t value, uint64_t min,
                        uint64_t max) QV_MUST_USE;
+/* How many points are wanted, 1 to QV__LIMIT_MAX; more is as good as that while there are no more.
+ */
+qv_status qv__qd_page(struct qv__call *c, const char *field, uint64_t *limit) QV_MUST_USE;
 /* A payload path; a list of them. */
 qv_status qv__qd_path(struct qv__call *c, qv__json v, const char *field,
                       struct qv__path *out) QV_MUST_USE;

@@ -2,7 +2,7 @@
  * the legacy ones.
  *
  * What a stage asks for is parsed by query_kinds.c. Members that only tune what this version does
- * not have (acorn, idf) are checked and otherwise without effect, since results do not depend
+ * not have (acorn) are checked and otherwise without effect, since results do not depend
  * on them. All that is parsed lives in the request's arena. */
 #include "api/qdrant/qdrant.h"
 
@@ -67,6 +67,23 @@ static qv_status parse_strategy(struct qv__call *c, qv__json v, struct qv__searc
                                 c->place, (int)QV_MIN(text.n, (size_t)32), text.p);
 }
 
+/* "global", or {"corpus": a filter}. */
+static qv_status parse_idf(struct qv__call *c, qv__json v, struct qv__search_params *out)
+{
+    qv__json corpus = qv__json_get(v, "corpus");
+    if (!qv__qd_given(v)) {
+        return QV_OK;
+    }
+    out->has_idf = true;
+    if (qv__json_str_is(v, "global")) {
+        return QV_OK;
+    }
+    if (!qv__qd_given(corpus)) {
+        return qv__qd_expected(c, "idf", "`global` or an object with a corpus", v);
+    }
+    return qv__qd_filter(c, corpus, &out->corpus);
+}
+
 static qv_status parse_acorn(struct qv__call *c, qv__json v, struct qv__search_params *out)
 {
     bool given, flag;
@@ -115,6 +132,7 @@ static qv_status parse_params(struct qv__call *c, qv__json v, struct qv__search_
     QV_TRY(qv__qd_bool(c, v, "indexed_only", &given, &out->indexed_only));
     QV_TRY(parse_recall(c, v, out));
     QV_TRY(parse_strategy(c, v, out));
+    QV_TRY(parse_idf(c, qv__json_get(v, "idf"), out));
     QV_TRY(parse_group(c, v, "quantization", parse_quantization, out));
     return parse_group(c, v, "acorn", parse_acorn, out);
 }
@@ -141,7 +159,7 @@ static qv_status parse_limit(struct qv__call *c, qv__json obj, bool legacy, uint
     }
     *out = 10;
     QV_TRY(qv__qd_u64(c, obj, key, &given, out));
-    return qv__qd_range(c, "limit", *out, 1, *out ? QV__LIMIT_MAX : 0);
+    return qv__qd_page(c, "limit", out);
 }
 
 /* What every stage may have but its query: filter, params, threshold, limit. */
@@ -163,6 +181,9 @@ static qv_status parse_request(struct qv__call *c, qv__json obj, bool legacy,
     QV_TRY(qv__qd_fetch(c, obj, false, &out->fetch));
     QV_TRY(qv__qd_u64(c, obj, "offset", &given, &q->offset));
     QV_TRY(parse_stage(c, obj, legacy, q));
+    if (q->limit == QV__LIMIT_MAX && q->offset < QV__LIMIT_MAX) {
+        q->limit -= q->offset; /* of all points those behind the offset are no more */
+    }
     return qv__qd_range(c, "offset", q->offset, 0,
                         QV__LIMIT_MAX - q->limit ? QV__LIMIT_MAX - q->limit : 1);
 }

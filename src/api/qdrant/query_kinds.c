@@ -267,6 +267,12 @@ static qv_status parse_feedback(struct qv__call *c, qv__json v, struct qv__query
     if (!qv__json_is(v, QV__JSON_ARR)) {
         return qv__qd_expected(c, "query.relevance_feedback.feedback", "an array of objects", v);
     }
+    if (v->len == 0) {
+        return qv__qd_fail(c, QV__QD_INVALID,
+                           "%squery.relevance_feedback.feedback: feedback elements must be "
+                           "non-empty",
+                           c->place);
+    }
     struct qv__vector_input *examples =
         qv__arena_calloc(c->arena, (size_t)v->len + 1, sizeof *examples);
     float *scores = qv__arena_calloc(c->arena, (size_t)v->len + 1, sizeof *scores);

@@ -48,10 +48,10 @@ static qv_status name_of_url(struct qv__call *c, struct qv__str url, struct qv__
     if (is_inside) {
         return QV_OK;
     }
-    return is_snapshot
-               ? bad_location(c, "Snapshot file \"", path, "\" does not exist")
-               : bad_location(
-                     c, "Snapshot file path must be inside the snapshots directory: ", path, "");
+    return is_snapshot ? bad_location(c, "Snapshot file \"", path, "\" does not exist")
+                       : qv__fail(&c->err, QV_EFORBIDDEN,
+                                  "Snapshot file path must be inside the snapshots directory: %.*s",
+                                  (int)QV_MIN(path.n, (size_t)200), path.p);
 }
 
 static qv_status find_location(struct qv__call *c, struct qv__str location, uint64_t *id)
@@ -81,7 +81,8 @@ static qv_status checksum(struct qv__call *c, enum qv__qd_kind kind, struct qv__
 {
     if (!qv__sha256_parse(text, job->sha256)) {
         return qv__qd_fail(c, kind,
-                           "checksum: value \"%.*s\" invalid, must be a SHA-256 of 64 hex digits",
+                           "checksum: Validation error: invalid_sha256_hash: value \"%.*s\" "
+                           "invalid, must be a SHA-256 of 64 hex digits",
                            (int)QV_MIN(text.n, (size_t)80), text.p);
     }
     job->has_sha256 = true;

@@ -59,6 +59,11 @@ qv_status qv__qd_vector_put(struct qv__call *c)
     if (qv__qd_given(sparse)) {
         QV_TRY(qv__qd_sparse_parse(c, "sparse.", c->params[1], sparse, &def));
     } else {
+        uint64_t size;
+        if (qv__json_u64(qv__json_get(dense, "size"),
+                         &size)) { /* 0 too is a matter of range here */
+            QV_TRY(qv__qd_range(c, "dense.size", size, 1, QV__DIM_MAX));
+        }
         QV_TRY(qv__qd_vector_parse(c, "dense.", c->params[1], dense, &def));
     }
     qv_status st = begin(c, &x);

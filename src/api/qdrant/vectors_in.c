@@ -245,6 +245,7 @@ qv_status qv__qd_named(struct qv__call *c, struct qv__str name, qv__json v, cons
     out->n_rows = x.n_rows;
     out->kind = x.kind;
     out->is_packed = x.is_packed;
+    out->saturates = true; /* as in the peer */
     if (x.dim == 0 && x.kind == QV__VEC_DENSE) {
         return qv__qd_fail(c, QV__QD_INVALID, "%s%s%s.vector: dense vector must not be empty",
                            c->place, field, path);
