@@ -319,16 +319,19 @@ qv_status qv__collection_field(struct qv__collection *c, const struct qv__payloa
     struct qv__index_spec spec;
     struct qv__arena scratch;
     qv__arena_init(&scratch, c->mem_query);
-    qv_status st = qv__index_spec_read(def, &scratch, &spec, err);
-    qv__arena_free(&scratch);
-    QV_TRY(st);
-    out->is_built = spec.is_built;
-    QV_TRY(qv__read_view_pin(c, NULL, &v, err));
-    for (uint32_t s = 0; s < v->n; s++) {
+    qv_status st = qv__index_spec_read(def, &scratch, &scratch, &spec, err);
+    if (st == QV_OK) {
+        out->is_built = spec.is_built;
+        st = qv__read_view_pin(c, NULL, &v, err);
+    }
+    for (uint32_t s = 0; st == QV_OK && s < v->n; s++) {
         for (uint32_t i = 0; i < v->views[s]->n; i++) {
             qv__fields_describe(v->views[s]->segments[i], def->key, &spec, out);
         }
     }
-    qv__read_view_close(v);
-    return QV_OK;
+    if (st == QV_OK) {
+        qv__read_view_close(v);
+    }
+    qv__arena_free(&scratch);
+    return st;
 }

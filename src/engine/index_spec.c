@@ -25,8 +25,47 @@ static bool given(qv__json params, const char *name)
     return v && v->kind != QV__JSON_NULL;
 }
 
-/* False: with settings that are not built. */
-static bool read_tokenizer(qv__json params, struct qv__tokenizer *out)
+/* One language, or {"languages": [...], "custom": [...]}. *out NULL: without words. False: of a
+ * language that is not built, or no memory (*st). */
+static bool read_stopwords(qv__json v, bool lowercase, struct qv__arena *arena,
+                           const struct qv__stopwords **out, qv_status *st)
+{
+    qv__json languages = qv__json_is(v, QV__JSON_STR) ? v : qv__json_get(v, "languages");
+    qv__json custom = qv__json_get(v, "custom"), e;
+    struct qv__stopwords *set = qv__arena_zalloc(arena, sizeof *set);
+    uint32_t n = qv__json_is(custom, QV__JSON_ARR) ? custom->len : 0;
+    struct qv__str *words = qv__arena_calloc(arena, (size_t)n + 1, sizeof *words), name;
+    if (!set || !words) {
+        *st = QV_ENOMEM;
+        return false;
+    }
+    bool listed = qv__json_is(languages, QV__JSON_ARR);
+    e = listed ? qv__json_first(languages) : languages;
+    for (uint32_t i = 0; e && i < (listed ? languages->len : 1); i++) {
+        uint32_t language = qv__json_str(e, &name) ? qv__stopwords_language(name) : 0;
+        if (!language && e->kind != QV__JSON_NULL) {
+            return false;
+        }
+        set->languages |= language;
+        e = listed ? qv__json_next(e) : NULL;
+    }
+    e = n ? qv__json_first(custom) : NULL;
+    for (uint32_t i = 0; i < n; i++, e = qv__json_next(e)) {
+        if (qv__json_str(e, &name) && name.n <= QV__TOKEN_MAX &&
+            !qv__token_fold(arena, name, lowercase, &words[set->n++])) {
+            *st = QV_ENOMEM;
+            return false;
+        }
+    }
+    qv__stopwords_sort(words, &set->n);
+    set->words = words;
+    *out = set->n || set->languages ? set : NULL;
+    return true;
+}
+
+/* False: with settings that are not built, or no memory (*st). Words lie in the arena. */
+static bool read_tokenizer(qv__json params, struct qv__arena *arena, struct qv__tokenizer *out,
+                           qv_status *st)
 {
     struct qv__str name = QV__STR("word");
     (void)qv__json_str(qv__json_get(params, "tokenizer"), &name);
@@ -41,13 +80,18 @@ static bool read_tokenizer(qv__json params, struct qv__tokenizer *out)
     } else if (!qv__str_eq(name, QV__STR("word"))) {
         return false;
     }
-    return !given(params, "stopwords") && !given(params, "stemmer") &&
-           !flag(params, "ascii_folding", false);
+    if (given(params, "stopwords") &&
+        !read_stopwords(qv__json_get(params, "stopwords"), out->lowercase, arena, &out->stop, st)) {
+        return false;
+    }
+    return !given(params, "stemmer") && !flag(params, "ascii_folding", false);
 }
 
 qv_status qv__index_spec_read(const struct qv__payload_index_def *def, struct qv__arena *scratch,
-                              struct qv__index_spec *out, struct qv_err *err)
+                              struct qv__arena *keep, struct qv__index_spec *out,
+                              struct qv_err *err)
 {
+    qv_status failure = QV_OK;
     qv__json params = NULL;
     memset(out, 0, sizeof *out);
     if (!qv__field_type_parse(def->type, &out->type) ||
@@ -64,7 +108,11 @@ qv_status qv__index_spec_read(const struct qv__payload_index_def *def, struct qv
             return QV_OK;
         }
     }
-    out->is_built = out->type != QV__FIELD_TEXT || read_tokenizer(params, &out->tokenizer);
+    out->is_built =
+        out->type != QV__FIELD_TEXT || read_tokenizer(params, keep, &out->tokenizer, &failure);
+    if (failure != QV_OK) {
+        return qv__fail(err, failure, "no memory for a payload index");
+    }
     out->has_order = qv__field_has_order(out->type) &&
                      (out->type != QV__FIELD_INTEGER || flag(params, "range", true));
     out->is_tenant = (out->type == QV__FIELD_KEYWORD || out->type == QV__FIELD_UUID) &&
@@ -85,7 +133,7 @@ qv_status qv__index_specs_fill(struct qv__schema *s, struct qv_err *err)
     s->texts.list = texts;
     qv__arena_init(&scratch, s->arena.mem);
     for (uint32_t i = 0; st == QV_OK && i < s->n_indexes; i++) {
-        st = qv__index_spec_read(&s->indexes[i], &scratch, &specs[i], err);
+        st = qv__index_spec_read(&s->indexes[i], &scratch, &s->arena, &specs[i], err);
         if (st == QV_OK && specs[i].is_built && specs[i].type == QV__FIELD_TEXT) {
             texts[s->texts.n++] =
                 (struct qv__text_field){.path = specs[i].path, .tokenizer = specs[i].tokenizer};

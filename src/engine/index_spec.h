@@ -19,9 +19,11 @@ struct qv__index_spec {
 struct qv__payload_index_def;
 struct qv__schema;
 
-/* Errors: QV_ENOMEM. `scratch` is for the time of the call; its memory stays in it. */
+/* Errors: QV_ENOMEM. `scratch` is for the time of the call; its memory stays in it. What the spec
+ * points to but the definition lies in `keep`. */
 qv_status qv__index_spec_read(const struct qv__payload_index_def *def, struct qv__arena *scratch,
-                              struct qv__index_spec *out, struct qv_err *err) QV_MUST_USE;
+                              struct qv__arena *keep, struct qv__index_spec *out,
+                              struct qv_err *err) QV_MUST_USE;
 /* The specs of a schema's indexes, and its text fields, in its own memory. */
 qv_status qv__index_specs_fill(struct qv__schema *s, struct qv_err *err) QV_MUST_USE;
 /* Would both hold the same? */

@@ -30,6 +30,7 @@ static void field_release(struct qv__field *f)
     }
     qv__free(f->owned);
     qv__free(f->blocks);
+    qv__free(f->stop);
     qv__free(f->key);
     qv__free(f);
 }
@@ -47,12 +48,14 @@ static qv_status field_create(const struct qv__segment *s, const struct qv__payl
         f->mem = mem;
         f->spec = *spec;
         f->n_max = (s->capacity + rows - 1) / rows;
+        f->stop = spec->tokenizer.stop ? qv__stopwords_copy(mem, spec->tokenizer.stop) : NULL;
+        f->spec.tokenizer.stop = f->stop; /* lives as long as the index, as the key's text does */
         f->key = qv__strndup(mem, def->key.p, def->key.n);
         f->key_n = def->key.n;
         f->blocks = qv__calloc(mem, f->n_max, sizeof *f->blocks);
         f->owned = qv__calloc(mem, f->n_max, sizeof(uint8_t *));
     }
-    if (!f || !f->key || !f->blocks || !f->owned) {
+    if (!f || !f->key || !f->blocks || !f->owned || (spec->tokenizer.stop && !f->stop)) {
         st = qv__fail(err, QV_ENOMEM, "no memory for a payload index");
     } else {
         /* keys of the path lie in its text: this one lives as long as the index */

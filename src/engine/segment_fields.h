@@ -20,7 +20,8 @@
 struct qv__field {
     _Atomic uint32_t refs;
     struct qv__mem *mem;
-    struct qv__index_spec spec; /* its path is of `key` */
+    struct qv__index_spec spec; /* its path is of `key`, its stop words are `stop` */
+    struct qv__stopwords *stop; /* NULL = none */
     char *key;                  /* owned */
     size_t key_n;
     uint32_t n_max;                 /* blocks of a full segment */

@@ -3,6 +3,7 @@
 
 #include <utf8proc.h>
 
+#include "base/map.h"
 #include "text/utf8.h"
 
 /* --- characters --- */
@@ -104,6 +105,26 @@ static bool next_word(struct qv__tokens *x)
     return true;
 }
 
+bool qv__token_fold(struct qv__arena *arena, struct qv__str word, bool lowercase,
+                    struct qv__str *out)
+{
+    char *to = qv__arena_alloc(arena, 4 * word.n + 1);
+    size_t n = 0, len;
+    if (!to) {
+        return false;
+    }
+    for (const char *p = word.p, *end = word.p + word.n; p < end; p += len) {
+        int32_t c = decode(p, end, &len);
+        if (c < 0x80) {
+            to[n++] = (char)(c < 0 ? *p : lowercase ? lower(c) : c);
+        } else {
+            n += (size_t)utf8proc_encode_char(lowercase ? lower(c) : c, (uint8_t *)to + n);
+        }
+    }
+    *out = (struct qv__str){to, n};
+    return true;
+}
+
 static size_t char_bytes(const char *p)
 {
     unsigned char a = (unsigned char)*p;
@@ -154,7 +175,8 @@ bool qv__tokens_next(struct qv__tokens *x, struct qv__str *out)
         if (!next_word(x)) {
             return false;
         }
-        if (x->n == 0 || x->chars < t->min_len) {
+        if (x->n == 0 || x->chars < t->min_len ||
+            (t->stop && qv__stopwords_has(t->stop, (struct qv__str){x->word, x->n}))) {
             continue;
         }
         if (prefix && x->side == QV__TEXT_DOCUMENT) {
@@ -181,6 +203,13 @@ uint64_t qv__tokenizer_signature(const struct qv__tokenizer *t)
     }
     for (const char *v = utf8proc_unicode_version(); *v; v++) {
         s = (s ^ (unsigned char)*v) * UINT64_C(0x100000001b3);
+    }
+    if (t->stop) {
+        s = (s ^ t->stop->languages ^ 0x100u) * UINT64_C(0x100000001b3);
+        for (uint32_t i = 0; i < t->stop->n; i++) {
+            s = (s ^ qv__hash_bytes(t->stop->words[i].p, t->stop->words[i].n)) *
+                UINT64_C(0x100000001b3);
+        }
     }
     return s;
 }

@@ -2,7 +2,7 @@
  *
  * What it is: the tokenizers of text indexes, as an iterator that takes no memory: split at white
  * space, or at what is neither letter, mark nor digit; beginnings of words; lower case. Characters
- * are Unicode's, by the tables of utf8proc. What it is not: stemming, stop words, or splitting
+ * are Unicode's, by the tables of utf8proc. What it is not: stemming, or splitting
  * where a script writes none between words.
  *
  * A word is of at most QV__TOKEN_MAX bytes: a longer one is no word, of documents or of queries.
@@ -10,7 +10,7 @@
 #ifndef QV_TEXT_TOKENIZER_H
 #define QV_TEXT_TOKENIZER_H
 
-#include "base/base.h"
+#include "text/stopwords.h"
 
 #define QV__TOKEN_MAX 512u
 
@@ -23,9 +23,16 @@ struct qv__tokenizer {
     } kind;
     bool lowercase;
     uint32_t min_len, max_len; /* characters; words outside are left out; max_len 0 = any */
+    /* Words left out, compared in lower case where there is no other; NULL = none; borrowed. */
+    const struct qv__stopwords *stop;
 };
 /* Indexes of equal signatures hold equal words: the settings, and the version of Unicode. */
 uint64_t qv__tokenizer_signature(const struct qv__tokenizer *t);
+
+/* A word as tokens of it are: in lower case if asked for; QV__TOKEN_MAX bytes at most. In the
+ * arena; false: no memory. */
+bool qv__token_fold(struct qv__arena *arena, struct qv__str word, bool lowercase,
+                    struct qv__str *out);
 
 enum qv__text_side { QV__TEXT_DOCUMENT, QV__TEXT_QUERY };
 

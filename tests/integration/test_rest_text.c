@@ -125,6 +125,50 @@ static void test_tokenizers(void **state)
     count(t, "s", "text", "fox quick", 3); /* what is no word is not asked */
 }
 
+/* Words left out of the index and of what is asked. */
+static void test_stopwords(void **state)
+{
+    struct rest *t = *state;
+    made(t);
+    upsert(t, 1, "{\"s\":\"The robot of the star\"}");
+    upsert(t, 2, "{\"s\":\"of the ship\"}");
+    upsert(t, 3, "{\"s\":\"A lazy dog, LAZY as it is\"}");
+    index_text(t, "s", "\"stopwords\":\"english\"");
+    count(t, "s", "text_any", "robot of the star", 1);
+    count(t, "s", "text", "the robot is a star", 1);
+    count(t, "s", "text", "of the", 0); /* nothing is asked */
+    count(t, "s", "phrase", "robot star", 1);
+    count(t, "s", "text", "LAZY", 1);
+    /* One's own, as they are where case counts. */
+    index_text(t, "s", "\"lowercase\":false,\"stopwords\":{\"custom\":[\"the\",\"The\",\"LAZY\"]}");
+    count(t, "s", "text", "lazy", 1);
+    count(t, "s", "text", "The", 0);
+    count(t, "s", "text", "LAZY", 0);
+    count(t, "s", "text_any", "LAZY of", 2);
+    /* ... and in lower case where it does not; both together. */
+    index_text(t, "s",
+               "\"stopwords\":{\"languages\":[\"english\"],\"custom\":[\"ROBOT\",\"ship\"]}");
+    count(t, "s", "text_any", "robot ship of", 0);
+    count(t, "s", "text", "robot star", 1);
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"stopwords\":{\"languages\":[\"english\"],\"custom\":[\"ROBOT\",\"ship\"]}");
+    has(t, "POST", "/collections/c/optimize", "{}", 200, "completed");
+    rest_reopen(t);
+    count(t, "s", "text_any", "robot ship of", 0);
+    count(t, "s", "text", "robot star", 1);
+    bad(t, "PUT", "/collections/c/index" WAIT,
+        "{\"field_name\":\"s\",\"field_schema\":{\"type\":\"text\",\"stopwords\":{\"custom\":[1]}}"
+        "}",
+        400,
+        "Format error in JSON body: field_schema.stopwords.custom: expected strings of at most 512 "
+        "bytes");
+    bad(t, "PUT", "/collections/c/index" WAIT,
+        "{\"field_name\":\"s\",\"field_schema\":{\"type\":\"text\",\"stopwords\":7}}", 400,
+        "Format error in JSON body: field_schema.stopwords: expected the name of a language, not "
+        "an "
+        "integer");
+}
+
 static void test_refused(void **state)
 {
     struct rest *t = *state;
@@ -132,7 +176,7 @@ static void test_refused(void **state)
     static const char *const settings[][2] = {
         {"\"tokenizer\":\"multilingual\"", "field_schema.tokenizer: `multilingual`"},
         {"\"stemmer\":{\"type\":\"snowball\",\"language\":\"english\"}", "field_schema.stemmer"},
-        {"\"stopwords\":\"english\"", "field_schema.stopwords"},
+        {"\"stopwords\":\"klingon\"", "field_schema.stopwords: the language `klingon`"},
         {"\"ascii_folding\":true", "field_schema.ascii_folding"}};
     for (size_t i = 0; i < 4; i++) {
         char body[256], want[128];
@@ -260,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_meaning, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_tokenizers, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_stopwords, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_refused, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_random, rest_setup, rest_teardown),
     };

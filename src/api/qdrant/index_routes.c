@@ -58,6 +58,52 @@ static const struct qv__qd_group *type_of(qv__json name)
     return NULL;
 }
 
+static qv_status check_language(struct qv__call *c, qv__json v)
+{
+    struct qv__str name;
+    char what[96];
+    if (!qv__json_str(v, &name)) {
+        return qv__qd_expected(c, "field_schema.stopwords", "the name of a language", v);
+    }
+    if (qv__stopwords_language(name)) {
+        return QV_OK;
+    }
+    (void)snprintf(what, sizeof what, "field_schema.stopwords: the language `%.*s`",
+                   (int)QV_MIN(name.n, (size_t)32), name.p);
+    return qv__qd_unsupported(c, what);
+}
+
+/* A language, or {"languages": [...], "custom": [...]}. */
+static qv_status check_stopwords(struct qv__call *c, qv__json v)
+{
+    qv__json languages = qv__json_get(v, "languages"), custom = qv__json_get(v, "custom");
+    if (!qv__qd_given(v)) {
+        return QV_OK;
+    }
+    if (!qv__json_is(v, QV__JSON_OBJ)) {
+        return check_language(c, v);
+    }
+    if ((qv__qd_given(languages) && !qv__json_is(languages, QV__JSON_ARR)) ||
+        (qv__qd_given(custom) && !qv__json_is(custom, QV__JSON_ARR))) {
+        return qv__qd_expected(c, "field_schema.stopwords", "arrays of languages and of words", v);
+    }
+    qv__json e = qv__json_first(languages);
+    for (uint32_t i = 0; e && i < languages->len; i++, e = qv__json_next(e)) {
+        QV_TRY(check_language(c, e));
+    }
+    e = qv__json_first(custom);
+    for (uint32_t i = 0; e && i < custom->len; i++, e = qv__json_next(e)) {
+        if (!qv__json_is(e, QV__JSON_STR) || e->len > QV__TOKEN_MAX) {
+            return qv__qd_fail(
+                c, QV__QD_FORMAT,
+                "field_schema.stopwords.custom: expected strings of at most %u bytes",
+                QV__TOKEN_MAX);
+        }
+    }
+    return qv__qd_range(c, "field_schema.stopwords.custom", qv__qd_given(custom) ? custom->len : 0,
+                        0, QV__STOPWORDS_MAX);
+}
+
 /* Settings of an index of text that would change which words there are. */
 static qv_status check_text(struct qv__call *c, qv__json v)
 {
@@ -70,9 +116,7 @@ static qv_status check_text(struct qv__call *c, qv__json v)
     if (qv__qd_given(qv__json_get(v, "stemmer"))) {
         return qv__qd_unsupported(c, "field_schema.stemmer");
     }
-    if (qv__qd_given(qv__json_get(v, "stopwords"))) {
-        return qv__qd_unsupported(c, "field_schema.stopwords");
-    }
+    QV_TRY(check_stopwords(c, qv__json_get(v, "stopwords")));
     if (qv__json_bool(qv__json_get(v, "ascii_folding"), &fold) && fold) {
         return qv__qd_unsupported(c, "field_schema.ascii_folding");
     }

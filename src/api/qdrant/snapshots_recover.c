@@ -136,8 +136,8 @@ qv_status qv__qd_snapshot_recover(struct qv__call *c)
     if (given) {
         QV_TRY(checksum(c, QV__QD_INVALID, text, &job));
     }
-    QV_TRY(find_location(c, location, &job.id));
     QV_TRY(target(c, &job));
+    QV_TRY(find_location(c, location, &job.id));
     return qv__qd_job_run(c, &job);
 }
 

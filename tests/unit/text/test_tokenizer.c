@@ -54,6 +54,33 @@ static void splits(void **state)
           "a|b|c"); /* not UTF-8: separates */
 }
 
+static void stopwords(void **state)
+{
+    static const struct qv__str own[] = {{"lazy", 4}, {"of", 2}, {"robot", 5}};
+    static const struct qv__stopwords english = {.languages = QV__STOP_ENGLISH};
+    static const struct qv__stopwords both = {.languages = QV__STOP_ENGLISH, .words = own, .n = 3};
+    static const struct qv__stopwords custom = {.words = own, .n = 3};
+    struct qv__tokenizer t = word;
+    (void)state;
+    uint64_t plain = qv__tokenizer_signature(&t);
+    t.stop = &english;
+    assert_true(qv__tokenizer_signature(&t) != plain);
+    words(&t, "The robot OF the star", "robot|star");
+    words(&t, "a about couldn cannot, don't it's I'll me myself then; yours yourselves", "");
+    t.stop = &custom;
+    words(&t, "The robot OF the star", "the|the|star");
+    uint64_t list = qv__tokenizer_signature(&t);
+    t.stop = &both;
+    words(&t, "The robot OF the star", "star");
+    assert_true(qv__tokenizer_signature(&t) != list);
+    struct qv__str some[] = {{"b", 1}, {"a", 1}, {"b", 1}};
+    uint32_t n = 3;
+    qv__stopwords_sort(some, &n);
+    assert_true(n == 2 && some[0].p[0] == 'a' && some[1].p[0] == 'b');
+    assert_int_equal(qv__stopwords_language(QV__STR("english")), QV__STOP_ENGLISH);
+    assert_int_equal(qv__stopwords_language(QV__STR("latin")), 0);
+}
+
 static void lengths(void **state)
 {
     struct qv__tokenizer t = {.kind = QV__TOKENIZE_WORD, .min_len = 2, .max_len = 3};
@@ -155,8 +182,9 @@ static void any_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits),    cmocka_unit_test(lengths),    cmocka_unit_test(long_words),
-        cmocka_unit_test(questions), cmocka_unit_test(signatures), cmocka_unit_test(any_bytes),
+        cmocka_unit_test(splits),     cmocka_unit_test(stopwords), cmocka_unit_test(lengths),
+        cmocka_unit_test(long_words), cmocka_unit_test(questions), cmocka_unit_test(signatures),
+        cmocka_unit_test(any_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
