@@ -349,10 +349,11 @@ int main(int argc, char **argv)
     const char *set = bench_text(argc, argv, "set", NULL);
     const char *csv = bench_text(argc, argv, "csv", NULL);
     const char *only = bench_text(argc, argv, "kind", NULL);
+    double share = atof(bench_text(argc, argv, "share", "0")); /* beside 100; 0 = all */
     if (!dir || !set) {
         (void)fprintf(stderr,
                       "usage: bench_filter --set DIR --dir DATABASE [--recall 0.95] [--rounds "
-                      "5] [--csv FILE] [--kind uncorrelated|near|far]\n");
+                      "5] [--csv FILE] [--kind uncorrelated|near|far] [--share PERCENT]\n");
         return 2;
     }
     bench_set_open(&b.set, set);
@@ -376,7 +377,8 @@ int main(int argc, char **argv)
     size_t n = 0;
     for (int kind = 0; kind < KINDS; kind++) {
         for (size_t i = 0; i < QV_ARRAY_LEN(shares); i++) {
-            if ((kind && i == 0) || (only && i && strcmp(only, kind_names[kind]) != 0)) {
+            if ((kind && i == 0) || (only && i && strcmp(only, kind_names[kind]) != 0) ||
+                (share > 0 && i && fabs(shares[i] - share) > 1e-9)) {
                 continue;
             }
             point(&b, kind, shares[i], &regrets[n]);

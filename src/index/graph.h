@@ -94,6 +94,8 @@ struct qv__graph_costs {
     float distance, record;    /* of a filtered walk, per node compared and per record read */
     /* by share of allowed nodes around the query, per expansion: nodes compared, bridges read */
     float compared[QV__GRAPH_SHARES], bridges[QV__GRAPH_SHARES];
+    /* and how many times as wide a beam must be to find what it finds where all are allowed */
+    float wider[QV__GRAPH_SHARES];
 };
 
 struct qv__graph_scratch;

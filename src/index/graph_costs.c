@@ -22,12 +22,19 @@ enum {
     BEAM = 48,
     SCAN_ROWS = 4096, /* compared by a measured scan, about */
     SCANS = 3,
+    HITS = 10,           /* of a walk, looked for among those of a scan */
+    LEVEL_LEAST = 3,     /* shares of 2^-3 on are scanned for that, */
+    SCANNED_MOST = 131072, /* where no more are allowed, and so many in all scans of a share */
 };
+
+#define MISSED_LEAST 0.05 /* less is noise: five queries are asked */
+#define WIDER_MOST 16.0
 
 static void defaults(const struct qv__graph *g, struct qv__graph_costs *c)
 {
     static const float compared[QV__GRAPH_SHARES] = {14, 15, 17, 19, 19, 17, 12, 8};
     static const float bridges[QV__GRAPH_SHARES] = {0, 1, 4, 8, 15, 23, 27, 29};
+    static const float wider[QV__GRAPH_SHARES] = {1, 1, 1, 1, 1, 1.5f, 4, 8};
     size_t bytes = g->quant ? qv__quant_code_bytes(g->narrow.quant ? g->narrow.quant : g->quant)
                             : g->index.vectors.stride_bytes;
     float scale = (float)g->cap_base / 32.0f; /* measured at 32 links */
@@ -38,6 +45,7 @@ static void defaults(const struct qv__graph *g, struct qv__graph_costs *c)
     for (uint32_t i = 0; i < QV__GRAPH_SHARES; i++) {
         c->compared[i] = compared[i] * scale;
         c->bridges[i] = bridges[i] * scale;
+        c->wider[i] = wider[i];
     }
 }
 
@@ -57,9 +65,10 @@ static uint64_t random_set(struct qv__rng *rng, uint32_t n, uint32_t level, uint
     return qv__bits_count(words, n);
 }
 
-/* One share: compared and read per expansion, and how long one takes. */
+/* One share: compared and read per expansion, how long one takes, and the part of the nearest HITS
+ * that walks did not find; negative: not known. */
 struct measured {
-    double compared, bridges, ns;
+    double compared, bridges, ns, missed;
 };
 
 struct measuring {
@@ -87,11 +96,33 @@ static void sort_doubles(double *v, uint32_t n)
     }
 }
 
+/* How many of the nearest HITS are not in the beam of the walk that just ended. False: no memory. */
+static bool count_missed(struct measuring *m, const struct qv__filtered *f, uint32_t *missed)
+{
+    struct qv__graph_scratch *s = m->s;
+    uint64_t found[BEAM], distances = 0;
+    uint32_t n_found = s->n_best;
+    struct qv__qctx ctx = {.clock = m->ctx->clock, .mem = m->ctx->mem};
+    memcpy(found, s->best, n_found * sizeof *found);
+    if (qv__scan_codes(m->g, s, &f->to, m->words, m->n, HITS, &ctx, &distances) != QV_OK) {
+        return false;
+    }
+    for (uint32_t i = 0; i < s->n_best; i++) {
+        uint32_t k = 0;
+        while (k < n_found && qv__key_node(found[k]) != qv__key_node(s->best[i])) {
+            k++;
+        }
+        *missed += k == n_found;
+    }
+    return true;
+}
+
 static bool measure_walks(struct measuring *m, uint32_t level, struct measured *out)
 {
     struct qv__graph *g = m->g;
     uint64_t n_allowed = random_set(&m->rng, m->n, level, m->words);
     double ns[QUERIES], hops = 0, compared = 0, bridges = 0;
+    uint32_t missed = 0, scans = 0;
     for (uint32_t i = 0; i < QUERIES; i++) {
         uint32_t ord = (uint32_t)qv__rng_below(&m->rng, m->n);
         struct qv__qctx ctx = {.clock = m->ctx->clock, .mem = m->ctx->mem};
@@ -112,9 +143,18 @@ static bool measure_walks(struct measuring *m, uint32_t level, struct measured *
         hops += (double)f.hops;
         compared += (double)f.distances;
         bridges += (double)f.records;
+        if (level >= LEVEL_LEAST && g->quant && (i + 1) * n_allowed <= SCANNED_MOST) {
+            if (!count_missed(m, &f, &missed)) {
+                return false;
+            }
+            scans++;
+        }
     }
     sort_doubles(ns, QUERIES);
-    *out = (struct measured){compared / hops, bridges / hops, ns[QUERIES / 2]};
+    *out = (struct measured){.compared = compared / hops,
+                             .bridges = bridges / hops,
+                             .ns = ns[QUERIES / 2],
+                             .missed = scans ? (double)missed / (scans * HITS) : -1};
     return true;
 }
 
@@ -168,6 +208,21 @@ static bool solve(const struct measured *m, uint32_t n, struct qv__graph_costs *
     return true;
 }
 
+/* What a beam misses falls about as it gets wider; what it misses anyway is no fault of the share. */
+static void widen(const struct measured *m, uint32_t n, struct qv__graph_costs *c)
+{
+    double anyway = MISSED_LEAST;
+    bool is_first = true;
+    for (uint32_t i = 0; i < QV__GRAPH_SHARES; i++) {
+        double missed = m[QV_MIN(i, n - 1)].missed;
+        if (missed >= 0 && is_first) {
+            anyway = QV_MAX(anyway, missed);
+            is_first = false;
+        }
+        c->wider[i] = (float)QV_MIN(QV_MAX(missed / anyway, 1.0), WIDER_MOST);
+    }
+}
+
 static bool measure(struct measuring *m, struct qv__graph_costs *c)
 {
     struct measured of[QV__GRAPH_SHARES];
@@ -183,6 +238,7 @@ static bool measure(struct measuring *m, struct qv__graph_costs *c)
         c->compared[i] = (float)of[QV_MIN(i, n - 1)].compared;
         c->bridges[i] = (float)of[QV_MIN(i, n - 1)].bridges;
     }
+    widen(of, n, c);
     return true;
 }
 
@@ -237,15 +293,25 @@ static double hops_of(double ef)
     return 1.05 * ef + 4;
 }
 
-double qv__graph_cost_filtered(const struct qv__graph_costs *c, double ef, double share)
+/* Of an array by shares, at one between them. */
+static double at_share(const float *of, double share)
 {
     double level = share < 1 ? -log2(QV_MAX(share, 1e-9)) : 0;
     level = QV_MIN(level, (double)QV__GRAPH_SHARES - 1);
     uint32_t i = QV_MIN((uint32_t)level, QV__GRAPH_SHARES - 2u);
     double part = level - i;
-    double compared = (1 - part) * (double)c->compared[i] + part * (double)c->compared[i + 1];
-    double bridges = (1 - part) * (double)c->bridges[i] + part * (double)c->bridges[i + 1];
-    return hops_of(ef) * ((double)c->distance * compared + (double)c->record * (1 + bridges));
+    return (1 - part) * (double)of[i] + part * (double)of[i + 1];
+}
+
+double qv__graph_cost_filtered(const struct qv__graph_costs *c, double ef, double share)
+{
+    return hops_of(ef) * ((double)c->distance * at_share(c->compared, share) +
+                          (double)c->record * (1 + at_share(c->bridges, share)));
+}
+
+double qv__graph_wider(const struct qv__graph_costs *c, double share)
+{
+    return at_share(c->wider, share);
 }
 
 double qv__graph_cost_walk(const struct qv__graph_costs *c, double ef)

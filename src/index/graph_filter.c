@@ -5,15 +5,17 @@
  * The graph of allowed nodes alone falls apart when few are allowed. So an expansion also goes
  * through the links of neighbours that are not allowed, *bridges*, to the allowed nodes behind
  * them; bridges are neither compared nor ranked. What is ours:
- * (1) Bridges are taken only until an expansion has met as many allowed nodes as an ordinary one
- *     has links (ENOUGH), and bridges behind bridges where two hops are not enough. So the walk is
- * the ordinary one where all is allowed around the query, and how many bridges it takes follows
- * from what is allowed there, not from the filter as a whole. (2) A bridge's record is read once in
- * a walk: what is behind it was met then. (3) Where the surroundings of the query are allowed far
- * less than the rest (a filter opposed to the query), the walk also starts from nodes out of the
- * allowed set itself, spread over it. (4) As in an ordinary walk, the second nearest node is
- * expanded before what was found from the nearest is compared, so that codes arrive meanwhile. (5)
- * It knows what it costs, projects what is left after every few expansions, and gives up once a
+ * (1) Bridges are taken only where less than three quarters of a node's own links are allowed, until
+ *     an expansion has met as many allowed nodes as an ordinary one has links (ENOUGH), and bridges
+ *     behind bridges where two hops are not enough. So the walk is the ordinary one where nearly all
+ *     is allowed around the query, and how many bridges it takes follows from what is allowed there,
+ *     not from the filter as a whole.
+ * (2) A bridge's record is read once in a walk: what is behind it was met then.
+ * (3) Where the surroundings of the query are allowed far less than the rest (a filter opposed to the
+ *     query), the walk also starts from nodes out of the allowed set itself, spread over it.
+ * (4) As in an ordinary walk, the second nearest node is expanded before what was found from the
+ *     nearest is compared, so that codes arrive meanwhile; and so do the records of its bridges.
+ * (5) It knows what it costs, projects what is left after every few expansions, and gives up once a
  *     scan of the allowed is the cheaper end.
  *
  * A reader may run beside one writer: see graph.h. */
@@ -28,6 +30,8 @@
 enum {
     ENOUGH = 24,      /* allowed links met by an expansion, after which it takes no more bridges */
     FETCH_AHEAD = 8,  /* records of bridges asked for before they are read */
+    OPEN_AHEAD = 3,   /* records of nodes that may be expanded next, */
+    LOOK_AHEAD = 8,   /* among so many entries of the beam */
     SEEDS = 64,       /* starts out of the allowed set */
     SEED_TRIES = 256, /* words looked at for them */
     SEEDS_LEAST = 16, /* fewer than these, and they are looked for in order */
@@ -36,6 +40,7 @@ enum {
     LINKS_MAX = 2 * QV__GRAPH_M_MAX,
     BRIDGES_MAX = 2 * RECORDS_MAX,      /* kept of those met: some are read before their turn */
     FOUND_MAX = 2 * LINKS_MAX + ENOUGH, /* a record is read whole, and written to once too often */
+    LINES_A_PLACE = 128,                /* of the allowed set, that a place of the beam looks at */
     CHECK_HOPS = 8,                     /* expansions between two looks at the cost */
     CHECK_EVERY = 128, /* nodes compared and records read between two looks at the deadline */
 };
@@ -48,14 +53,16 @@ struct expansion {
     uint32_t bridges[BRIDGES_MAX + LINKS_MAX];
 };
 
+/* Bits, where other walks have bytes: an expansion asks for hundreds, of which few lie in the cache
+ * unless all of them do. */
 INLINE bool is_visited(const struct qv__graph_scratch *s, uint32_t node)
 {
-    return s->stamps[node] == s->epoch;
+    return qv__bit_test(s->seen, node);
 }
 
 INLINE void visit(struct qv__graph_scratch *s, uint32_t node)
 {
-    s->stamps[node] = s->epoch;
+    qv__bit_set(s->seen, node);
 }
 
 INLINE void fetch_record(const struct qv__graph *g, uint32_t node)
@@ -85,7 +92,7 @@ INLINE void read_links(const struct qv__graph *g, struct qv__graph_scratch *s,
     const uint64_t *allow = f->allow;
     uint32_t i = 0, n = f->n, cap = g->cap_base, n_found = e->n_found, n_bridges = e->n_bridges,
              from = n_found, n_met = 0;
-    uint8_t epoch = s->epoch;
+    const uint64_t *seen = s->seen;
     for (; i < cap; i++) {
         uint32_t x = qv__graph_link_load(links + i);
         if (QV_UNLIKELY(x >= n)) { /* newer than this search, or the end */
@@ -94,7 +101,7 @@ INLINE void read_links(const struct qv__graph *g, struct qv__graph_scratch *s,
             }
             continue;
         }
-        uint32_t is_allowed = qv__bit_test(allow, x), is_new = s->stamps[x] != epoch;
+        uint32_t is_allowed = qv__bit_test(allow, x), is_new = !qv__bit_test(seen, x);
         n_met += is_allowed;
         e->found[n_found] = x;
         n_found += is_allowed & is_new;
@@ -112,19 +119,28 @@ INLINE void read_links(const struct qv__graph *g, struct qv__graph_scratch *s,
     }
 }
 
-/* New allowed nodes behind a node: its neighbours, and those behind bridges, nearest hop first. */
+/* New allowed nodes behind a node: first its neighbours; and if few of them are allowed, the bridges
+ * among the others are asked for. */
 static void expand(const struct qv__graph *g, struct qv__graph_scratch *s, struct qv__filtered *f,
                    uint32_t node, struct expansion *e)
 {
+    uint64_t before = f->links;
     e->n_found = e->n_bridges = e->n_met = 0;
     f->hops++;
     read_links(g, s, f, node, e);
-    if (e->n_met >= ENOUGH) {
+    if (e->n_met >= ENOUGH || 4 * e->n_met >= 3 * (uint32_t)(f->links - before)) {
+        e->n_bridges = 0;
         return;
     }
     for (uint32_t i = 0; i < QV_MIN(e->n_bridges, (uint32_t)FETCH_AHEAD); i++) {
         fetch_record(g, e->bridges[i]);
     }
+}
+
+/* Then, when the records had time to arrive, what is behind the bridges, nearest hop first. */
+static void cross(const struct qv__graph *g, struct qv__graph_scratch *s, struct qv__filtered *f,
+                  struct expansion *e)
+{
     for (uint32_t i = 0; i < e->n_bridges && i < RECORDS_MAX && e->n_met < ENOUGH; i++) {
         if (i + FETCH_AHEAD < e->n_bridges) {
             fetch_record(g, e->bridges[i + FETCH_AHEAD]);
@@ -183,12 +199,21 @@ static bool next_open(struct qv__graph_scratch *s, uint32_t *node)
     return true;
 }
 
+/* Ask for the records of the nodes that will probably be expanded next. */
 static void fetch_next(const struct qv__graph *g, const struct qv__graph_scratch *s)
 {
-    if (s->is_linear && s->next_open < s->n_best) {
-        fetch_record(g, qv__key_node(s->best[s->next_open]));
-    } else if (!s->is_linear && s->n_cand) {
-        fetch_record(g, qv__key_node(~s->cand[0]));
+    if (!s->is_linear) {
+        if (s->n_cand) {
+            fetch_record(g, qv__key_node(~s->cand[0]));
+        }
+        return;
+    }
+    uint32_t end = QV_MIN(s->n_best, s->next_open + LOOK_AHEAD), n = 0;
+    for (uint32_t i = s->next_open; i < end && n < OPEN_AHEAD; i++) {
+        if (!(s->best[i] & 1)) {
+            fetch_record(g, qv__key_node(s->best[i]));
+            n++;
+        }
     }
 }
 
@@ -292,6 +317,7 @@ static bool begin(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__f
     }
     if (!is_allowed) {
         expand(g, s, f, f->entry, e);
+        cross(g, s, f, e);
         if (!rank(g, s, f, e->found, e->n_found)) {
             return false;
         }
@@ -305,6 +331,17 @@ static bool begin(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__f
     return true;
 }
 
+/* Ask for the whole set, if the walk will look at a good part of its lines. */
+static void fetch_allow(const struct qv__filtered *f)
+{
+    size_t n_words = qv__bitset_words(f->n);
+    if (n_words / 8 <= (size_t)f->ef * LINES_A_PLACE) {
+        for (size_t w = 0; w < n_words; w += 8) {
+            qv__prefetch(f->allow + w);
+        }
+    }
+}
+
 qv_status qv__filtered_walk(struct qv__graph *g, struct qv__graph_scratch *s,
                             struct qv__filtered *f)
 {
@@ -312,16 +349,20 @@ qv_status qv__filtered_walk(struct qv__graph *g, struct qv__graph_scratch *s,
     uint32_t node;
     e[0].n_found = 0;
     if (!qv__scratch_begin(g, s, f->n, f->ef, 0, f->ef <= QV__BEAM_LINEAR_MAX) ||
-        !begin(g, s, f, &e[0])) {
+        !qv__scratch_unseen(g, s, f->n)) {
+        return QV_ENOMEM;
+    }
+    fetch_allow(f);
+    if (!begin(g, s, f, &e[0])) {
         return QV_ENOMEM;
     }
     uint64_t next_check = 0;
     bool is_there = next_open(s, &node);
     if (is_there) {
         expand(g, s, f, node, &e[0]);
+        cross(g, s, f, &e[0]);
     }
     for (uint32_t now = 0; is_there; now ^= 1) {
-        fetch_next(g, s);
         is_there = next_open(s, &node);
         if (is_there) {
             expand(g, s, f, node, &e[now ^ 1]);
@@ -331,6 +372,10 @@ qv_status qv__filtered_walk(struct qv__graph *g, struct qv__graph_scratch *s,
         }
         if (!is_there && (is_there = next_open(s, &node))) {
             expand(g, s, f, node, &e[now ^ 1]);
+        }
+        fetch_next(g, s);
+        if (is_there) {
+            cross(g, s, f, &e[now ^ 1]);
         }
         if (f->hops % CHECK_HOPS == 0 && too_dear(f)) {
             f->gave_up = true;

@@ -55,6 +55,8 @@ void qv__graph_costs_get(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n,
                          struct qv__graph_costs *out);
 /* What a filtered walk costs where a share of the nodes around the query is allowed. */
 double qv__graph_cost_filtered(const struct qv__graph_costs *c, double ef, double share);
+/* How many times as wide the beam of a filtered walk must be there; at least 1. */
+double qv__graph_wider(const struct qv__graph_costs *c, double share);
 /* What a walk without a filter costs. */
 double qv__graph_cost_walk(const struct qv__graph_costs *c, double ef);
 double qv__graph_cost_scan(const struct qv__graph_costs *c, double n_allowed, double n);

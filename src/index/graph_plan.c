@@ -23,9 +23,9 @@ enum {
     POOL_LEAST = 64,       /* places for what a scan over codes finds */
     VECTORS_AT_MOST = 512, /* so few are compared by their vectors at once */
     PRIOR_LINKS = 32,      /* what the share of all weighs against links looked at */
-    /* A filter that passes little around the query leaves answers scattered at the rim of what it
-     * passes: the beam of the walk is so many times wider. */
-    WIDER = 2,
+    /* A filter that passes less around the query than elsewhere leaves answers scattered at the rim
+     * of what it passes: the beam of the walk is wider by the square of that, at most so many times. */
+    WIDER = 5,
 };
 
 static const char *const names[] = {
@@ -54,6 +54,7 @@ struct search {
     struct qv__graph_costs costs;
     struct qv__graph_target to;
     uint32_t ef, n_allowed;
+    uint32_t looked; /* links, for the share around the query */
     struct plan plan;
 };
 
@@ -149,9 +150,8 @@ static double beam_over(const struct search *x, double share)
 /* The share of allowed nodes around the query. */
 static double share_here(struct search *x, double share_of_all)
 {
-    uint32_t looked = 0;
-    uint32_t allowed = qv__filtered_around(x->g, x->q->allow, x->q->n, x->plan.entry, &looked);
-    return ((double)allowed + PRIOR_LINKS * share_of_all) / ((double)looked + PRIOR_LINKS);
+    uint32_t allowed = qv__filtered_around(x->g, x->q->allow, x->q->n, x->plan.entry, &x->looked);
+    return ((double)allowed + PRIOR_LINKS * share_of_all) / ((double)x->looked + PRIOR_LINKS);
 }
 
 static void enter(struct search *x)
@@ -182,10 +182,16 @@ static void choose(struct search *x)
     p->share = share_here(x, share);
     /* Opposed to the query: the walk goes on where more is allowed. */
     p->is_opposed = 4 * p->share < share;
-    p->ef = p->is_opposed ? QV_MIN(WIDER * x->ef, x->n_allowed) : x->ef;
+    double wider = p->is_opposed ? 1 : qv__graph_wider(&x->costs, p->share);
+    double less = share / p->share;
+    bool is_less = share - p->share > 2 * sqrt(share / (x->looked + 1.0)); /* no chance */
+    if (is_less) {
+        wider = QV_MAX(wider, QV_MIN(less * less, (double)WIDER));
+    }
+    p->ef = (uint32_t)QV_MIN(wider * (double)x->ef, (double)x->n_allowed);
     p->cost[QV__STRATEGY_FILTERED] =
         qv__graph_cost_filtered(&x->costs, p->ef, p->is_opposed ? share : p->share);
-    if (!p->is_opposed) {
+    if (!is_less && !p->is_opposed) {
         p->cost[QV__STRATEGY_POSTFILTER] = qv__graph_cost_walk(&x->costs, beam_over(x, p->share));
     }
     for (uint32_t i = 0; i < QV__STRATEGIES; i++) {

@@ -9,6 +9,8 @@
  * stay in the cache. */
 #include "index/graph_walk.h"
 
+#include "bitmap/bitset.h"
+
 enum {
     SORT_INSERT = 16, /* keys that are sorted by insertion */
     SORT_DEPTH = 40,  /* partitions of partitions: far more than any but bad luck takes */
@@ -57,6 +59,7 @@ void qv__scratch_drop(struct qv__graph *g)
     while ((s = g->scratch)) {
         g->scratch = s->next;
         qv__graph_mem_free(g, s->stamps, s->n_stamps * sizeof *s->stamps);
+        qv__graph_mem_free(g, s->seen, s->n_seen * sizeof *s->seen);
         qv__graph_mem_free(g, s->best, s->cap_best * sizeof *s->best);
         qv__graph_mem_free(g, s->cand, s->cap_cand * sizeof *s->cand);
         qv__quant_query_free(s->to);
@@ -103,6 +106,24 @@ static bool stamps_reserve(struct qv__graph *g, struct qv__graph_scratch *s, uin
     s->stamps = fresh;
     s->n_stamps = grown;
     s->epoch = 0;
+    return true;
+}
+
+bool qv__scratch_unseen(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes)
+{
+    uint32_t n = (uint32_t)qv__bitset_words(n_nodes);
+    if (n > s->n_seen) {
+        uint32_t most = (uint32_t)qv__bitset_words(QV_MAX(g->n_max, n_nodes));
+        uint32_t grown = QV_MIN(QV_MAX(n, s->n_seen + s->n_seen / 2), most);
+        uint64_t *fresh = qv__graph_mem(g, QV__GRAPH_ALIGN, grown * sizeof *fresh);
+        if (!fresh) {
+            return false;
+        }
+        qv__graph_mem_free(g, s->seen, s->n_seen * sizeof *s->seen);
+        s->seen = fresh;
+        s->n_seen = grown;
+    }
+    memset(s->seen, 0, n * sizeof *s->seen);
     return true;
 }
 

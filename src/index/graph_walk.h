@@ -28,6 +28,8 @@ struct qv__graph_scratch {
     struct qv__graph_scratch *next; /* guarded by: the graph's lock, while idle */
     uint8_t *stamps;                /* a node is visited when its stamp is the epoch */
     uint32_t n_stamps;
+    uint64_t *seen; /* visited nodes of a walk with a filter, a bit each */
+    uint32_t n_seen; /* words */
     uint8_t epoch;
     bool is_linear;
     uint64_t *best; /* linear: ascending; else a heap with the largest on top */
@@ -103,6 +105,8 @@ void qv__scratch_drop(struct qv__graph *g);
  * behind what it finds. False when memory is out. */
 bool qv__scratch_begin(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes,
                        uint32_t ef, uint32_t n_rest, bool is_linear);
+/* s->seen for n_nodes nodes, none of them visited. False when memory is out. */
+bool qv__scratch_unseen(struct qv__graph *g, struct qv__graph_scratch *s, uint32_t n_nodes);
 /* No node is visited any more. */
 void qv__scratch_epoch(struct qv__graph_scratch *s);
 /* Room for n more candidates. False when memory is out. */
