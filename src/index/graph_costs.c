@@ -22,13 +22,13 @@ enum {
     BEAM = 48,
     SCAN_ROWS = 4096, /* compared by a measured scan, about */
     SCANS = 3,
-    HITS = 10,           /* of a walk, looked for among those of a scan */
-    LEVEL_LEAST = 3,     /* shares of 2^-3 on are scanned for that, */
+    HITS = 10,             /* of a walk, looked for among those of a scan */
+    LEVEL_LEAST = 3,       /* shares of 2^-3 on are scanned for that, */
     SCANNED_MOST = 131072, /* where no more are allowed, and so many in all scans of a share */
 };
 
 #define MISSED_LEAST 0.05 /* less is noise: five queries are asked */
-#define WIDER_MOST 16.0
+#define WIDER_MOST   16.0
 
 static void defaults(const struct qv__graph *g, struct qv__graph_costs *c)
 {
@@ -96,7 +96,8 @@ static void sort_doubles(double *v, uint32_t n)
     }
 }
 
-/* How many of the nearest HITS are not in the beam of the walk that just ended. False: no memory. */
+/* How many of the nearest HITS are not in the beam of the walk that just ended. False: no memory.
+ */
 static bool count_missed(struct measuring *m, const struct qv__filtered *f, uint32_t *missed)
 {
     struct qv__graph_scratch *s = m->s;
@@ -208,7 +209,8 @@ static bool solve(const struct measured *m, uint32_t n, struct qv__graph_costs *
     return true;
 }
 
-/* What a beam misses falls about as it gets wider; what it misses anyway is no fault of the share. */
+/* What a beam misses falls about as it gets wider; what it misses anyway is no fault of the share.
+ */
 static void widen(const struct measured *m, uint32_t n, struct qv__graph_costs *c)
 {
     double anyway = MISSED_LEAST;

@@ -5,18 +5,17 @@
  * The graph of allowed nodes alone falls apart when few are allowed. So an expansion also goes
  * through the links of neighbours that are not allowed, *bridges*, to the allowed nodes behind
  * them; bridges are neither compared nor ranked. What is ours:
- * (1) Bridges are taken only where less than three quarters of a node's own links are allowed, until
- *     an expansion has met as many allowed nodes as an ordinary one has links (ENOUGH), and bridges
- *     behind bridges where two hops are not enough. So the walk is the ordinary one where nearly all
- *     is allowed around the query, and how many bridges it takes follows from what is allowed there,
- *     not from the filter as a whole.
- * (2) A bridge's record is read once in a walk: what is behind it was met then.
- * (3) Where the surroundings of the query are allowed far less than the rest (a filter opposed to the
- *     query), the walk also starts from nodes out of the allowed set itself, spread over it.
- * (4) As in an ordinary walk, the second nearest node is expanded before what was found from the
- *     nearest is compared, so that codes arrive meanwhile; and so do the records of its bridges.
- * (5) It knows what it costs, projects what is left after every few expansions, and gives up once a
- *     scan of the allowed is the cheaper end.
+ * (1) Bridges are taken only where less than three quarters of a node's own links are allowed,
+ * until an expansion has met as many allowed nodes as an ordinary one has links (ENOUGH), and
+ * bridges behind bridges where two hops are not enough. So the walk is the ordinary one where
+ * nearly all is allowed around the query, and how many bridges it takes follows from what is
+ * allowed there, not from the filter as a whole. (2) A bridge's record is read once in a walk: what
+ * is behind it was met then. (3) Where the surroundings of the query are allowed far less than the
+ * rest (a filter opposed to the query), the walk also starts from nodes out of the allowed set
+ * itself, spread over it. (4) As in an ordinary walk, the second nearest node is expanded before
+ * what was found from the nearest is compared, so that codes arrive meanwhile; and so do the
+ * records of its bridges. (5) It knows what it costs, projects what is left after every few
+ * expansions, and gives up once a scan of the allowed is the cheaper end.
  *
  * A reader may run beside one writer: see graph.h. */
 #include "index/graph_filter.h"
@@ -119,8 +118,8 @@ INLINE void read_links(const struct qv__graph *g, struct qv__graph_scratch *s,
     }
 }
 
-/* New allowed nodes behind a node: first its neighbours; and if few of them are allowed, the bridges
- * among the others are asked for. */
+/* New allowed nodes behind a node: first its neighbours; and if few of them are allowed, the
+ * bridges among the others are asked for. */
 static void expand(const struct qv__graph *g, struct qv__graph_scratch *s, struct qv__filtered *f,
                    uint32_t node, struct expansion *e)
 {

@@ -24,7 +24,8 @@ enum {
     VECTORS_AT_MOST = 512, /* so few are compared by their vectors at once */
     PRIOR_LINKS = 32,      /* what the share of all weighs against links looked at */
     /* A filter that passes less around the query than elsewhere leaves answers scattered at the rim
-     * of what it passes: the beam of the walk is wider by the square of that, at most so many times. */
+     * of what it passes: the beam of the walk is wider by the square of that, at most so many
+     * times. */
     WIDER = 5,
 };
 

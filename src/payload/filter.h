@@ -123,6 +123,8 @@ struct qv__filter {
 #define QV__FILTER_DEPTH_MAX  20u
 #define QV__FILTER_CONDS_MAX  65536u /* nodes in one request */
 #define QV__FILTER_VALUES_MAX 1000000u
+#define QV__FILTER_WORDS_MAX  1024u  /* asked for by one match.text, .text_any or .phrase, */
+#define QV__FILTER_TEXT_MAX   65536u /* and bytes of it */
 
 /* JSON null (or absent) or an object; *out NULL for null. Accepts a clause as object or array. All
  * text is copied into the arena; on an error *out is untouched and what the arena gave stays in it.

@@ -1,8 +1,9 @@
 /* filter_bounds.c: the filter tree over sets instead of rows.
  *
  * Each node gives (lo, up). And: both are intersected; or: united; not: lo loses what may match, up
- * loses what does, so no complement is ever made. Conditions of a conjunction that cost little and
- * say much come first, and when nothing is left the rest is not asked.
+ * loses what does, so no complement is ever made. Conditions of a conjunction that cost little come
+ * first, among them those that few rows met in the blocks so far, and when nothing is left the rest
+ * is not asked.
  *
  * Inside a nested condition, which asks one object at a time, an index over the same values says
  * only which rows have such a value in some object: an upper bound, and nothing for what is
@@ -12,6 +13,9 @@
 #include "bitmap/bitset.h"
 
 #define SLOTS_PER_LEVEL 4u
+/* Conditions of conjunctions that are ordered by what they let pass; the others keep their places.
+ */
+#define ORDERED_MAX     16u
 /* min_should counts to this by sets; a higher count leaves all rows possible. */
 #define COUNT_MAX       16u
 
@@ -19,9 +23,17 @@ struct words {
     uint64_t w[QV__BLOCK_WORDS];
 };
 
+/* How many rows may meet a condition in the last block where it was asked. */
+struct met {
+    const struct qv__cond *cond;
+    uint32_t rows;
+};
+
 struct qv__filter_walk {
     struct qv__mem *mem;
     const struct qv__filter *filter;
+    struct met met[ORDERED_MAX];
+    uint32_t n_met;
     struct words slots[]; /* SLOTS_PER_LEVEL per level of the tree */
 };
 
@@ -201,28 +213,87 @@ static unsigned rank_of(const struct scope *sc, const struct qv__cond *c)
     }
 }
 
+static void remember(struct qv__filter_walk *w, const struct qv__cond *c, const uint64_t *up)
+{
+    uint32_t i = 0;
+    while (i < w->n_met && w->met[i].cond != c) {
+        i++;
+    }
+    if (i < ORDERED_MAX) {
+        w->n_met = QV_MAX(w->n_met, i + 1);
+        w->met[i] = (struct met){c, (uint32_t)qv__bits_count(up, QV__BLOCK_ROWS)};
+    }
+}
+
+/* Rows by which a condition has its place: of one that was not asked yet none, so it is next. */
+static uint32_t rows_met(const struct qv__filter_walk *w, const struct qv__cond *c)
+{
+    for (uint32_t i = 0; i < w->n_met; i++) {
+        if (w->met[i].cond == c) {
+            return w->met[i].rows;
+        }
+    }
+    return 0;
+}
+
+/* Conditions of one rank, those that few rows met first; returns how many. */
+static uint32_t ordered(const struct scope *sc, struct qv__clause clause, unsigned rank,
+                        const struct qv__cond **out)
+{
+    uint32_t rows[ORDERED_MAX], n = 0;
+    for (size_t i = 0; i < clause.n; i++) {
+        const struct qv__cond *c = &clause.conds[i];
+        if (rank_of(sc, c) != rank) {
+            continue;
+        }
+        uint32_t of = rows_met(sc->walk, c), at = n++;
+        for (; at > 0 && rows[at - 1] > of; at--) {
+            rows[at] = rows[at - 1];
+            out[at] = out[at - 1];
+        }
+        rows[at] = of;
+        out[at] = c;
+    }
+    return n;
+}
+
+static void narrow(const struct scope *sc, const struct qv__cond *c, bool negated, struct pair acc)
+{
+    struct pair one = slots(sc, 0);
+    cond_bounds(sc, c, one);
+    if (negated) {
+        without(acc.lo, one.up);
+        without(acc.up, one.lo);
+    } else {
+        remember(sc->walk, c, one.up);
+        and_with(acc.lo, one.lo);
+        and_with(acc.up, one.up);
+    }
+}
+
 /* acc = acc and (not) each; conditions without an index only make acc uncertain. */
 static void conjunction(const struct scope *sc, struct qv__clause clause, bool negated,
                         struct pair acc)
 {
-    struct pair one = slots(sc, 0);
-    for (unsigned rank = 0; rank < 3; rank++) {
+    const struct qv__cond *order[ORDERED_MAX];
+    for (unsigned rank = 0; rank < 2 && !is_none(acc.up); rank++) {
+        if (clause.n <= ORDERED_MAX && !negated) {
+            uint32_t n = ordered(sc, clause, rank, order);
+            for (uint32_t i = 0; i < n && !is_none(acc.up); i++) {
+                narrow(sc, order[i], negated, acc);
+            }
+            continue;
+        }
         for (size_t i = 0; i < clause.n && !is_none(acc.up); i++) {
-            if (rank_of(sc, &clause.conds[i]) != rank) {
-                continue;
+            if (rank_of(sc, &clause.conds[i]) == rank) {
+                narrow(sc, &clause.conds[i], negated, acc);
             }
-            if (rank == 2) {
-                set_none(acc.lo); /* however many of them there are */
-                break;
-            }
-            cond_bounds(sc, &clause.conds[i], one);
-            if (negated) {
-                without(acc.lo, one.up);
-                without(acc.up, one.lo);
-            } else {
-                and_with(acc.lo, one.lo);
-                and_with(acc.up, one.up);
-            }
+        }
+    }
+    for (size_t i = 0; i < clause.n && !is_none(acc.up); i++) {
+        if (rank_of(sc, &clause.conds[i]) == 2) {
+            set_none(acc.lo); /* however many of them there are */
+            break;
         }
     }
 }
@@ -322,6 +393,7 @@ struct qv__filter_walk *qv__filter_walk_create(const struct qv__filter *f, struc
     if (w) {
         w->mem = mem;
         w->filter = f;
+        w->n_met = 0;
     }
     return w;
 }

@@ -81,7 +81,8 @@ static qv_status match_list(struct qv__fp *fp, const struct qv__fp_at *at, qv__j
         return qv__fp_expected(fp, at, "an array of strings or of integers", v);
     }
     QV_TRY(qv__fp_take_values(fp, at, v->len));
-    struct qv__match_value *values = qv__arena_calloc(fp->arena, (size_t)QV_MAX(v->len, 1), sizeof *values);
+    struct qv__match_value *values =
+        qv__arena_calloc(fp->arena, (size_t)QV_MAX(v->len, 1), sizeof *values);
     if (!values) {
         return qv__fp_no_memory(fp);
     }
@@ -95,6 +96,32 @@ static qv_status match_list(struct qv__fp *fp, const struct qv__fp_at *at, qv__j
     cond->match.values = values;
     cond->match.n = qv__fp_sort_unique(fp, values, v->len, sizeof *values, qv__match_value_cmp);
     return cond->match.n == SIZE_MAX ? qv__fp_no_memory(fp) : QV_OK;
+}
+
+/* Each word is looked up in each block of an index, and looked for in each row without one. Runs of
+ * letters and digits are counted, whatever a tokenizer makes of them; where it finds more, in a
+ * script without spaces, bytes bound them. */
+static qv_status match_words(struct qv__fp *fp, const struct qv__fp_at *at, qv__json v,
+                             struct qv__cond *cond)
+{
+    uint32_t n = 0;
+    bool in_word = false;
+    QV_TRY(qv__fp_text(fp, at, v, &cond->text));
+    if (cond->text.n > QV__FILTER_TEXT_MAX) {
+        return qv__fp_fail(fp, at, QV_ETOOBIG, "%zu bytes, more than %u", cond->text.n,
+                           QV__FILTER_TEXT_MAX);
+    }
+    for (size_t i = 0; i < cond->text.n; i++) {
+        unsigned char c = (unsigned char)cond->text.p[i];
+        bool is_in =
+            c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        n += is_in && !in_word;
+        in_word = is_in;
+    }
+    return n <= QV__FILTER_WORDS_MAX
+               ? QV_OK
+               : qv__fp_fail(fp, at, QV_ETOOBIG, "%" PRIu32 " words, more than %u", n,
+                             QV__FILTER_WORDS_MAX);
 }
 
 qv_status qv__fp_match(struct qv__fp *fp, const struct qv__fp_at *at, qv__json v,
@@ -135,6 +162,10 @@ qv_status qv__fp_match(struct qv__fp *fp, const struct qv__fp_at *at, qv__json v
     case ANY:
     case EXCEPT:
         return match_list(fp, &here, slots[which], cond);
+    case TEXT:
+    case TEXT_ANY:
+    case PHRASE:
+        return match_words(fp, &here, slots[which], cond);
     default:
         return qv__fp_text(fp, &here, slots[which], &cond->text);
     }

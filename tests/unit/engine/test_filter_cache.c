@@ -196,9 +196,71 @@ static void test_bound(void **state)
     finish(&t);
 }
 
+/* Points that match a condition on text. */
+static size_t count_text(struct test *t, const char *filter)
+{
+    struct fix *f = &t->f;
+    float zero[2] = {0, 0};
+    struct qv__qctx ctx = fix_ctx(f);
+    struct qv__query q = {.kind = QV__QUERY_NEAREST,
+                          .using_vector = QV__STR(""),
+                          .target = {.values = zero, .dim = 2},
+                          .filter = fix_filter(f, &t->arena, filter),
+                          .limit = LIMIT};
+    struct qv__result_set rs;
+    t->told[0] = 0;
+    ctx.plan = &t->sink;
+    OK(qv__collection_query(t->c, &q, NULL, &ctx, &rs, &f->err));
+    size_t n = rs.n;
+    qv__result_free(&rs);
+    qv__arena_reset(&t->arena);
+    return n;
+}
+
+/* What words are is said by the index of the day: another index is another answer, at once. */
+static void test_text(void **state)
+{
+    static struct test t;
+    struct fix *f = &t.f;
+    static const char ask[] = "{\"must\":[{\"key\":\"s\",\"match\":{\"text\":\"Red\"}}]}";
+    static const struct qv__payload_index_def defs[] = {
+        {QV__STR("s"), QV__STR("text"), QV__STR("{\"type\":\"text\",\"tokenizer\":\"word\"}")},
+        {QV__STR("s"), QV__STR("text"),
+         QV__STR("{\"type\":\"text\",\"tokenizer\":\"word\",\"lowercase\":false}")},
+        {QV__STR("s"), QV__STR("text"), QV__STR("{\"type\":\"text\",\"tokenizer\":\"prefix\"}")}};
+    static const size_t want[] = {ROWS, ROWS / 2, ROWS}; /* "Red." and "red." in turn */
+    uint64_t lsn;
+    (void)state;
+    start(&t);
+    add(&t, ROWS);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        struct qv__named_vector named = {
+            .name = QV__STR(""), .values = (float[2]){(float)i, 0}, .dim = 2};
+        struct qv__point point = {
+            .id = qv__id_u64(i),
+            .vectors = &named,
+            .n_vectors = 1,
+            .payload = fix_payload(f, &t.arena, i % 2 ? "{\"s\":\"red.\"}" : "{\"s\":\"Red.\"}")};
+        struct qv__mutation m = {.kind = QV__MUT_UPSERT, .points = &point, .n_points = 1};
+        fix_write(f, t.c, &m, 1);
+        qv__arena_reset(&t.arena);
+    }
+    for (int sealed = 0; sealed < 2; sealed++) {
+        for (size_t i = 0; i < QV_ARRAY_LEN(defs); i++) {
+            OK(qv__db_put_payload_index(f->db, QV__STR("c"), &defs[i], &lsn, &f->err));
+            for (int again = 0; again < 3; again++) {
+                assert_int_equal(count_text(&t, ask), want[i]);
+                assert_string_not_equal(t.told, "kept from before");
+            }
+        }
+        OK(qv__collection_optimize(t.c, 1, &f->err));
+    }
+    finish(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_kept), cmocka_unit_test(test_sealed),
-                                       cmocka_unit_test(test_bound)};
+                                       cmocka_unit_test(test_bound), cmocka_unit_test(test_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -372,6 +372,15 @@ static void count_limits(void **state)
         {"{\"must\":[{\"has_id\":[1,2]},{\"key\":\"a\",\"match\":{\"any\":[", "5", "]}}]}",
          QV__FILTER_VALUES_MAX - 2,
          "filter.must[1].match.any: more than 1000000 values in one filter"},
+        {"{\"must\":[{\"key\":\"a\",\"match\":{\"text\":\"", "x", "\"}}]}", QV__FILTER_WORDS_MAX,
+         "filter.must[0].match.text: 1025 words, more than 1024"},
+        {"{\"must\":[{\"key\":\"a\",\"match\":{\"text_any\":\"", "\xc3\xa9 \xc3\xa9", "\"}}]}",
+         QV__FILTER_WORDS_MAX / 2, "filter.must[0].match.text_any: 1026 words, more than 1024"},
+        {"{\"must\":[{\"key\":\"a\",\"match\":{\"phrase\":\"",
+         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",
+         "\"}}]}", QV__FILTER_TEXT_MAX / 128,
+         "filter.must[0].match.phrase: 65663 bytes, more than 65536"},
     };
     for (size_t i = 0; i < QV_ARRAY_LEN(cases); i++) {
         for (size_t over = 0; over < 2; over++) {
