@@ -76,8 +76,8 @@ struct qv__index_hit {
  * distances (estimates, where walks compare codes) of the nearest `cap` nodes. With it they are as
  * one walk with one beam: each ends where nothing is left that would be among the ef nearest of
  * all, once it has expanded the k and the half of ef that are nearest in its own index, so that
- * it gets to where the query is. So the indexes of a column cost little more than one of all its
- * vectors would, however many they are. Filled by searches; the caller owns it. */
+ * it gets to where the query is. So three indexes of a column cost about twice what one of all its
+ * vectors would, and find as much. Filled by searches; the caller owns it. */
 struct qv__index_beam {
     float *dists; /* ascending */
     uint32_t n, cap;
