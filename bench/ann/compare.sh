@@ -4,7 +4,7 @@
 # Usage: bench/ann/compare.sh [SET...]
 #   SET is a directory with base, queries and truth (.fvecs and .ivecs, or .npy), or the name of a seeded set that is made in
 #   $WORK: clustered128 (100,000 x 128, the default), clustered128-1m, clustered768 (200,000 x 768), and, shaped as embeddings
-#   are, layered128-1m and layered768.
+#   are, layered128-200k, layered128-1m, layered768-60k and layered768 (200,000).
 # Environment:
 #   METRIC=l2|ip|cosine   default: a file `metric` in the directory, else l2 for made sets, ip for directories
 #   PEERS="NAME..."       default: hnswlib glass glass-sq4 faiss-flat faiss-sq8 usearch-bf16 usearch-f16 usearch-i8 svs
@@ -12,7 +12,8 @@
 #   EF=10,16,24,…         beams
 #   ROUNDS=3, MS=1000     rounds of all libraries in turn; least time of a measurement (Quiver: whole seconds)
 #   STAT=us|cpu_us        wall time, or CPU time of the searching thread: the latter where the machine is shared
-#   OUT=DIR               default docs/benchmarks: ann.md, ann.csv, and SVG curves per set
+#   OUT=DIR, NAME=ann     default docs/benchmarks: ann.md, ann.csv, and SVG curves per set
+#   MACHINE=              a sentence about it, for the head of the tables
 #   WORK=DIR              default build/bench: peers, converted sets, indexes. What is there is not made again
 #   BUILD_THREADS=2, QUIVER=build/release/quiver, GLASS=checkout of hhy3/pyglass (else cloned), BUILD_ONLY=1 (no rounds)
 # One thread searches, k is 10. Peers are compiled with clang++ and -march=native, or are packages of PyPI.
@@ -97,7 +98,9 @@ set_dir() {
     clustered128) make_set "$1" l2 make_clustered 100000 1000 128 1000 0.5 42 ;;
     clustered128-1m) make_set "$1" l2 make_clustered 1000000 500 128 10000 0.5 42 ;;
     clustered768) make_set "$1" l2 make_clustered 200000 500 768 2000 0.5 42 ;;
+    layered128-200k) make_set "$1" l2 make_layered 200000 992 128 4096 20 42 bytes ;;
     layered128-1m) make_set "$1" l2 make_layered 1000000 992 128 4096 20 42 bytes ;;
+    layered768-60k) make_set "$1" ip make_layered 60000 992 768 4096 40 42 unit ;;
     layered768) make_set "$1" ip make_layered 200000 992 768 4096 40 42 unit ;;
     *)
         [ -d "$1" ] || { echo "compare.sh: $1: no such set" >&2; exit 1; }

@@ -2,8 +2,9 @@
 """table.py: from the JSON lines of compare.sh to tables at equal recall, CSV, and SVG curves.
 
 Usage: table.py us|cpu_us OUT_DIR MISSING.txt SET.jsonl...
-Writes OUT_DIR/ann.md, ann.csv and, per set, ann-SET.svg (recall against searches per second) and ann-SET-memory.svg (the same per
-GB of memory). Every point is the median over the rounds. A speed at a recall is interpolated between the two beams around it, in
+Environment: NAME=ann, MACHINE= a sentence about it
+Writes OUT_DIR/NAME.md, NAME.csv and, per set, NAME-SET.svg (recall against searches per second) and NAME-SET-memory.svg (the same
+per GB of memory). Every point is the median over the rounds. A speed at a recall is interpolated between the two beams around it, in
 the logarithm of the time per search; a recall that no beam reached is left out.
 """
 
@@ -120,10 +121,11 @@ def svg(path, title, unit, series):
 
 def main():
     stat, folder, missing, *paths = sys.argv[1:]
+    base, machine = os.environ.get("NAME", "ann"), os.environ.get("MACHINE", "")
     names = {"us": "wall time", "cpu_us": "CPU time of the searching thread"}
     parts = ["# Search: Quiver and others\n", f"Microseconds a search ({names[stat]}, one thread, k 10) at equal recall@10; medians of interleaved "
-             "rounds. Made by `bench/ann/compare.sh`.\n"]  # fmt: skip
-    with open(os.path.join(folder, "ann.csv"), "w", newline="", encoding="utf-8") as f:
+             f"rounds. Made by `bench/ann/compare.sh`.{' ' + machine if machine else ''}\n"]  # fmt: skip
+    with open(os.path.join(folder, f"{base}.csv"), "w", newline="", encoding="utf-8") as f:
         rows = csv.writer(f)
         rows.writerow(["set", "points", "dim", "engine", "ef", "recall", stat, "memory_bytes", "build_s", "build_cpu_s"])
         for path in paths:
@@ -133,11 +135,11 @@ def main():
             parts.append(table(name, engines, stat))
             order = sorted(engines, key=lambda n: (n != "quiver", n))
             curves = {n: engines[n].curve() for n in order}
-            svg(os.path.join(folder, f"ann-{name}.svg"), f"{name}: searches per second, one thread", "searches per second",
+            svg(os.path.join(folder, f"{base}-{name}.svg"), f"{name}: searches per second, one thread", "searches per second",
                 [(n, [(r, 1e6 / t) for r, t, _ in c]) for n, c in curves.items()])  # fmt: skip
-            svg(os.path.join(folder, f"ann-{name}-memory.svg"), f"{name}: searches per second and GB", "searches per second and GB",
+            svg(os.path.join(folder, f"{base}-{name}-memory.svg"), f"{name}: searches per second and GB", "searches per second and GB",
                 [(n, [(r, 1e6 / t / engines[n].gigabytes()) for r, t, _ in c]) for n, c in curves.items() if engines[n].gigabytes()])  # fmt: skip
-            parts.append(f"![{name}](ann-{name}.svg)\n![{name}, per GB](ann-{name}-memory.svg)\n")
+            parts.append(f"![{name}]({base}-{name}.svg)\n![{name}, per GB]({base}-{name}-memory.svg)\n")
             for n in order:
                 e = engines[n]
                 for recall, time, ef in curves[n]:
@@ -148,7 +150,7 @@ def main():
     if lacking:
         parts.append("Not measured, with what was tried:\n\n" + "\n".join(f"- {line}" for line in lacking) + "\n")
     text = "\n".join(parts)
-    with open(os.path.join(folder, "ann.md"), "w", encoding="utf-8") as f:
+    with open(os.path.join(folder, f"{base}.md"), "w", encoding="utf-8") as f:
         f.write(text)
     print(text)
 

@@ -6,6 +6,8 @@
  *   block8, block4, block2, block1(acc, q, c)   64 bytes of code: 64, 128, 256, 512 elements
  *   rest4, rest2, rest1(acc, q, c)              64 elements: 32, 16, 8 bytes of code
  *   part8(acc, q, c, n)         the first n < 64 bytes of code; reads nothing of it beyond
+ *   HAS_ARRANGE1                if block1 takes a query that arrange1(to, q) put in order, 128
+ *                               elements at a time; part1(acc, q, c) is 128 of them, rest1 is not
  *   BIAS8                       what block8 and part8 take off each code: 128 where only signed
  *                               bytes can be multiplied, else 0
  *   what bits_body.h defines, CODES_NAME, CODES_TABLE
@@ -22,6 +24,9 @@ enum {
     GROUP = 4, /* codes worked on at once */
     LINE = QV__CACHE_LINE_BYTES,
     FETCH_BYTES_MAX = 4096, /* of each coming code; beyond, the processor has found it itself */
+    ARRANGE_DIMS = 128,     /* elements that change places with each other, */
+    ARRANGE_MAX = 1536,     /* ... and that are in place at a time */
+    ARRANGE_CODES = 64,     /* codes of a call whose products are summed by parts */
 };
 
 struct code_rows {
@@ -60,6 +65,13 @@ QV__KERNEL ivec rest(enum qv__code_width w, ivec acc, const int8_t *q, const uin
     if (w == QV__W8) {
         return n > 0 ? part8(acc, q, c, n) : acc;
     }
+#ifdef HAS_ARRANGE1
+    for (; w == QV__W1 && n >= ARRANGE_DIMS; n -= ARRANGE_DIMS) {
+        acc = part1(acc, q, c);
+        q += ARRANGE_DIMS;
+        c += ARRANGE_DIMS / 8;
+    }
+#endif
     for (size_t i = 0; i < n; i += QV__CODE_BLOCK_DIMS) {
         acc = w == QV__W4 ? rest4(acc, q, c) : w == QV__W2 ? rest2(acc, q, c) : rest1(acc, q, c);
         q += QV__CODE_BLOCK_DIMS;
@@ -190,7 +202,59 @@ QV__KERNEL void gather(enum qv__code_width w, const struct qv__code_query *q,
         gather(w, q, codes, offset, n, out);                                                       \
     }
 
+#ifdef HAS_ARRANGE1
+/* The query from element `from` on, as much as is arranged at a time, in `to`. */
+QV__KERNEL struct qv__code_query arranged(const struct qv__code_query *q, size_t from, int8_t *to)
+{
+    size_t n = QV_MIN(q->dims - from, (size_t)ARRANGE_MAX), i = 0;
+    for (; i + ARRANGE_DIMS <= n; i += ARRANGE_DIMS) {
+        arrange1(to + i, q->q + from + i);
+    }
+    memcpy(to + i, q->q + from + i, n - i);
+    return (struct qv__code_query){
+        .q = to, .dims = n, .fetch_bytes = from > 0 ? 0 : q->fetch_bytes};
+}
+
+static void dot1_many(const struct qv__code_query *q, const uint8_t *codes, size_t stride_bytes,
+                      size_t n, int32_t *out)
+{
+    _Alignas(32) int8_t by_bits[ARRANGE_MAX];
+    int32_t part[ARRANGE_CODES];
+    struct qv__code_query first = arranged(q, 0, by_bits);
+    many(QV__W1, &first, codes, stride_bytes, n, out);
+    for (size_t from = ARRANGE_MAX; from < q->dims; from += ARRANGE_MAX) {
+        struct qv__code_query more = arranged(q, from, by_bits);
+        for (size_t i = 0; i < n; i++) {
+            if (i % ARRANGE_CODES == 0) {
+                many(QV__W1, &more, codes + i * stride_bytes + from / 8, stride_bytes,
+                     QV_MIN(n - i, (size_t)ARRANGE_CODES), part);
+            }
+            out[i] += part[i % ARRANGE_CODES];
+        }
+    }
+}
+
+static void dot1_gather(const struct qv__code_query *q, const uint8_t *const *codes, size_t offset,
+                        size_t n, int32_t *out)
+{
+    _Alignas(32) int8_t by_bits[ARRANGE_MAX];
+    int32_t part[ARRANGE_CODES];
+    struct qv__code_query first = arranged(q, 0, by_bits);
+    gather(QV__W1, &first, codes, offset, n, out);
+    for (size_t from = ARRANGE_MAX; from < q->dims; from += ARRANGE_MAX) {
+        struct qv__code_query more = arranged(q, from, by_bits);
+        for (size_t i = 0; i < n; i++) {
+            if (i % ARRANGE_CODES == 0) {
+                gather(QV__W1, &more, codes + i, offset + from / 8,
+                       QV_MIN(n - i, (size_t)ARRANGE_CODES), part);
+            }
+            out[i] += part[i % ARRANGE_CODES];
+        }
+    }
+}
+#else
 KERNELS(dot1, QV__W1)
+#endif
 KERNELS(dot2, QV__W2)
 KERNELS(dot4, QV__W4)
 KERNELS(dot8, QV__W8)
