@@ -232,11 +232,13 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                              struct qv__qctx *ctx, struct qv__row_hit *hits, uint32_t *n_hits,
                              struct qv_err *err) QV_MUST_USE;
 
-/* Add to df[i] in how many of a sparse column's vectors index i of `sparse` is: those of rows below
- * n_rows that are set in `words` (NULL = all). */
+/* Add to df[i] in how many of a sparse column's vectors index i of `sparse` is, and to *n_vectors
+ * how many vectors were looked at: those of rows below n_rows that are set in `words` (NULL = all),
+ * which are `matched`. */
 qv_status qv__segment_frequencies(const struct qv__segment *s, const struct qv__schema *schema,
                                   uint32_t column, const uint64_t *words, uint32_t n_rows,
-                                  const void *sparse, struct qv__qctx *ctx, uint64_t *df,
+                                  uint64_t matched, const void *sparse, struct qv__qctx *ctx,
+                                  uint64_t *df, uint64_t *n_vectors,
                                   struct qv_err *err) QV_MUST_USE;
 
 /* Iterate rows in id order from `from` (NULL = start): each id's rows that are set in `words` (NULL

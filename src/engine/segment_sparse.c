@@ -167,14 +167,14 @@ static void count_apart(const struct qv__column *c, uint32_t from, uint32_t to,
 
 qv_status qv__segment_frequencies(const struct qv__segment *s, const struct qv__schema *schema,
                                   uint32_t column, const uint64_t *words, uint32_t n_rows,
-                                  const void *sparse, struct qv__qctx *ctx, uint64_t *df,
-                                  struct qv_err *err)
+                                  uint64_t matched, const void *sparse, struct qv__qctx *ctx,
+                                  uint64_t *df, uint64_t *n_vectors, struct qv_err *err)
 {
     uint32_t own = qv__segment_column(s, schema, column);
     struct qv__column *c = own == QV__NO_ROW ? NULL : &s->columns[own];
     uint32_t n_ords = c && c->def ? qv__segment_ords_at(s, own, n_rows) : 0, done = 0;
     struct qv__bitset ords = {0};
-    uint64_t count;
+    uint64_t count = words ? matched : n_ords;
     qv_status st = qv__qctx_check(ctx);
     if (st != QV_OK) {
         return qv__fail(err, st, "query: %s", qv_status_text(st));
@@ -190,6 +190,7 @@ qv_status qv__segment_frequencies(const struct qv__segment *s, const struct qv__
         done = c->runs[i].first + c->runs[i].p.n_ords;
     }
     if (n_ords) {
+        *n_vectors += count;
         count_apart(c, done, n_ords, words, sparse, df);
     }
     qv__bitset_free(&ords);
