@@ -221,6 +221,15 @@ static const struct wrong queries[] = {
      BAD_JSON "internal.query.fusion: unknown variant `sum`, expected `rrf` or `dbsf`"},
     {"POST", P "/query", "{\"query\":{\"fusion\":\"rrf\"},\"prefetch\":{},\"using\":\"a\"}", 400,
      "Bad request: Fusion queries cannot be combined with the 'using' field."},
+    {"POST", P "/query",
+     "{\"query\":{\"fusion\":\"rrf\"},\"using\":\"a\",\"prefetch\":{\"query\":1,\"lookup_from\":{"
+     "\"collection\":\"none\"}}}",
+     404, "Not found: Collection none not found"}, /* comes first */
+    {"POST", P "/query",
+     "{\"query\":{\"fusion\":\"rrf\"},\"using\":\"a\",\"prefetch\":{\"query\":[1,2],\"lookup_"
+     "from\":{"
+     "\"collection\":\"c\",\"vector\":\"z\"}}}",
+     400, "Wrong input: Not existing vector name error: z"},
     {"POST", P "/query", "{\"query\":{\"rrf\":{\"k\":0}},\"prefetch\":{}}", 422,
      INVALID "[internal.query.rrf.k: value 0 invalid, must be 1 or larger]"},
     {"POST", P "/query", "{\"query\":{\"rrf\":{\"weights\":[1,2]}},\"prefetch\":{}}", 400,

@@ -180,14 +180,6 @@ static qv_status kind_context(struct qv__call *c, qv__json obj, qv__json v, stru
     return parse_context(c, v, q);
 }
 
-static qv_status no_using(struct qv__call *c, const struct qv__query *q)
-{
-    return q->using_vector.n ? qv__qd_fail(c, QV__QD_BAD_REQUEST,
-                                           "Fusion queries cannot be combined with the 'using' "
-                                           "field.")
-                             : QV_OK;
-}
-
 static qv_status kind_fusion(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
 {
     struct qv__str name = {0};
@@ -200,7 +192,7 @@ static qv_status kind_fusion(struct qv__call *c, qv__json obj, qv__json v, struc
                            "%squery.fusion: unknown variant `%.*s`, expected `rrf` or `dbsf`",
                            c->place, (int)QV_MIN(name.n, (size_t)64), name.n ? name.p : "");
     }
-    return no_using(c, q);
+    return QV_OK;
 }
 
 static qv_status kind_rrf(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)
@@ -225,7 +217,7 @@ static qv_status kind_rrf(struct qv__call *c, qv__json obj, qv__json v, struct q
         q->rrf.weights = d.values;
         q->rrf.n_weights = d.dim;
     }
-    return no_using(c, q);
+    return QV_OK;
 }
 
 static qv_status kind_order_by(struct qv__call *c, qv__json obj, qv__json v, struct qv__query *q)

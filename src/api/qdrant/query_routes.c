@@ -41,8 +41,21 @@ static qv_status inputs_visible(struct qv__call *c, struct qv__collection *from,
     return QV_OK;
 }
 
+/* Where examples are looked up there is the vector that is to be taken of them. */
+static qv_status lookup_vector(struct qv__call *c, struct qv__collection *from,
+                               const struct qv__query *q)
+{
+    struct qv__str name = q->lookup_vector.p ? q->lookup_vector : q->using_vector;
+    struct qv__schema *s = qv__collection_schema(from);
+    int at = qv__schema_vector(s, name);
+    qv__schema_release(s);
+    return at >= 0 ? QV_OK
+                   : qv__fail(&c->err, QV_EINVAL, "Not existing vector name error: %.*s",
+                              (int)QV_MIN(name.n, (size_t)64), name.p);
+}
+
 /* Depth is bounded by the JSON's. */
-qv_status qv__qd_check_examples(struct qv__call *c, const struct qv__query *q)
+static qv_status check_stage(struct qv__call *c, const struct qv__query *q)
 {
     struct qv__collection *lookup = NULL;
     qv_status st = QV_OK;
@@ -60,11 +73,35 @@ qv_status qv__qd_check_examples(struct qv__call *c, const struct qv__query *q)
             st = inputs_visible(c, from, q->negative, q->n_negative);
         }
     }
+    if (lookup && st == QV_OK) {
+        st = lookup_vector(c, lookup, q);
+    }
     qv__collection_release(lookup);
     for (size_t i = 0; st == QV_OK && i < q->n_prefetch; i++) {
-        st = qv__qd_check_examples(c, &q->prefetch[i]);
+        st = check_stage(c, &q->prefetch[i]);
     }
     return st;
+}
+
+/* Fusion takes its scores from lists, not from vectors. The peer says so after its look at the
+ * examples. */
+static qv_status no_using(struct qv__call *c, const struct qv__query *q)
+{
+    bool fuses = q->kind == QV__QUERY_RRF || q->kind == QV__QUERY_DBSF;
+    if (fuses && q->using_vector.n) {
+        return qv__qd_fail(c, QV__QD_BAD_REQUEST,
+                           "Fusion queries cannot be combined with the 'using' field.");
+    }
+    for (size_t i = 0; i < q->n_prefetch; i++) {
+        QV_TRY(no_using(c, &q->prefetch[i]));
+    }
+    return QV_OK;
+}
+
+qv_status qv__qd_check_examples(struct qv__call *c, const struct qv__query *q)
+{
+    QV_TRY(check_stage(c, q));
+    return no_using(c, q);
 }
 
 /* --- execution
