@@ -112,6 +112,11 @@ static void test_small(void **state)
         422,
         "Validation error in JSON body: [internal.query.relevance_feedback.feedback: feedback "
         "elements must be non-empty]");
+    has(t, "POST", QUERY,
+        "{\"query\":{\"relevance_feedback\":{\"target\":[1,0],\"feedback\":[{\"example\":1,"
+        "\"score\":1}],"
+        "\"strategy\":{\"naive\":{\"a\":1,\"b\":-1,\"c\":1}}}},\"using\":\"d\"}",
+        422, "naive.b: value -1.0 invalid, must be 0.0 or larger");
     has(t, "POST", "/collections/c/snapshots/upload?checksum=abc", "x", 422, "invalid_sha256_hash");
 }
 

@@ -324,10 +324,11 @@ static qv_status kind_feedback(struct qv__call *c, qv__json obj, qv__json v, str
     QV_TRY(coefficient(c, naive, "b", &q->feedback.b));
     QV_TRY(coefficient(c, naive, "c", &q->feedback.c));
     if (q->feedback.b < 0) {
-        return qv__qd_fail(c, QV__QD_INVALID,
-                           "%squery.relevance_feedback.strategy.naive.b: value %g invalid, must be "
-                           "0.0 or larger",
-                           c->place, (double)q->feedback.b);
+        return qv__qd_fail(
+            c, QV__QD_INVALID,
+            "%squery.relevance_feedback.strategy.naive.b: value %.*f invalid, must be "
+            "0.0 or larger",
+            c->place, q->feedback.b == floorf(q->feedback.b) ? 1 : 6, (double)q->feedback.b);
     }
     return QV_OK;
 }
