@@ -20,6 +20,8 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 NAME, OTHER = "diff_main", "diff_other"
 COLORS = ["red", "green", "blue", "black"]
+NAMES = "abms"  # of vectors: two dense, a multivector, a sparse one
+MULTI = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
 METRICS = [models.Distance.COSINE, models.Distance.DOT, models.Distance.EUCLID, models.Distance.MANHATTAN]
 
 
@@ -33,25 +35,40 @@ class World:
     def __init__(self, rng, local, remote):
         self.rng, self.clients = rng, (local, remote)
         self.n = rng.randint(30, 250)
-        self.dims = {"a": rng.randint(2, 9), "b": rng.randint(2, 9)}
-        self.metrics = {"a": rng.choice(METRICS), "b": rng.choice(METRICS)}
-        self.owners = {"a": [], "b": []}
+        self.dims = {v: rng.randint(2, 9) for v in "abm"}
+        self.metrics = {v: rng.choice(METRICS) for v in "abm"}
+        self.metrics["s"] = models.Distance.DOT
+        self.owners = {v: [] for v in NAMES}
+        self.words = rng.randint(5, 60)  # of sparse vectors
+        sparse = {"s": models.SparseVectorParams(modifier=rng.choice([None, models.Modifier.IDF]))}
         points = [self.point(i) for i in range(1, self.n + 1)]
-        others = [models.PointStruct(id=i, vector={v: self.vector(v) for v in "ab"}, payload={"name": f"g{i}"})
+        others = [models.PointStruct(id=i, vector={v: self.vector(v) for v in NAMES}, payload={"name": f"g{i}"})
                   for i in range(1, 21)]
         for client in self.clients:
             for name, batch in ((NAME, points), (OTHER, others)):
                 client.delete_collection(name)
-                client.create_collection(name, vectors_config={
-                    v: models.VectorParams(size=self.dims[v], distance=self.metrics[v]) for v in "ab"})
+                client.create_collection(name, sparse_vectors_config=sparse, vectors_config={
+                    v: models.VectorParams(size=self.dims[v], distance=self.metrics[v], multivector_config=MULTI if v == "m" else None)
+                    for v in "abm"})
                 client.upsert(name, points=batch, wait=True)
 
     def vector(self, name):
+        """Rows of "m", elements of the sparse "s", or a dense vector."""
+        rng = self.rng
+        if name == "s":
+            indices = sorted(rng.sample(range(self.words), rng.randint(1, min(12, self.words))))
+            return models.SparseVector(indices=indices, values=[rng.uniform(0.1, 2) for _ in indices])
+        if name == "m":
+            return [self.dense(name) for _ in range(rng.randint(1, 4))]
+        return self.dense(name)
+
+    def dense(self, name):
         return [self.rng.gauss(0, 1) for _ in range(self.dims[name])]
 
     def point(self, i):
         rng = self.rng
-        names = [v for v in "ab" if rng.random() < 0.9] or ["a"]
+        # The local mode cannot compare with a multivector that is not there.
+        names = [v for v in NAMES if v == "m" or rng.random() < 0.9]
         for v in names:
             self.owners[v].append(i)
         payload = {"color": rng.choice(COLORS), "n": rng.randint(0, 20), "x": rng.uniform(-5, 5)}
@@ -99,7 +116,9 @@ class World:
     def vector_query(self, name, ids, lookup, ties=True):
         """A query that compares vectors. Context scores many points the same."""
         rng = self.rng
-        kind = rng.choice(["nearest", "nearest", "mmr", "recommend", "discover", "feedback"] + ["context"] * ties)
+        # The local mode has no diversity and no feedback over sparse vectors and multivectors.
+        dense = ["mmr", "feedback"] * (name in "ab")
+        kind = rng.choice(["nearest", "nearest", "recommend", "discover"] + dense + ["context"] * ties)
         if kind == "nearest":
             return self.example(name, ids, lookup)
         if kind == "mmr":
@@ -112,7 +131,7 @@ class World:
             # The local mode looks its examples up in the collection itself only, and excludes them from one stage only.
             ids = ids and not lookup and not self.staged
             examples = [models.FeedbackItem(example=self.example(name, ids, False), score=rng.uniform(0, 1))
-                        for _ in range(rng.randint(0, 4))]
+                        for _ in range(rng.randint(1, 4))]
             return models.RelevanceFeedbackQuery(relevance_feedback=models.RelevanceFeedbackInput(
                 target=self.vector(name), feedback=examples, strategy=models.NaiveFeedbackStrategy(
                     naive=models.NaiveFeedbackStrategyParams(a=0.5, b=rng.choice([0.0, 1.0, 2.5]), c=1.5))))
@@ -241,16 +260,6 @@ def close(a, b):
     return abs(a - b) <= 2e-4 * max(1.0, abs(a), abs(b))
 
 
-def tie_groups(points):
-    groups = []
-    for p in points:
-        if groups and close(groups[-1][-1].score, p.score):
-            groups[-1].append(p)
-        else:
-            groups.append([p])
-    return groups
-
-
 def same_points(expected, got):
     """None, or what differs."""
     if len(expected) != len(got):
@@ -258,14 +267,12 @@ def same_points(expected, got):
     for i, (e, g) in enumerate(zip(expected, got)):
         if not close(e.score, g.score):
             return f"score {i}: {e.score} expected, {g.score} came"
-    groups = list(zip(tie_groups(expected), tie_groups(got)))
-    for i, (e, g) in enumerate(groups):
-        # Equal scores may begin before an offset and go on behind a limit.
-        if {p.id for p in e} != {p.id for p in g} and 0 < i < len(groups) - 1:
-            return f"ids {sorted(p.id for p in e)} expected, {sorted(p.id for p in g)} came, scored {e[0].score}"
     by_id = {p.id: p for p in expected}
     for p in got:
         e = by_id.get(p.id)
+        # Equal scores may begin before an offset and go on behind a limit.
+        if not (close(e.score, p.score) if e else close(expected[0].score, p.score) or close(expected[-1].score, p.score)):
+            return f"{p.id} came, scored {p.score}, and {e and e.score} was expected for it"
         if e and (e.payload or {}) != (p.payload or {}):
             return f"payload of {p.id}: {e.payload} expected, {p.payload} came"
         if e and not same_vectors(e.vector, p.vector):
@@ -273,10 +280,18 @@ def same_points(expected, got):
     return None
 
 
+def flat(v):
+    """All numbers of a vector of any kind, in order."""
+    if isinstance(v, models.SparseVector):
+        return [x for pair in sorted(zip(v.indices, v.values)) for x in pair]
+    return [x for row in v for x in row] if v and isinstance(v[0], list) else v
+
+
 def same_vectors(e, g):
     if not e or not g:
         return not e and not g
-    return e.keys() == g.keys() and all(close(x, y) for k in e for x, y in zip(e[k], g[k]))
+    return e.keys() == g.keys() and all(
+        len(flat(e[k])) == len(flat(g[k])) and all(close(x, y) for x, y in zip(flat(e[k]), flat(g[k]))) for k in e)
 
 
 def ask(call):
@@ -307,6 +322,16 @@ def sampled(expected, got):
     if len(expected.points) != len(got.points) or len({p.id for p in got.points}) != len(got.points):
         return f"{len(expected.points)} points expected, {len(got.points)} came"
     return None if all(p.score == 1.0 for p in got.points) else "a sample is not scored 1"
+
+
+def kind_request(world):
+    """One stage over a multivector or sparse vectors, of the whole collection or of what a filter leaves. All
+    results: the local mode cuts lists with equal scores elsewhere."""
+    world.should_used, world.staged = False, world.rng.random() < 0.4
+    name = world.rng.choice("ms")
+    prefetch = [models.Prefetch(limit=1000, filter=world.filter(0.5))] if world.staged else None
+    return {"prefetch": prefetch, "query": world.vector_query(name, not world.staged, False), "using": name, "limit": 300,
+            "query_filter": world.filter(0.3), "with_vectors": world.rng.random() < 0.2}
 
 
 def sample_request(world):
@@ -373,6 +398,7 @@ def same_pairs(e, g):
 def tests(world):
     """(what, how often, the check, the request) of one round."""
     yield "query", 40, lambda: compare(world, "query_points", world.last, points_of), world.request
+    yield "other vectors", 15, lambda: compare(world, "query_points", world.last, points_of), lambda: kind_request(world)
     yield "sample", 3, lambda: compare(world, "query_points", world.last, sampled), lambda: sample_request(world)
     yield "groups", 10, lambda: compare(world, "query_points_groups", world.last, same_groups), lambda: group_request(world)
     yield ("matrix offsets", 1, lambda: compare(world, "search_matrix_offsets", world.last, same_offsets),
