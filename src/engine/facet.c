@@ -2,10 +2,12 @@
  *
  * Per segment the rows that are seen and match are known as a set first; blocks of an index then
  * count their terms against it, and only rows without a block, or with values that the index does
- * not hold, are read. Values of all segments meet in one table. */
+ * not hold, are read. Values of all segments meet in one table. Where the field has an index of
+ * UUIDs its texts of one are the same value, told lower-case and hyphenated. */
 #include "engine/quarantine.h"
 #include "engine/segment_impl.h"
 
+#include "base/id.h"
 #include "bitmap/bitset.h"
 #include "payload/filter_bounds.h"
 
@@ -24,6 +26,8 @@ struct tally {
     size_t n, cap;
     uint64_t row; /* of those asked one by one; 0 while an index counts */
     uint64_t rows;
+    bool is_uuid;     /* texts of a UUID are one value */
+    bool is_distinct; /* no value of a block was another text than the one it is told by */
     bool no_memory;
 };
 
@@ -84,9 +88,32 @@ static struct entry *new_entry(struct tally *t, const struct qv__match_value *v,
     return qv__map_add(&t->map, hash, t->n) == QV_OK ? &t->entries[t->n++] : NULL;
 }
 
-static void count_value(void *ctx, const struct qv__match_value *v, uint32_t count)
+/* The text by which a value is told: of a UUID in `text`, else its own. */
+static struct qv__match_value told(const struct qv__match_value *v, char text[37])
+{
+    struct qv__id id;
+    if (v->kind != QV__MATCH_STR || !qv__id_parse_uuid(v->s, &id)) {
+        return *v;
+    }
+    qv__id_uuid_text(&id, text);
+    return (struct qv__match_value){.kind = QV__MATCH_STR, .s = {text, 36}};
+}
+
+static void check_distinct(void *ctx, const struct qv__match_value *v, uint32_t count)
 {
     struct tally *t = ctx;
+    char text[37];
+    struct qv__match_value as = told(v, text);
+    (void)count;
+    t->is_distinct = t->is_distinct && value_cmp(v, &as) == 0;
+}
+
+static void count_value(void *ctx, const struct qv__match_value *given, uint32_t count)
+{
+    struct tally *t = ctx;
+    char text[37];
+    struct qv__match_value as = t->is_uuid ? told(given, text) : *given;
+    const struct qv__match_value *v = &as;
     uint64_t hash = hash_of(v);
     uint64_t *at = qv__map_find(&t->map, hash, same_value, v, t);
     struct entry *e = at ? &t->entries[*at] : new_entry(t, v, hash);
@@ -139,6 +166,14 @@ static const struct qv__field *index_of(const struct qv__field_set *set,
     return NULL;
 }
 
+/* Whether a row of the block might be counted twice for one UUID, by two texts of it. */
+static bool holds_twins(struct tally *t, const struct qv__field_block *b, const uint64_t *words,
+                        uint64_t *rest)
+{
+    t->is_distinct = true;
+    return t->is_uuid && qv__field_facets(b, words, rest, check_distinct, t) && !t->is_distinct;
+}
+
 static qv_status count_blocks(struct tally *t, const struct qv__segment *seg,
                               const struct qv__field *f, const uint64_t *match, uint32_t n_rows,
                               struct qv_err *err)
@@ -150,8 +185,8 @@ static qv_status count_blocks(struct tally *t, const struct qv__segment *seg,
         uint32_t n = QV_MIN(rows, n_rows - first);
         memset(words, 0, sizeof words);
         memcpy(words, match + first / 64, qv__bitset_words(n) * sizeof *words);
-        bool asked =
-            block < built && qv__field_facets(&f->blocks[block], words, rest, count_value, t);
+        bool asked = block < built && !holds_twins(t, &f->blocks[block], words, rest) &&
+                     qv__field_facets(&f->blocks[block], words, rest, count_value, t);
         QV_TRY(ask_rows(t, seg, first, n, asked ? rest : words, err));
     }
     return QV_OK;
@@ -186,6 +221,17 @@ out:
 }
 
 /* --- all --- */
+
+static bool has_uuid_index(const struct qv__schema *schema, const struct qv__path *path)
+{
+    for (size_t i = 0; i < schema->n_indexes; i++) {
+        const struct qv__index_spec *spec = &schema->specs[i];
+        if (spec->is_built && spec->type == QV__FIELD_UUID && qv__path_eq(&spec->path, path)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static int most_first(const void *a, const void *b)
 {
@@ -225,6 +271,7 @@ qv_status qv__collection_facet(struct qv__collection *c, const struct qv__path *
     qv__arena_init(&out->arena, c->mem_query);
     qv__map_init(&t.map, ctx->mem);
     qv_status st = qv__read_view_open(c, ctx, &v, err);
+    t.is_uuid = st == QV_OK && has_uuid_index(v->schema, path);
     for (uint32_t s = 0; st == QV_OK && s < v->n; s++) {
         for (uint32_t i = 0; st == QV_OK && i < v->views[s]->n; i++) {
             st = count_segment(&t, v, v->views[s]->segments[i], filter, err);

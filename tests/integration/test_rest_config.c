@@ -289,6 +289,32 @@ static void test_facets(void **state)
     has(t, "POST", "/collections/f/facet", "{\"key\":\"k\",\"limit\":0}", 422, "limit: value 0");
 }
 
+/* Under an index of UUIDs all texts of one are one value, counted once a point; before, none is. */
+static void test_facets_uuid(void **state)
+{
+    struct rest *t = *state;
+#define PLAIN  "550e8400-e29b-41d4-a716-446655440000"
+#define PACKED "550E8400E29B41D4A716446655440000"
+    has(t, "PUT", "/collections/f", "{\"vectors\":{}}", 200, "true");
+    has(t, "PUT", "/collections/f/points?wait=true",
+        "{\"points\":[{\"id\":1,\"vector\":{},\"payload\":{\"k\":\"" PLAIN "\"}},"
+        "{\"id\":2,\"vector\":{},\"payload\":{\"k\":[\"" PACKED "\",\"" PLAIN "\"]}},"
+        "{\"id\":3,\"vector\":{},\"payload\":{\"k\":\"other\"}}]}",
+        200, "completed");
+    has(t, "POST", "/collections/f/facet", "{\"key\":\"k\"}", 200,
+        "{\"hits\":[{\"value\":\"" PLAIN "\",\"count\":2},{\"value\":\"" PACKED "\",\"count\":1},"
+        "{\"value\":\"other\",\"count\":1}]}");
+    has(t, "PUT", "/collections/f/index?wait=true",
+        "{\"field_name\":\"k\",\"field_schema\":\"uuid\"}", 200, "completed");
+    for (int i = 0; i < 2; i++) {
+        has(t, "POST", "/collections/f/facet", "{\"key\":\"k\"}", 200,
+            "{\"hits\":[{\"value\":\"" PLAIN "\",\"count\":2},{\"value\":\"other\",\"count\":1}]}");
+        rest_reopen(t);
+    }
+#undef PLAIN
+#undef PACKED
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
@@ -296,7 +322,7 @@ int main(void)
         T(test_defaults),        T(test_everything_given), T(test_patch),
         T(test_foreign),         T(test_inline_storage),   T(test_durability),
         T(test_payload_indexes), T(test_inline_storage),   T(test_no_graph),
-        T(test_payload_indexes), T(test_facets),
+        T(test_payload_indexes), T(test_facets),           T(test_facets_uuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
