@@ -70,6 +70,7 @@ struct qv__conn {
     _Atomic uint64_t since_ns; /* when it began */
     _Atomic uint64_t bytes;    /* of the phase: body read so far, response to send */
     _Atomic bool gone;         /* the client hung up */
+    bool is_late;              /* told to close for it, and counted; the watcher's alone */
     _Atomic uint32_t handoff;
 
     /* of the request at hand */

@@ -167,7 +167,8 @@ static void sweep_one(void *arg, struct qv__conn *c)
         }
         return;
     }
-    if (late_ns && atomic_load(&c->phase) != QV__PHASE_IDLE) {
+    if (late_ns && atomic_load(&c->phase) != QV__PHASE_IDLE && !c->is_late) {
+        c->is_late = true; /* it may be told more than once */
         qv__count(&sweep->server->timeouts, 1);
     }
     (void)shutdown(c->fd, SHUT_RDWR);
