@@ -1,28 +1,48 @@
 /* query_group.c: the best groups of a query.
  *
- * A query over the whole collection by an index is asked in rounds: first for as many points as
- * would fill all groups; then, while there are too few groups, for points of groups that are not
- * full, and at last for points of the unfilled ones among the best. Later rounds leave out what was
- * seen, so each one makes progress, and they ask for twice as many. Other queries have looked at
- * all there is by the end of the first round, which is their only one. */
+ * A query is asked in rounds: first for as many points as would fill all groups; then, while there
+ * are too few groups, for points of groups that are not full, and at last for points of the
+ * unfilled ones among the best. Later rounds leave out what was seen, so each one makes progress,
+ * and they ask for more and more. With prefetch stages a later round may find better points than
+ * an earlier one, and so better groups: it looks for such a few times, as the primary peer does,
+ * and groups and their points are kept in order.
+ *
+ * Scores that depend on what else was found (fusions) would not compare from round to round: such
+ * a query begins anew with more from its stages, a few times. Leaves that look at all there is
+ * have one round. */
 #include "engine/query_group.h"
 #include "engine/query_exec.h"
 
 struct group {
     struct qv__value value;
-    struct qv__ranked *hits; /* [by->size] */
+    struct qv__ranked *hits; /* [by->size], the best first */
     size_t n;
+    uint64_t last; /* key of the point that came last */
+};
+
+enum rounds {
+    ONE,   /* all there is, or all that may be looked at */
+    MORE,  /* points not seen yet: scores of all rounds compare */
+    AGAIN, /* all anew, from more of each stage */
 };
 
 struct grouping {
     struct qv__run *r;
     const struct qv__query *q;
     const struct qv__group_by *by;
+    enum rounds rounds;
+    bool smaller_is_better;
     struct group *groups; /* in the order first met */
+    size_t *order;        /* of their best points, the best first; [n] */
     size_t n, cap;
     struct qv__map map; /* value -> index of groups */
     struct qv__id *seen;
     size_t n_seen;
+};
+
+enum {
+    COLLECT_ROUNDS = 5, /* of a query with stages: rounds that may find better groups */
+    AGAIN_MAX = 8,      /* times more from the stages, at most */
 };
 
 static qv_status no_memory(struct qv_err *err)
@@ -92,17 +112,19 @@ static qv_status group_of(struct grouping *g, const struct qv__value *v, struct 
     }
     if (g->n == g->cap) {
         struct group *more = qv__arena_calloc(a, g->cap * 2 + 64, sizeof *more);
-        if (!more) {
+        size_t *order = qv__arena_calloc(a, g->cap * 2 + 64, sizeof *order);
+        if (!more || !order) {
             return no_memory(err);
         }
         if (g->n) {
             memcpy(more, g->groups, g->n * sizeof *more);
         }
         g->groups = more;
+        g->order = order;
         g->cap = g->cap * 2 + 64;
     }
     struct group *x = &g->groups[g->n];
-    *x = (struct group){.value = *v};
+    *x = (struct group){.value = *v, .last = UINT64_MAX};
     x->hits = qv__arena_calloc(a, (size_t)g->by->size, sizeof *x->hits);
     if (v->tag == QV__TAG_STR) { /* of a mapped file, perhaps */
         x->value.s.p = qv__arena_strndup(a, v->s.p, v->s.n);
@@ -116,6 +138,34 @@ static qv_status group_of(struct grouping *g, const struct qv__value *v, struct 
     return QV_OK;
 }
 
+/* Of rounds whose scores compare; otherwise as they come. */
+static bool better(const struct grouping *g, const struct qv__ranked *x, const struct qv__ranked *y)
+{
+    if (g->rounds != MORE) {
+        return false;
+    }
+    if (x->score != y->score) {
+        return (x->score > y->score) != g->smaller_is_better;
+    }
+    struct qv__id ix = qv__run_id(g->r, x->key), iy = qv__run_id(g->r, y->key);
+    return qv__id_cmp(&ix, &iy) < 0;
+}
+
+/* Among the best of a group, if it is; of one that is full the last goes. */
+static void add_hit(const struct grouping *g, struct group *x, const struct qv__ranked *p)
+{
+    size_t at = x->n;
+    while (at > 0 && better(g, p, &x->hits[at - 1])) {
+        at--;
+    }
+    if (at == g->by->size) {
+        return;
+    }
+    x->n += x->n < g->by->size;
+    memmove(&x->hits[at + 1], &x->hits[at], (x->n - at - 1) * sizeof *x->hits);
+    x->hits[at] = *p;
+}
+
 static qv_status add_point(struct grouping *g, const struct qv__ranked *p, struct values *v,
                            struct qv_err *err)
 {
@@ -127,12 +177,33 @@ static qv_status add_point(struct grouping *g, const struct qv__ranked *p, struc
     for (size_t i = 0; !v->bad && i < v->n; i++) {
         struct group *x = NULL;
         QV_TRY(group_of(g, &v->list[i], &x, err));
-        bool twice = x->n && x->hits[x->n - 1].key == p->key;
-        if (x->n < g->by->size && !twice) {
-            x->hits[x->n++] = *p;
+        if (x->last != p->key) { /* a point may hold a value twice */
+            x->last = p->key;
+            add_hit(g, x, p);
         }
     }
     return QV_OK;
+}
+
+static int group_order(const void *a, const void *b, void *arg)
+{
+    const struct grouping *g = arg;
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    const struct qv__ranked *p = &g->groups[x].hits[0], *q = &g->groups[y].hits[0];
+    if (p->key != q->key && g->rounds == MORE) {
+        return better(g, p, q) ? -1 : 1;
+    }
+    return x < y ? -1 : x > y;
+}
+
+static void order_groups(struct grouping *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        g->order[i] = i;
+    }
+    if (g->n) {
+        qsort_r(g->order, g->n, sizeof *g->order, group_order, g);
+    }
 }
 
 static qv_status add_list(struct grouping *g, const struct qv__ranking *list, struct qv_err *err)
@@ -178,7 +249,7 @@ static int match_order(const void *a, const void *b)
     return x->i < y->i ? -1 : x->i > y->i;
 }
 
-/* A condition on the values of the full (or the unfilled) ones of the first n groups. */
+/* A condition on the values of the full (or the unfilled) ones of the best n groups. */
 static qv_status value_cond(struct grouping *g, size_t n, bool full, struct qv__cond *cond,
                             struct qv_err *err)
 {
@@ -191,8 +262,9 @@ static qv_status value_cond(struct grouping *g, size_t n, bool full, struct qv__
                               .path = g->by->path};
     cond->match.values = values;
     for (size_t i = 0; i < n; i++) {
-        const struct qv__value *v = &g->groups[i].value;
-        if ((g->groups[i].n == g->by->size) != full || v->tag == QV__TAG_U64) {
+        const struct group *x = &g->groups[g->order[i]];
+        const struct qv__value *v = &x->value;
+        if ((x->n == g->by->size) != full || v->tag == QV__TAG_U64) {
             continue; /* conditions know no integers beyond 63 bits: such a group is not named */
         }
         struct qv__match_value *m = &values[cond->match.n++];
@@ -211,16 +283,17 @@ static size_t full_groups(const struct grouping *g, size_t n)
 {
     size_t full = 0;
     for (size_t i = 0; i < n; i++) {
-        full += g->groups[i].n == g->by->size;
+        full += g->groups[g->order[i]].n == g->by->size;
     }
     return full;
 }
 
-/* What a later round takes: not seen, and of a group that has room. */
-static qv_status round_filter(struct grouping *g, const struct qv__filter **out, struct qv_err *err)
+/* What a later round takes: not seen, and of a group that has room: of any, or (filling) of one
+ * among the best. */
+static qv_status round_filter(struct grouping *g, bool filling, const struct qv__filter **out,
+                              struct qv_err *err)
 {
-    size_t best = QV_MIN(g->n, (size_t)g->by->groups);
-    bool collecting = g->n < g->by->groups;
+    size_t n = filling ? QV_MIN(g->n, (size_t)g->by->groups) : g->n;
     struct qv__arena *a = &g->r->rs->arena;
     struct qv__filter *f = qv__arena_zalloc(a, sizeof *f);
     struct qv__cond *must = qv__arena_calloc(a, 1, sizeof *must);
@@ -235,48 +308,12 @@ static qv_status round_filter(struct grouping *g, const struct qv__filter **out,
     must_not[1] =
         (struct qv__cond){.kind = QV__COND_IS_EMPTY, .key = g->by->key, .path = g->by->path};
     f->must_not = (struct qv__clause){must_not, 2};
-    if (!collecting || full_groups(g, best)) {
-        QV_TRY(value_cond(g, best, collecting, must, err));
+    if (filling || full_groups(g, n)) {
+        QV_TRY(value_cond(g, n, !filling, must, err));
         f->must = (struct qv__clause){must, must->match.n ? 1 : 0};
     }
     return qv__filter_merge(a, g->q->filter, f, out, err);
 }
-
-static qv_status run_round(struct grouping *g, const struct qv__filter *filter, uint64_t take,
-                           struct qv__ranking *list, struct qv_err *err)
-{
-    struct qv__query q = *g->q;
-    struct qv__stage *root = NULL;
-    q.filter = filter;
-    q.limit = take;
-    q.offset = 0;
-    QV_TRY(qv__plan(g->r, &q, &root, err));
-    QV_TRY(qv__stage_run(g->r, root, list, err));
-    return add_list(g, list, err);
-}
-
-static qv_status collect(struct grouping *g, struct qv_err *err)
-{
-    const struct qv__query *q = g->q;
-    bool rounds = !q->n_prefetch && !q->mmr.on &&
-                  (q->kind == QV__QUERY_NEAREST || q->kind == QV__QUERY_RECOMMEND);
-    uint64_t all = QV_MIN(QV_MAX(g->r->rows, UINT64_C(1)), (uint64_t)QV__LIMIT_MAX);
-    uint64_t take = rounds ? QV_MIN(g->by->size * g->by->groups, all) : all;
-    const struct qv__filter *filter = q->filter;
-    for (;;) {
-        struct qv__ranking list = {0};
-        QV_TRY(run_round(g, filter, take, &list, err));
-        size_t best = QV_MIN(g->n, (size_t)g->by->groups);
-        if (!rounds || list.n < take || (best == g->by->groups && full_groups(g, best) == best)) {
-            return QV_OK;
-        }
-        take = QV_MIN(take * 2, all);
-        QV_TRY(round_filter(g, &filter, err));
-    }
-}
-
-/* --- the answer
- * ---------------------------------------------------------------------------------------- */
 
 /* Prefetch stages must find enough for all of a group. */
 static qv_status widen(struct qv__arena *a, const struct qv__query *q, uint64_t by,
@@ -298,6 +335,126 @@ static qv_status widen(struct qv__arena *a, const struct qv__query *q, uint64_t 
     return QV_OK;
 }
 
+static qv_status run_round(struct grouping *g, const struct qv__filter *filter, uint64_t take,
+                           uint64_t wider, struct qv__ranking *list, struct qv_err *err)
+{
+    struct qv__query q;
+    struct qv__stage *root = NULL;
+    QV_TRY(widen(&g->r->rs->arena, g->q, QV_MIN(g->by->size * wider, (uint64_t)QV__LIMIT_MAX), &q,
+                 err));
+    q.filter = filter;
+    q.limit = take;
+    q.offset = 0;
+    QV_TRY(qv__plan(g->r, &q, &root, err));
+    g->smaller_is_better = (q.kind == QV__QUERY_NEAREST || q.kind == QV__QUERY_RECOMMEND) &&
+                           !qv__metric_larger_is_better((enum qv__metric)root->def->metric);
+    QV_TRY(qv__stage_run(g->r, root, list, err));
+    QV_TRY(add_list(g, list, err));
+    order_groups(g);
+    return QV_OK;
+}
+
+/* Whether a point is scored alike whatever else is found. */
+static bool scores_compare(const struct qv__query *q)
+{
+    bool all = q->n_prefetch > 0;
+    switch (q->kind) {
+    case QV__QUERY_NEAREST:
+        return !q->mmr.on;
+    case QV__QUERY_RECOMMEND:
+    case QV__QUERY_RECOMMEND_BEST:
+    case QV__QUERY_RECOMMEND_SUM:
+    case QV__QUERY_DISCOVER:
+    case QV__QUERY_CONTEXT:
+    case QV__QUERY_FEEDBACK:
+        return true;
+    case QV__QUERY_FORMULA:
+        for (size_t i = 0; i < q->n_prefetch; i++) {
+            all = all && scores_compare(&q->prefetch[i]);
+        }
+        return all;
+    default:
+        return false;
+    }
+}
+
+static enum rounds rounds_of(const struct qv__query *q)
+{
+    if (!q->n_prefetch) {
+        bool by_index = q->kind == QV__QUERY_NEAREST || q->kind == QV__QUERY_RECOMMEND;
+        return by_index && !q->mmr.on ? MORE : ONE;
+    }
+    return scores_compare(q) ? MORE : AGAIN;
+}
+
+/* The best groups there are so far. */
+static bool best_full(const struct grouping *g)
+{
+    size_t best = QV_MIN(g->n, (size_t)g->by->groups);
+    return full_groups(g, best) == best;
+}
+
+static bool all_full(const struct grouping *g)
+{
+    return g->n >= g->by->groups && best_full(g);
+}
+
+/* Rounds of points not seen yet, while there are any and they are wanted. */
+static qv_status collect_more(struct grouping *g, uint64_t all, struct qv_err *err)
+{
+    bool staged = g->q->n_prefetch > 0, filling = false;
+    uint64_t take = QV_MIN(g->by->size * g->by->groups, all), wider = 1;
+    const struct qv__filter *filter = g->q->filter;
+    for (int round = 1;; round++) {
+        struct qv__ranking list = {0};
+        bool was_filling = filling;
+        QV_TRY(run_round(g, filter, take, wider, &list, err));
+        bool over = staged ? list.n == 0 && (was_filling || g->n == 0) : list.n < take;
+        if (over || all_full(g)) {
+            return QV_OK;
+        }
+        bool enough = g->n >= g->by->groups && (!staged || round >= COLLECT_ROUNDS);
+        filling = was_filling || enough || list.n == 0;
+        if (filling && best_full(g)) {
+            return QV_OK;
+        }
+        QV_TRY(round_filter(g, filling, &filter, err));
+        /* The first rounds of stages are the peer's, so that their limits mean the same. */
+        if (!staged || round >= COLLECT_ROUNDS) {
+            take = QV_MIN(take * 2, all);
+            wider = QV_MIN(wider * 2, (uint64_t)QV__LIMIT_MAX);
+        }
+    }
+}
+
+static qv_status collect_again(struct grouping *g, uint64_t all, struct qv_err *err)
+{
+    size_t found = 0;
+    for (uint64_t wider = 1;; wider *= 2) {
+        struct qv__ranking list = {0};
+        qv__map_free(&g->map);
+        g->n = g->n_seen = 0;
+        QV_TRY(run_round(g, g->q->filter, all, wider, &list, err));
+        if (all_full(g) || list.n == found || wider == AGAIN_MAX) {
+            return QV_OK;
+        }
+        found = list.n;
+    }
+}
+
+static qv_status collect(struct grouping *g, struct qv_err *err)
+{
+    uint64_t all = QV_MIN(QV_MAX(g->r->rows, UINT64_C(1)), (uint64_t)QV__LIMIT_MAX);
+    struct qv__ranking list = {0};
+    g->rounds = rounds_of(g->q);
+    return g->rounds == MORE    ? collect_more(g, all, err)
+           : g->rounds == AGAIN ? collect_again(g, all, err)
+                                : run_round(g, g->q->filter, all, 1, &list, err);
+}
+
+/* --- the answer
+ * ---------------------------------------------------------------------------------------- */
+
 static qv_status answer(struct grouping *g, const struct qv__fetch *f, struct qv__group_set *out,
                         struct qv_err *err)
 {
@@ -305,7 +462,7 @@ static qv_status answer(struct grouping *g, const struct qv__fetch *f, struct qv
     size_t total = 0;
     out->n = QV_MIN(g->n, (size_t)g->by->groups);
     for (size_t i = 0; i < out->n; i++) {
-        total += g->groups[i].n;
+        total += g->groups[g->order[i]].n;
     }
     out->groups = qv__arena_calloc(&r->rs->arena, out->n + 1, sizeof *out->groups);
     if (!out->groups) {
@@ -313,7 +470,7 @@ static qv_status answer(struct grouping *g, const struct qv__fetch *f, struct qv
     }
     QV_TRY(qv__result_reserve(r->rs, total, err));
     for (size_t i = 0; i < out->n; i++) {
-        const struct group *x = &g->groups[i];
+        const struct group *x = &g->groups[g->order[i]];
         out->groups[i] = (struct qv__group){x->value, r->rs->n, x->n};
         for (size_t k = 0; k < x->n; k++) {
             const struct qv__ranked *p = &x->hits[k];
@@ -330,8 +487,7 @@ qv_status qv__collection_query_groups(struct qv__collection *c, const struct qv_
                                       struct qv_err *err)
 {
     struct qv__run r = {.c = c, .ctx = ctx, .rs = &out->points};
-    struct qv__query wide;
-    struct grouping g = {.r = &r, .q = &wide, .by = by};
+    struct grouping g = {.r = &r, .q = q, .by = by};
     memset(out, 0, sizeof *out);
     qv__count(&c->db->searches, 1);
     QV_TRY(qv__query_check(q, err));
@@ -346,7 +502,6 @@ qv_status qv__collection_query_groups(struct qv__collection *c, const struct qv_
     qv_status st = QV_OK;
     QV_GOTO(qv__run_open(&r, err));
     QV_GOTO(qv__fetch_check(out->points.schema, f, err));
-    QV_GOTO(widen(&out->points.arena, q, by->size, &wide, err));
     QV_GOTO(collect(&g, err));
     QV_GOTO(answer(&g, f, out, err));
     out->points.stats = ctx->stats;

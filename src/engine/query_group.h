@@ -30,7 +30,7 @@ struct qv__group_set {
 };
 
 /* The best groups of a query, whose own limit and offset do not count. Limits of prefetch stages
- * are taken times the size of a group. */
+ * are taken times the size of a group, and more where that does not fill the groups. */
 qv_status qv__collection_query_groups(struct qv__collection *c, const struct qv__query *q,
                                       const struct qv__group_by *by, const struct qv__fetch *f,
                                       struct qv__qctx *ctx, struct qv__group_set *out,

@@ -3,8 +3,9 @@
  * Of the candidates, nearest first, one after another is taken: the most relevant one, then always
  * that with the largest (1 - diversity) * similarity to the target - diversity * similarity to the
  * most similar one taken. The order of what is left and the choice among equals are those of the
- * primary peer: a taken one's place goes to the last, and the last of equals wins. Scores stay
- * those of the candidates. */
+ * primary peer: a taken one's place goes to the last, and the last of equals wins. So is the
+ * direction in which multivectors are compared: each row of the candidate looks for its nearest of
+ * the one taken. Scores stay those of the candidates. */
 #include "engine/query_exec.h"
 
 #include <math.h>
@@ -33,7 +34,13 @@ static qv_status compare(struct qv__run *r, const struct qv__stage *s, const voi
         for (size_t i = 0; i < k; i++) {
             rows[i] = picks[at + i].vector;
         }
-        qv__vector_distances(r->c->db->simd, s->def, vector, rows, k, dist);
+        if (to_target || s->def->kind != QV__VEC_MULTI) {
+            qv__vector_distances(r->c->db->simd, s->def, vector, rows, k, dist);
+        } else {
+            for (size_t i = 0; i < k; i++) {
+                qv__vector_distances(r->c->db->simd, s->def, rows[i], &vector, 1, &dist[i]);
+            }
+        }
         r->ctx->stats.distances += k;
         for (size_t i = 0; i < k; i++) {
             struct pick *p = &picks[at + i];

@@ -227,6 +227,21 @@ static void test_choice(void **state)
         "3 1");
 }
 
+/* Rows of a candidate look for their nearest of the one taken, not the other way round. */
+static void test_choice_of_multivectors(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"size\":2,\"distance\":\"Dot\",\"multivector_config\":{\"comparator\":"
+         "\"max_sim\"}}}",
+         "true");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[[3,0]]},{\"id\":2,\"vector\":[[1,0],[1,0]]},"
+        "{\"id\":3,\"vector\":[[1.5,0]]}]}",
+        200, "completed");
+    ids(t, "{\"query\":{\"nearest\":[[1,0]],\"mmr\":{\"diversity\":0.5}}}", "1 3, 3 1.5, 2 1");
+}
+
 /* Two groups of the payload's values; the point without a payload is in none. */
 static void test_groups(void **state)
 {
@@ -259,11 +274,11 @@ static void test_groups(void **state)
          "\"id\":5,"
          "\"vector\":[5.0,0.0]}}]}");
     good(t, "POST", QUERY "/groups", "{\"query\":[1,0],\"group_by\":\"odd\"}", "{\"groups\":[]}");
-    /* what the stages find, however many points a group has */
+    /* what is fused, however many points a group has */
     good(t, "POST", QUERY "/groups",
          "{\"prefetch\":{\"query\":[1,0],\"limit\":1},\"query\":{\"fusion\":\"rrf\"},\"group_by\":"
          "\"n\","
-         "\"group_size\":2}",
+         "\"group_size\":2,\"limit\":2}",
          "{\"groups\":[{\"hits\":[{\"id\":6,\"version\":7,\"score\":0.5}],\"id\":6},{\"hits\":[{"
          "\"id\":5,"
          "\"version\":6,\"score\":0.33333334}],\"id\":5}]}");
@@ -286,7 +301,58 @@ static void test_group_rounds(void **state)
            "500 500, 499 499, 100 100, 99 99", __LINE__);
     ids_at(t, QUERY "/groups", "{\"query\":[-1,0],\"group_by\":\"g\",\"group_size\":2,\"limit\":6}",
            "2 -2, 3 -3, 4 -4, 5 -5, 6 -6, 7 -7, 101 -101", __LINE__);
+    /* ranks count: all anew with more of the stage */
+    ids_at(
+        t, QUERY "/groups",
+        "{\"prefetch\":{\"query\":[1,0],\"limit\":100},\"query\":{\"fusion\":\"rrf\"},\"group_by\":"
+        "\"g\",\"group_size\":2,\"limit\":3}",
+        "500 0.5, 499 0.333333, 100 0.00248756, 99 0.00248139", __LINE__);
     free(body);
+}
+
+/* Points that the first round of a rescored query does not reach. */
+static void test_group_rescored(void **state)
+{
+    struct rest *t = *state;
+    char body[4096], request[300];
+    size_t n = (size_t)sprintf(body, "{\"points\":[{\"id\":100,\"vector\":[0,0]}");
+    static const struct {
+        const char *by, *query;
+        int limit, size;
+        const char *want;
+    } cases[] = {
+        /* the second round finds the second group */
+        {"half", "[1,0]", 2, 2, "20 20, 19 19, 10 10, 9 9"},
+        /* ... and it is the better one */
+        {"half", "[-1,0]", 2, 2, "7 -7, 8 -8, 17 -17, 18 -18"},
+        /* ... and better points of groups that have some */
+        {"odd", "[-1,0]", 1, 3, "15 -15, 17 -17, 19 -19, 16 -16, 18 -18, 20 -20"},
+        {"odd", "{\"formula\":{\"mult\":[-2,\"$score\"]}}", 1, 3,
+         "15 -30, 17 -34, 19 -38, 16 -32, 18 -36, 20 -40"},
+        /* fewer than are wanted */
+        {"half", "[-1,0]", 1, 12,
+         "1 -1, 2 -2, 3 -3, 4 -4, 5 -5, 6 -6, 7 -7, 8 -8, 9 -9, 10 -10, "
+         "11 -11, 12 -12, 13 -13, 14 -14, 15 -15, 16 -16, 17 -17, "
+         "18 -18, 19 -19, 20 -20"},
+    };
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    for (int i = 1; i <= 20; i++) {
+        n += (size_t)sprintf(
+            body + n, ",{\"id\":%d,\"vector\":[%d,0],\"payload\":{\"half\":\"%s\",\"odd\":%d}}", i,
+            i, i > 10 ? "upper" : "lower", i % 2);
+    }
+    strcpy(body + n, "]}");
+    has(t, "PUT", "/collections/c/points" WAIT, body, 200, "completed");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(request, sizeof request,
+                 "{\"prefetch\":{\"query\":[1,0],\"limit\":%d},\"query\":%s,\"group_by\":\"%s\","
+                 "\"group_size\":%d,\"limit\":2}",
+                 cases[i].limit, cases[i].query, cases[i].by, cases[i].size);
+        ids_at(t, QUERY "/groups", request, cases[i].want, __LINE__);
+    }
+    good(t, "POST", QUERY "/groups",
+         "{\"prefetch\":{\"query\":[1,0],\"limit\":1},\"query\":[1,0],\"group_by\":\"none\"}",
+         "{\"groups\":[]}");
 }
 
 static void test_matrix(void **state)
@@ -363,8 +429,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_distances, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_formula, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_choice, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_choice_of_multivectors, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_groups, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_group_rounds, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_group_rescored, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_matrix, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_older, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_limits, rest_setup, rest_teardown),
