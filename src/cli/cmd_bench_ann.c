@@ -19,7 +19,7 @@
 
 struct args {
     const char *base, *queries, *truth, *data, *ef;
-    unsigned metric, datatype, codes;
+    unsigned metric, datatype, codes, placement;
     uint64_t k, m, ef_construct, threads, build_threads, seconds, seed, oversampling;
     bool packed_bits, reuse, json;
 };
@@ -40,6 +40,9 @@ static const struct qv__option options[] = {
      "each byte of --base and --queries is eight bits, as of numpy.packbits"},
     {"codes", "auto|none|int8|1-bit|2-bit|4-bit", QV__OPT_CHOICE, offsetof(struct args, codes), 0,
      0, "what walks of the graph compare in place of vectors (default: auto)"},
+    {"placement", "memory|mapped|disk", QV__OPT_CHOICE, offsetof(struct args, placement), 0, 0,
+     "links and codes in memory, or read in the mapped file, or so and vectors without reading "
+     "ahead (default: memory)"},
     {"oversampling", "N", QV__OPT_U64, offsetof(struct args, oversampling), 1, 1000,
      "so many times k of what a walk over codes found are measured (default: by the codes)"},
     {"k", "N", QV__OPT_U64, offsetof(struct args, k), 1, 10000,
@@ -69,6 +72,9 @@ static const struct qv__option options[] = {
 /* In the order of enum qv__index_codes. */
 static const char *const codes_names[] = {"auto", "none", "int8", "1-bit", "2-bit", "4-bit"};
 _Static_assert(QV_ARRAY_LEN(codes_names) == QV__INDEX_CODES_KINDS, "one name each");
+
+enum placement { IN_MEMORY, MAPPED, ON_DISK };
+static const char *const placement_names[] = {"memory", "mapped", "disk"};
 
 struct bench {
     struct qv__cli *cli;
@@ -178,10 +184,12 @@ static qv_status create(struct bench *b, struct qv_err *err)
                                     .datatype = (uint8_t)b->args.datatype,
                                     .metric = metrics[b->args.metric],
                                     .dim = b->base.dim,
+                                    .on_disk = b->args.placement == ON_DISK,
                                     .index = {.kind = QV__INDEX_GRAPH,
                                               .m = (uint32_t)b->args.m,
                                               .ef_construct = (uint32_t)b->args.ef_construct,
                                               .codes = b->args.codes,
+                                              .on_disk = b->args.placement != IN_MEMORY,
                                               .seed = b->args.seed}};
     /* One segment holds everything if it can, and nothing is indexed before it is complete. */
     uint64_t seal = QV_MIN(QV_MAX(b->base.rows + 1, (uint64_t)1024), (uint64_t)SEAL_MAX);
@@ -274,6 +282,9 @@ static qv_status reuse(struct bench *b, struct qv_err *err)
     if (s->n_vectors) { /* what is told of the build is what it was */
         b->args.datatype = s->vectors[0].datatype;
         b->args.codes = s->vectors[0].index.codes;
+        b->args.placement = s->vectors[0].on_disk         ? ON_DISK
+                            : s->vectors[0].index.on_disk ? MAPPED
+                                                          : IN_MEMORY;
     }
     b->args.m = s->n_vectors ? s->vectors[0].index.m : 0;
     b->args.ef_construct = s->n_vectors ? s->vectors[0].index.ef_construct : 0;
@@ -344,6 +355,8 @@ static int print_build(struct bench *b, struct qv_err *err)
     qv__jw_str(&w, datatype);
     qv__jw_key(&w, "codes");
     qv__jw_str(&w, codes_names[b->args.codes]);
+    qv__jw_key(&w, "placement");
+    qv__jw_str(&w, placement_names[b->args.placement]);
     qv__bench_u64(&w, "m", b->args.m);
     qv__bench_u64(&w, "ef_construct", b->args.ef_construct);
     qv__jw_key(&w, "kernels");
