@@ -16,6 +16,19 @@ static bool matches(const struct qv__formula_row *row, const struct qv__filter *
                                  QV__KEY_ROW(w->key), f);
 }
 
+/* An index of text holds words, not the values. */
+static bool indexed(const struct qv__formula_row *row, struct qv__str key)
+{
+    const struct qv__schema *s = ((const struct where *)row->ctx)->r->rs->schema;
+    for (size_t i = 0; i < s->n_indexes; i++) {
+        if (qv__str_eq(s->indexes[i].key, key) &&
+            !qv__str_eq(s->indexes[i].type, qv__str_z("text"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int key_order(const void *a, const void *b)
 {
     uint64_t x = ((const struct qv__ranked *)a)->key, y = ((const struct qv__ranked *)b)->key;
@@ -66,6 +79,7 @@ qv_status qv__rescore_formula(struct qv__run *r, const struct qv__stage *s,
                                           r->segments[QV__KEY_SEGMENT(w.key)], QV__KEY_ROW(w.key)),
                                       .scores = scores + i * f->n_scores,
                                       .matches = matches,
+                                      .indexed = indexed,
                                       .ctx = &w};
         qv_status st = (i & 255) == 255 ? qv__qctx_check(r->ctx) : QV_OK;
         if (st != QV_OK) {

@@ -33,7 +33,9 @@ struct qv__formula_row {
     struct qv__bytes payload;
     const float *scores; /* [n_scores of the formula] by prefetch stage; NaN = not found there */
     bool (*matches)(const struct qv__formula_row *row, const struct qv__filter *f);
-    const void *ctx; /* of `matches` */
+    /* Whether an index holds the values of the path: null is none of them then. NULL: never. */
+    bool (*indexed)(const struct qv__formula_row *row, struct qv__str key);
+    const void *ctx; /* of both */
 };
 /* QV_EINVAL: not a finite number, or a value that is missing or of another type. */
 qv_status qv__formula_eval(const struct qv__formula *f, const struct qv__formula_row *row,

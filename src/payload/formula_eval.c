@@ -13,25 +13,29 @@
 struct found {
     struct qv__value value;
     uint32_t n;
+    bool skip_null; /* an index holds none, and the peer reads the values of indexed fields there */
 };
+
+static bool add_one(struct found *f, const struct qv__value *v)
+{
+    if (v->tag != QV__TAG_NULL || !f->skip_null) {
+        f->value = *v;
+        f->n++;
+    }
+    return f->n < 2;
+}
 
 static bool add_value(void *ctx, const struct qv__value *v)
 {
     struct found *f = ctx;
-    if (v->tag == QV__TAG_NULL) {
-        return true; /* as if there were nothing: the default holds */
-    }
     if (v->tag != QV__TAG_ARR) {
-        f->value = *v;
-        f->n++;
-        return f->n < 2;
+        return add_one(f, v);
     }
     struct qv__value_iter it;
     struct qv__value e;
     qv__value_iter_init(&it, v);
     while (f->n < 2 && qv__value_iter_next(&it, NULL, &e)) {
-        f->value = e;
-        f->n++;
+        (void)add_one(f, &e);
     }
     return f->n < 2;
 }
@@ -141,7 +145,7 @@ static qv_status payload_value(const struct qv__expr *x, const struct qv__formul
                                const struct typed *type, double *out, struct qv__geo_point *point,
                                struct qv_err *err)
 {
-    struct found f = {.n = 0};
+    struct found f = {.skip_null = row->indexed && row->indexed(row, x->key)};
     (void)qv__path_each(row->payload, x->path, add_value, &f);
     if (f.n == 0 && !x->fallback) {
         return wrong_value(x, type->type, "No value found in a payload nor defaults", err);

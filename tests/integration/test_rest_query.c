@@ -183,6 +183,29 @@ static void test_formula(void **state)
     bad(t, "POST", QUERY, LAST("\"two\""), 400,
         "Wrong input: Expected number value for two in the payload and/or in the formula defaults. "
         "Error: Value is not a number");
+    /* null is a value, but not one of an index */
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":8,\"vector\":[9,9],\"payload\":{\"none\":null,\"nones\":[null]}}]}",
+        200, "completed");
+#define NONE(key)                                                                                  \
+    "{\"prefetch\":{\"query\":[1,0],\"limit\":1},\"query\":{\"formula\":\"" key                    \
+    "\",\"defaults\":{\"" key "\":5}}}"
+    bad(t, "POST", QUERY, NONE("none"), 400,
+        "Wrong input: Expected number value for none in the payload and/or in the formula "
+        "defaults. "
+        "Error: Value is not a number");
+    bad(t, "POST", QUERY, NONE("nones"), 400,
+        "Wrong input: Expected number value for nones in the payload and/or in the formula "
+        "defaults. Error: Value is not a number");
+    ids(t, NONE("nothing"), "8 5");
+    for (int i = 0; i < 2; i++) {
+        has(t, "PUT", "/collections/c/index" WAIT,
+            i ? "{\"field_name\":\"nones\",\"field_schema\":\"integer\"}"
+              : "{\"field_name\":\"none\",\"field_schema\":\"float\"}",
+            200, "completed");
+    }
+    ids(t, NONE("none"), "8 5");
+    ids(t, NONE("nones"), "8 5");
 }
 
 static void test_choice(void **state)
