@@ -179,6 +179,11 @@ uint64_t qv__hash_bytes(const void *p, size_t n)
     return stored_hash(XXH3_64bits_withSeed(n ? p : "", n, HASH_SEED));
 }
 
+uint64_t qv__hash_stored(const void *p, size_t n)
+{
+    return XXH3_64bits(n ? p : "", n);
+}
+
 uint64_t qv__hash_u64(uint64_t v)
 {
     return stored_hash(qv__mix64(v));

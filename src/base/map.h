@@ -42,6 +42,8 @@ bool qv__map_next(const struct qv__map *m, size_t *at, uint64_t *value);
 
 /* xxh3 with a fixed seed; never 0. */
 uint64_t qv__hash_bytes(const void *p, size_t n);
+/* XXH3 of 64 bits without a seed: of this one files may hold what it gives. */
+uint64_t qv__hash_stored(const void *p, size_t n);
 uint64_t qv__hash_u64(uint64_t v);
 
 #endif

@@ -290,6 +290,8 @@ static const char *section_name(uint16_t kind)
         return "tombstones";
     case QV__SEC_FIELDS:
         return "payload indexes";
+    case QV__SEC_TENANTS:
+        return "tenants";
     case QV__SEC_VEC_META:
         return "vector meta";
     case QV__SEC_VEC_ORD_TO_ROW:

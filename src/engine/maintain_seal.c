@@ -16,6 +16,7 @@
 struct flush {
     struct qv__view *view;                 /* as planned, retained */
     struct qv__segment **frozen, **sealed; /* growing ones and their sealed forms */
+    uint32_t **remaps;                     /* of each; NULL = rows kept their numbers */
     size_t n;
     struct qv__tombstone_file *tombs; /* per segment of view */
     uint64_t *old_gens;
@@ -39,9 +40,10 @@ static qv_status flush_plan(struct qv__shard *s, bool all, struct flush *f, stru
     size_t n = f->view->n + 1u;
     f->frozen = qv__calloc(c->mem, n, sizeof(struct qv__segment *));
     f->sealed = qv__calloc(c->mem, n, sizeof(struct qv__segment *));
+    f->remaps = qv__calloc(c->mem, n, sizeof(uint32_t *));
     f->tombs = qv__calloc(c->mem, n, sizeof *f->tombs);
     f->old_gens = qv__calloc(c->mem, n, sizeof *f->old_gens);
-    if (st == QV_OK && (!f->frozen || !f->sealed || !f->tombs || !f->old_gens)) {
+    if (st == QV_OK && (!f->frozen || !f->sealed || !f->remaps || !f->tombs || !f->old_gens)) {
         st = qv__fail(err, QV_ENOMEM, "no memory to seal");
     }
     for (uint32_t i = 0; st == QV_OK && i + 1 < f->view->n; i++) { /* the last one is active */
@@ -56,7 +58,9 @@ static void flush_free(struct flush *f)
 {
     for (size_t i = 0; f->sealed && i < f->n; i++) {
         qv__segment_release(f->sealed[i]);
+        qv__free(f->remaps[i]);
     }
+    qv__free(f->remaps);
     qv__free(f->frozen);
     qv__free(f->sealed);
     qv__free(f->tombs);
@@ -100,7 +104,8 @@ static qv_status flush_write(struct qv__shard *s, struct flush *f, const struct 
             }
         }
         uint64_t id = atomic_fetch_add(&c->db->next_file_id, 1);
-        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, &f->sealed[i], err));
+        QV_TRY(qv__segment_seal(&c->env, f->frozen[i], id, f->flushed, &f->remaps[i], &f->sealed[i],
+                                err));
         done += qv__segment_rows(f->frozen[i]);
         work->progress(work->ctx, done, total);
     }
@@ -121,7 +126,8 @@ static qv_status flush_switch(struct qv__shard *s, struct flush *f, struct qv_er
     qv__mutex_lock(&s->write);
     qv_status st = qv__quarantine_check(s->collection, err);
     for (size_t i = 0; st == QV_OK && i < f->n; i++) {
-        st = qv__segment_carry(&f->frozen[i], NULL, 1, f->sealed[i], err);
+        st = qv__segment_carry(&f->frozen[i], f->remaps[i] ? &f->remaps[i] : NULL, 1, f->sealed[i],
+                               err);
     }
     if (st == QV_OK && f->n) {
         st = qv__maintain_switch(s, f->frozen, f->sealed, f->n, err);

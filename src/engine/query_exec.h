@@ -12,6 +12,7 @@
 
 #include "engine/read.h"
 #include "engine/segment_cache.h"
+#include "engine/segment_tenants.h"
 #include "engine/vector.h"
 
 #define QV__KEY(segment, row) (((uint64_t)(segment) << 32) | (row))
@@ -146,6 +147,10 @@ static inline bool qv__matching_has(const struct qv__matching *m, uint32_t row)
 }
 
 /* --- query_leaf.c: kinds over the whole collection --- */
+
+/* True if a search of this segment is one of the few rows of the tenants that its filter names. */
+bool qv__run_tenant(const struct qv__run *r, const struct qv__stage *s, size_t segment,
+                    struct qv__tenant_rows *rows);
 
 qv_status qv__leaf_nearest(struct qv__run *r, const struct qv__stage *s, uint64_t want,
                            struct qv__ranking *out, struct qv_err *err) QV_MUST_USE;

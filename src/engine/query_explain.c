@@ -58,6 +58,12 @@ static qv_status bounds(struct qv__run *r, const struct qv__segment *seg,
     return QV_OK;
 }
 
+static bool is_walked(const struct qv__stage *s)
+{
+    return (s->q->kind == QV__QUERY_NEAREST || s->q->kind == QV__QUERY_RECOMMEND) &&
+           !qv__vec_varies(s->def->kind);
+}
+
 static qv_status explain_segment(struct qv__run *r, const struct qv__stage *s, size_t at,
                                  struct qv_err *err)
 {
@@ -65,13 +71,18 @@ static qv_status explain_segment(struct qv__run *r, const struct qv__stage *s, s
     const struct qv__segment *seg = r->segments[at];
     const struct qv__search_params *p = &s->q->params;
     struct qv__matching m = {.n_rows = 0};
+    struct qv__tenant_rows tenant;
     qv_status st = QV_OK;
     QV_TRY(qv__segment_visible(seg, view->ticket.lsn, view->now_ms, r->ctx->mem, &m.visible, err));
     qv__run_tell_segment(r, at, &m.visible);
+    if (is_walked(s) && qv__run_tenant(r, s, at, &tenant)) {
+        qv__qctx_tell(r->ctx, "filter at most", "rows of tenants", (double)tenant.n_rows, 0);
+        qv__qctx_tell(r->ctx, "filter at least", "rows of tenants", 0, 0);
+        qv__qctx_tell(r->ctx, "scan", "rows of tenants", (double)tenant.n_rows, 0);
+        goto out;
+    }
     QV_GOTO(bounds(r, seg, s->filter, &m.visible, &m.match, &m.words, &m.count, err));
-    bool is_walked = (s->q->kind == QV__QUERY_NEAREST || s->q->kind == QV__QUERY_RECOMMEND) &&
-                     !qv__vec_varies(s->def->kind);
-    if (is_walked && m.count) {
+    if (is_walked(s) && m.count) {
         uint64_t want = s->q->mmr.on ? s->q->mmr.candidates : s->take;
         struct qv__row_hit none;
         uint32_t n = 0;
@@ -89,7 +100,7 @@ static qv_status explain_segment(struct qv__run *r, const struct qv__stage *s, s
                                             .allow_count = m.count,
                                             .n_rows = m.visible.n_rows};
         st = qv__segment_search(seg, &search, r->ctx, &none, &n, err);
-    } else if (!is_walked && s->q->kind != QV__QUERY_IDS) {
+    } else if (!is_walked(s) && s->q->kind != QV__QUERY_IDS) {
         qv__qctx_tell(r->ctx, "scan", "every row that matches", (double)m.count, 0);
     }
 out:

@@ -6,6 +6,8 @@
 #include "engine/query_exec.h"
 
 enum { DROP_MAX = 64 }; /* excluded examples that are dropped from a longer list of hits */
+/* Rows of tenants that are compared one after the other; more are searched as any filter's. */
+enum { TENANT_ROWS = 2048, TENANT_ROWS_LOOKED_AT = 256 };
 
 void qv__run_tell_segment(const struct qv__run *r, size_t segment, const struct qv__visible *v)
 {
@@ -99,13 +101,48 @@ static int size_order(const void *a, const void *b, void *arg)
     return nx == ny ? (x > y) - (x < y) : nx < ny ? 1 : -1;
 }
 
+bool qv__run_tenant(const struct qv__run *r, const struct qv__stage *s, size_t segment,
+                    struct qv__tenant_rows *rows)
+{
+    return s->q->params.strategy <= QV__STRATEGY_SCAN && !qv__vec_varies(s->def->kind) &&
+           !drops_examples(r, s) &&
+           qv__segment_tenant_rows(r->segments[segment], s->filter, rows) &&
+           rows->n_rows <= (rows->is_all ? TENANT_ROWS : TENANT_ROWS_LOOKED_AT);
+}
+
+/* The rows of a tenant are looked at and compared, and nothing else of the segment is. */
+static qv_status search_tenant(struct qv__run *r, const struct qv__stage *s, size_t at,
+                               const struct qv__tenant_rows *rows, struct qv__topk *top,
+                               struct qv_err *err)
+{
+    const struct qv__segment *seg = r->segments[at];
+    const struct qv__read_view *v = r->rs->view;
+    struct qv__visible seen;
+    QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, r->ctx->mem, &seen, err));
+    qv__run_tell_segment(r, at, &seen);
+    struct qv__segment_search search = {.schema = r->rs->schema,
+                                        .column = s->column,
+                                        .vector = s->target,
+                                        .allow = seen.words,
+                                        .n_rows = seen.n_rows};
+    r->ctx->stats.segments++;
+    qv_status st = qv__segment_search_tenant(seg, &search, rows->is_all ? NULL : s->filter, rows,
+                                             QV__KEY(at, 0), r->ctx, top, err);
+    qv__visible_free(&seen);
+    return st;
+}
+
 static qv_status search_segment(struct qv__run *r, const struct qv__stage *s, size_t at,
                                 uint64_t want, struct qv__index_beam *beam, struct qv__topk *top,
                                 struct qv__row_hit *hits, struct qv_err *err)
 {
     const struct qv__query *q = s->q;
     bool drops = drops_examples(r, s);
+    struct qv__tenant_rows tenant;
     struct qv__matching m;
+    if (qv__run_tenant(r, s, at, &tenant)) {
+        return search_tenant(r, s, at, &tenant, top, err);
+    }
     QV_TRY(qv__run_matching(r, at, drops ? NULL : s->filter, &m, err));
     struct qv__segment_search search = {.schema = r->rs->schema,
                                         .column = s->column,

@@ -267,13 +267,14 @@ void qv__id_cursor_close(struct qv__id_cursor *c);
 qv_status qv__segment_index(struct qv__segment *s, uint32_t n_rows, const struct qv__work *work,
                             struct qv_err *err) QV_MUST_USE;
 
-/* Write a frozen growing segment (no more appends, deletes may come) as sealed file `segment_id`
- * with the same row numbers, and open it. Columns lacking a complete graph are stored flat. Rows
- * deleted at or below `flushed` are stored as tombstones in the file. Deletions after that are
- * brought over by qv__segment_carry. */
+/* Write a frozen growing segment (no more appends, deletes may come) as sealed file `segment_id`,
+ * and open it. *remap: new row per old row (an array of env->mem; free with qv__free); NULL: they
+ * are the same, as always but where tenants order them. Columns lacking a complete graph are stored
+ * flat. Rows deleted at or below `flushed` are stored as tombstones in the file. Deletions after
+ * that are brought over by qv__segment_carry. */
 qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
-                           uint64_t segment_id, uint64_t flushed, struct qv__segment **out,
-                           struct qv_err *err) QV_MUST_USE;
+                           uint64_t segment_id, uint64_t flushed, uint32_t **remap,
+                           struct qv__segment **out, struct qv_err *err) QV_MUST_USE;
 
 /* Merge sealed segments (given oldest first) into one sealed file, dropping rows deleted at or
  * below `drop_lsn` (<= flushed; QV__DROP_NOTHING keeps them all) and storing those deleted at or

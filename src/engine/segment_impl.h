@@ -8,6 +8,7 @@
 
 #include "engine/segment_cache.h"
 #include "engine/segment_fields.h"
+#include "engine/segment_tenants.h"
 #include "engine/vector.h"
 #include "index/sparse.h"
 #include "store/idmap.h"
@@ -164,6 +165,7 @@ struct qv__segment {
     const int64_t *expires; /* NULL = never */
     const uint64_t *payload_offsets;
     struct qv__bytes payloads;
+    struct qv__tenants tenants;
     struct qv__tombstone_file tombs; /* guarded by: lock */
 };
 
@@ -279,9 +281,10 @@ struct qv__segment_build {
     uint64_t segment_id;
     const uint64_t *dead; /* tombstones to store, over new rows; NULL = none */
     uint32_t n_dead;
-    bool reuse_graphs; /* one source, same rows: its complete graphs are saved as they are, those
-                          that are what the schema asks for */
-    bool build_graphs; /* merge the sources' graphs, or build, where none can be saved */
+    bool reuse_graphs;    /* one source, same rows: its complete graphs are saved as they are, those
+                             that are what the schema asks for */
+    bool renumber_graphs; /* one source, the same rows in another order: likewise, renumbered */
+    bool build_graphs;    /* merge the sources' graphs, or build, where none can be saved */
     struct qv__schema *indexes;  /* whose payload indexes the file holds */
     const struct qv__work *work; /* NULL = nobody watches */
 };

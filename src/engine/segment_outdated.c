@@ -62,5 +62,11 @@ bool qv__segment_outdated(const struct qv__segment *s, const struct qv__schema *
         differs = true;
         (void)snprintf(why, QV__WHY_BYTES, "payload indexes that are in memory only");
     }
+    struct qv__str key;
+    if (!differs && !s->n_foreign && qv__tenants_differ(s, schema, &key)) {
+        differs = true;
+        (void)snprintf(why, QV__WHY_BYTES, "rows by tenant `%.*s`", (int)QV_MIN(key.n, (size_t)40),
+                       key.p);
+    }
     return differs || s->n_foreign;
 }

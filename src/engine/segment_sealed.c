@@ -256,6 +256,10 @@ static qv_status open_parts(struct qv__segment *s, const struct qv__manifest_seg
     atomic_store(&s->max_lsn, meta.max_lsn);
     QV_TRY(open_rows(s, &meta, verify, err));
     qv_status st = qv__idmap_open(s->file, meta.n_rows, s->mem, &s->ids, err);
+    if (st == QV_OK) {
+        struct qv__bytes tenants = qv__segfile_section(s->file, QV__SEC_TENANTS, 0);
+        st = qv__tenants_open(tenants, meta.n_rows, &s->tenants, err);
+    }
     if (st != QV_OK) {
         return qv__wrap(err, st, "%s", name);
     }

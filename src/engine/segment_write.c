@@ -1,5 +1,6 @@
 /* segment_write.c: from rows of existing segments to a sealed file: seal (one growing segment, same
- * row numbers) and merge (several sealed ones, without the dropped rows).
+ * row numbers, unless tenants order them) and merge (several sealed ones, without the dropped
+ * rows).
  *
  * Both describe the new rows as references into the sources and share one writer. A graph is either
  * saved as the growing segment built it, or merged out of the sources' graphs over their vectors in
@@ -129,8 +130,9 @@ static struct qv__part part_of(const struct qv__segment_build *b, uint32_t colum
 static struct qv__index *index_to_reuse(const struct qv__segment_build *b, uint32_t column,
                                         uint32_t n_ords)
 {
-    uint32_t own =
-        b->reuse_graphs ? qv__segment_column(b->sources[0], b->schema, column) : QV__NO_ROW;
+    uint32_t own = b->reuse_graphs || b->renumber_graphs
+                       ? qv__segment_column(b->sources[0], b->schema, column)
+                       : QV__NO_ROW;
     struct qv__index *x =
         own == QV__NO_ROW ? NULL : atomic_load(&b->sources[0]->columns[own].index);
     struct qv__index_params want = b->schema->vectors[column].index;
@@ -222,8 +224,8 @@ static qv_status write_postings(const struct qv__segment_build *b, struct qv__se
     return st;
 }
 
-/* Save the source's graph if it may be, else make one if asked. *kind tells which index the file
- * has. */
+/* Save the source's graph if it may be, else make one if asked, or of the source's. *kind tells
+ * which index the file has. */
 static qv_status write_index(const struct qv__segment_build *b, struct qv__segw *w, uint32_t column,
                              const struct column_build *c, uint32_t *kind, struct qv_err *err)
 {
@@ -234,12 +236,13 @@ static qv_status write_index(const struct qv__segment_build *b, struct qv__segw 
     if (b->schema->vectors[column].kind == QV__VEC_SPARSE) {
         return write_postings(b, w, (uint16_t)column, c, err);
     }
-    if (have) {
+    if (have && b->reuse_graphs) {
         *kind = QV__INDEX_GRAPH;
         return have->ops->save(have, &sink.sink, err);
     }
-    if (!b->build_graphs || c->n_ords < b->schema->policy.index_rows ||
-        params.kind != QV__INDEX_GRAPH) {
+    bool is_due = b->build_graphs && c->n_ords >= b->schema->policy.index_rows &&
+                  params.kind == QV__INDEX_GRAPH;
+    if (!have && !is_due) {
         return QV_OK;
     }
     struct qv__part part = part_of(b, column);
@@ -331,6 +334,7 @@ qv_status qv__segment_write(const struct qv__segment_build *b, struct qv__manife
     QV_GOTO(st);
     QV_GOTO(write_rows(b, w, out, err));
     QV_GOTO(qv__fields_write(b, b->indexes, w, err));
+    QV_GOTO(qv__tenants_write(b, b->indexes, w, err));
     QV_GOTO(qv__idmap_write(w, b->env->mem, b->n_rows, id_of, (void *)(uintptr_t)b, err));
     for (uint32_t i = 0; i < b->schema->n_vectors; i++) {
         struct qv__part next = part_of(b, i + 1);
@@ -407,19 +411,53 @@ static qv_status dead_at(struct qv__segment *s, uint64_t lsn, struct qv__bitset 
     return QV_OK;
 }
 
+/* Rows by tenant. *remap: where each row went; NULL: they stay, or there are no tenants. */
+static qv_status seal_order(const struct qv__segment_env *env, const struct qv__schema *indexes,
+                            struct qv__segment *growing, struct qv__row_ref *rows, uint32_t n,
+                            struct qv__bitset *dead, uint32_t **remap, struct qv_err *err)
+{
+    struct qv__str key;
+    const struct qv__index_spec *spec = qv__tenants_of(indexes, &key);
+    struct qv__bitset moved_dead = {0};
+    bool moved = false;
+    if (spec) {
+        QV_TRY(qv__tenants_order(env->mem, spec, &growing, rows, n, &moved, err));
+    }
+    if (!moved) {
+        return QV_OK;
+    }
+    *remap = qv__calloc(env->mem, (size_t)n + 1, sizeof **remap);
+    if (!*remap || qv__bitset_init(&moved_dead, env->mem, n) != QV_OK) {
+        return qv__fail(err, QV_ENOMEM, "no memory to order %" PRIu32 " rows", n);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        (*remap)[rows[i].row] = i;
+        if (qv__bit_test(dead->words, rows[i].row)) {
+            qv__bit_set(moved_dead.words, i);
+        }
+    }
+    qv__bitset_free(dead);
+    *dead = moved_dead;
+    return QV_OK;
+}
+
 qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment *growing,
-                           uint64_t segment_id, uint64_t flushed, struct qv__segment **out,
-                           struct qv_err *err)
+                           uint64_t segment_id, uint64_t flushed, uint32_t **remap,
+                           struct qv__segment **out, struct qv_err *err)
 {
     uint32_t n = qv__segment_rows(growing);
     struct qv__bitset dead = {0};
     struct qv__row_ref *rows = qv__calloc(env->mem, (size_t)n + 1, sizeof *rows);
+    *remap = NULL;
     qv_status st = rows ? dead_at(growing, flushed, &dead, err)
                         : qv__fail(err, QV_ENOMEM, "no memory to seal %" PRIu32 " rows", n);
     for (uint32_t i = 0; rows && i < n; i++) {
         rows[i] = (struct qv__row_ref){.source = 0, .row = i};
     }
     struct qv__field_set *fields = qv__segment_fields(growing);
+    if (st == QV_OK) {
+        st = seal_order(env, fields->schema, growing, rows, n, &dead, remap, err);
+    }
     if (st == QV_OK) {
         struct qv__segment_build b = {.env = env,
                                       .schema = growing->schema,
@@ -431,8 +469,13 @@ qv_status qv__segment_seal(const struct qv__segment_env *env, struct qv__segment
                                       .segment_id = segment_id,
                                       .dead = dead.words,
                                       .n_dead = (uint32_t)qv__bitset_count(&dead),
-                                      .reuse_graphs = true};
+                                      .reuse_graphs = !*remap,
+                                      .renumber_graphs = *remap};
         st = write_and_open(&b, out, err);
+    }
+    if (st != QV_OK) {
+        qv__free(*remap);
+        *remap = NULL;
     }
     qv__field_set_release(fields);
     qv__bitset_free(&dead);
@@ -449,12 +492,56 @@ struct merge {
     uint32_t n_rows;
     struct qv__bitset dead;
     uint32_t n_dead;
+    bool moved; /* tenants changed the order */
 };
 
-/* Lay out the new rows: source after source, rows in order, without the dropped ones. */
-static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segment *const *sources,
-                            size_t n, uint64_t drop_lsn, uint64_t flushed, uint32_t **remaps,
+/* Rows of one source that are left, in order; its remap says of the others that they are dropped.
+ */
+static qv_status merge_source(const struct qv__segment_env *env, struct qv__segment *s,
+                              uint32_t source, uint64_t drop_lsn, uint32_t **remap, struct merge *m,
+                              struct qv_err *err)
+{
+    uint32_t rows = qv__segment_rows(s);
+    struct qv__bitset dropped = {0};
+    bool drops = drop_lsn != QV__DROP_NOTHING;
+    *remap = qv__calloc(env->mem, (size_t)rows + 1, sizeof **remap);
+    if (!*remap) {
+        return qv__fail(err, QV_ENOMEM, "no memory to merge");
+    }
+    QV_TRY(drops ? dead_at(s, drop_lsn, &dropped, err) : QV_OK);
+    for (uint32_t row = 0; row < rows; row++) {
+        if (drops && qv__bit_test(dropped.words, row)) {
+            (*remap)[row] = QV__NO_ROW;
+        } else {
+            m->rows[m->n_rows++] = (struct qv__row_ref){.source = source, .row = row};
+        }
+    }
+    qv__bitset_free(&dropped);
+    return QV_OK;
+}
+
+/* Which of the new rows are dead, now that their places are known. */
+static qv_status merge_dead(struct qv__segment *s, uint64_t flushed, const uint32_t *remap,
                             struct merge *m, struct qv_err *err)
+{
+    struct qv__bitset dead = {0};
+    QV_TRY(dead_at(s, flushed, &dead, err));
+    for (size_t row = 0; (row = qv__bitset_next(&dead, row)) < dead.n_bits; row++) {
+        if (remap[row] != QV__NO_ROW) {
+            qv__bit_set(m->dead.words, remap[row]);
+            m->n_dead++;
+        }
+    }
+    qv__bitset_free(&dead);
+    return QV_OK;
+}
+
+/* Lay out the new rows, without the dropped ones: source after source, rows in order, or by tenant.
+ */
+static qv_status merge_plan(const struct qv__segment_env *env, const struct qv__schema *schema,
+                            struct qv__segment *const *sources, size_t n, uint64_t drop_lsn,
+                            uint64_t flushed, uint32_t **remaps, struct merge *m,
+                            struct qv_err *err)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) {
@@ -468,31 +555,18 @@ static qv_status merge_plan(const struct qv__segment_env *env, struct qv__segmen
         return qv__fail(err, QV_ENOMEM, "no memory to merge %" PRIu64 " rows", total);
     }
     for (size_t i = 0; i < n; i++) {
-        struct qv__segment *s = sources[i];
-        uint32_t rows = qv__segment_rows(s);
-        struct qv__bitset dropped = {0}, dead = {0};
-        remaps[i] = qv__calloc(env->mem, (size_t)rows + 1, sizeof *remaps[i]);
-        bool drops = drop_lsn != QV__DROP_NOTHING;
-        qv_status st = remaps[i] ? dead_at(s, flushed, &dead, err)
-                                 : qv__fail(err, QV_ENOMEM, "no memory to merge");
-        if (st == QV_OK && drops) {
-            st = dead_at(s, drop_lsn, &dropped, err);
-        }
-        for (uint32_t row = 0; st == QV_OK && row < rows; row++) {
-            if (drops && qv__bit_test(dropped.words, row)) {
-                remaps[i][row] = QV__NO_ROW;
-                continue;
-            }
-            if (qv__bit_test(dead.words, row)) {
-                qv__bit_set(m->dead.words, m->n_rows);
-                m->n_dead++;
-            }
-            remaps[i][row] = m->n_rows;
-            m->rows[m->n_rows++] = (struct qv__row_ref){.source = (uint32_t)i, .row = row};
-        }
-        qv__bitset_free(&dropped);
-        qv__bitset_free(&dead);
-        QV_TRY(st);
+        QV_TRY(merge_source(env, sources[i], (uint32_t)i, drop_lsn, &remaps[i], m, err));
+    }
+    struct qv__str key;
+    const struct qv__index_spec *spec = qv__tenants_of(schema, &key);
+    if (spec) {
+        QV_TRY(qv__tenants_order(env->mem, spec, sources, m->rows, m->n_rows, &m->moved, err));
+    }
+    for (uint32_t row = 0; row < m->n_rows; row++) {
+        remaps[m->rows[row].source][m->rows[row].row] = row;
+    }
+    for (size_t i = 0; i < n; i++) {
+        QV_TRY(merge_dead(sources[i], flushed, remaps[i], m, err));
     }
     return QV_OK;
 }
@@ -504,7 +578,7 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
 {
     struct merge m = {0};
     *out = NULL;
-    qv_status st = merge_plan(env, sources, n, drop_lsn, flushed, remaps, &m, err);
+    qv_status st = merge_plan(env, schema, sources, n, drop_lsn, flushed, remaps, &m, err);
     if (st == QV_OK && m.n_rows) {
         struct qv__segment_build b = {.env = env,
                                       .schema = schema,
@@ -516,8 +590,8 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
                                       .segment_id = segment_id,
                                       .dead = m.dead.words,
                                       .n_dead = m.n_dead,
-                                      .reuse_graphs =
-                                          n == 1 && m.n_rows == qv__segment_rows(sources[0]),
+                                      .reuse_graphs = n == 1 && !m.moved &&
+                                                      m.n_rows == qv__segment_rows(sources[0]),
                                       .build_graphs = true,
                                       .work = work};
         for (size_t i = 0; i < n; i++) {

@@ -23,6 +23,7 @@ enum qv__section {
     QV__SEC_PAYLOAD_DATA = 9,
     QV__SEC_TOMBSTONES = 10,  /* bitset of rows dead when the file was written; absent = none */
     QV__SEC_FIELDS = 11,      /* payload indexes; absent = built in memory when asked for */
+    QV__SEC_TENANTS = 12,     /* runs of rows by tenant; absent = rows are in no such order */
     QV__SEC_VEC_META = 16,    /* per column from here on */
     QV__SEC_VEC_PRESENT = 17, /* bitset over rows; absent = all */
     QV__SEC_VEC_ORD_TO_ROW = 18, /* u32; absent = identity */

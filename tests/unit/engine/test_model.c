@@ -545,7 +545,8 @@ static void check_all(struct model *m)
  * -----------------------------------------------------------------------------------------------------
  */
 
-static void create(struct model *m, uint32_t shards, uint32_t seal_rows)
+/* With tenants, files have rows in another order than they came, and a search by tag reads runs. */
+static void create(struct model *m, uint32_t shards, uint32_t seal_rows, bool has_tenants)
 {
     struct fix *f = &m->f;
     struct qv__vector_def defs[2] = {{.name = QV__STR("a"), .metric = QV__COSINE, .dim = DIM_A},
@@ -553,6 +554,10 @@ static void create(struct model *m, uint32_t shards, uint32_t seal_rows)
     struct qv__schema s = fix_schema(defs, 2, shards);
     s.policy = (struct qv__segment_policy){
         .seal_rows = seal_rows, .index_rows = seal_rows * 3 / 8, .merge_fanin = 2};
+    struct qv__payload_index_def tenant = {QV__STR("tag"), QV__STR("keyword"),
+                                           QV__STR("{\"type\":\"keyword\",\"is_tenant\":true}")};
+    s.indexes = &tenant;
+    s.n_indexes = has_tenants;
     OK(qv__db_create_collection(f->db, QV__STR("m"), &s, &f->err));
     m->c = fix_collection(f, "m");
 }
@@ -645,7 +650,7 @@ static void run(const struct plan *p)
     atomic_store(&now_ms, INT64_C(1700000000000));
     m->batch_max = p->seal_rows > 64 ? 3 : 12;
     open_database(m, p, &clock);
-    create(m, p->shards, p->seal_rows);
+    create(m, p->shards, p->seal_rows, p->seed % 3 == 2);
     for (unsigned i = 0; i < p->steps; i++) {
         qv__rng_seed(&m->rng, p->seed * 1000003 + i);
         if (!p->skipped || p->skipped[i] != '1') {
