@@ -11,6 +11,7 @@
 
 #include "base/rng.h"
 #include "index/graph_walk.h"
+#include "index/graph_sketch.h"
 #include "index/row_cache.h"
 
 #define HUGE_BYTES ((size_t)2 << 20)
@@ -190,6 +191,9 @@ qv_status qv__graph_alloc(const struct qv__index_params *params, const struct qv
     atomic_init(&g->n_links, 0);
     atomic_init(&g->memory_bytes, sizeof *g);
     atomic_init(&g->row_cache, NULL);
+    atomic_init(&g->sketches, NULL);
+    atomic_init(&g->n_scanned, 0);
+    atomic_init(&g->is_sketching, false);
     qv__mutex_init(&g->lock, QV__RANK_LEAF);
     *out = g;
     return QV_OK;
@@ -222,6 +226,7 @@ void qv__graph_free(struct qv__index *x)
         qv__rows_free(g, &g->upper[i].rows);
     }
     qv__row_cache_free(atomic_load_explicit(&g->row_cache, memory_order_relaxed));
+    qv__graph_sketches_free(g);
     qv__mutex_destroy(&g->lock);
     qv__free(g);
 }

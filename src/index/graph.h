@@ -100,6 +100,7 @@ struct qv__graph_costs {
 
 struct qv__graph_scratch;
 struct qv__row_cache;
+struct qv__graph_sketches;
 
 struct qv__graph {
     struct qv__index index; /* first member */
@@ -127,6 +128,9 @@ struct qv__graph {
     uint8_t *code_block; /* likewise of the codes */
     uint64_t mapped_bytes;                   /* views: size of the saved parts */
     struct qv__row_cache *_Atomic row_cache; /* views over codes: made by a search; or NULL */
+    struct qv__graph_sketches *_Atomic sketches; /* likewise, for scans (graph_sketch.h) */
+    _Atomic uint64_t n_scanned;                  /* codes that scans compared before that */
+    _Atomic bool is_sketching;                   /* a search makes them, or did */
     struct qv__mutex lock;                   /* QV__RANK_LEAF: what follows */
     struct qv__graph_costs costs;            /* guarded by: lock; zero before they are measured */
     uint32_t costs_n;                        /* guarded by: lock; ordinals there were then */

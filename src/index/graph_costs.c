@@ -10,6 +10,7 @@
  * used; then plans depend on nothing but the data. Costs are nanoseconds, but only their ratios
  * matter. */
 #include "index/graph_filter.h"
+#include "index/graph_sketch.h"
 
 #include <math.h>
 
@@ -21,6 +22,7 @@ enum {
     QUERIES = 5,    /* of one share; the median counts */
     BEAM = 48,
     SCAN_ROWS = 4096, /* compared by a measured scan, about */
+    SKETCH_ROWS = 8192,
     SCANS = 3,
     HITS = 10,             /* of a walk, looked for among those of a scan */
     LEVEL_LEAST = 3,       /* shares of 2^-3 on are scanned for that, */
@@ -159,12 +161,13 @@ static bool measure_walks(struct measuring *m, uint32_t level, struct measured *
     return true;
 }
 
-/* Nanoseconds a row; the words between the rows cost what they always do. */
-static bool measure_scan(struct measuring *m, float scan_word, float *row)
+/* Nanoseconds a row; the words between the rows cost what they always do. k NULL: by codes. */
+static bool measure_scan(struct measuring *m, const struct qv__graph_sketches *k, float scan_word,
+                         float *row)
 {
     struct qv__graph *g = m->g;
-    uint32_t level = 0;
-    while (((uint64_t)m->n >> level) > SCAN_ROWS) {
+    uint32_t level = 0, keep = qv__sketches_kept(SCAN_ROWS, BEAM);
+    while (((uint64_t)m->n >> level) > (k ? SKETCH_ROWS : SCAN_ROWS)) {
         level++;
     }
     double best = INFINITY;
@@ -173,8 +176,11 @@ static bool measure_scan(struct measuring *m, float scan_word, float *row)
         uint32_t ord = (uint32_t)qv__rng_below(&m->rng, m->n);
         struct qv__graph_target to = qv__target_set(g, m->s, qv__graph_vector(g, ord), true);
         uint64_t from = now(m);
-        if (n_allowed == 0 ||
-            qv__scan_codes(g, m->s, &to, m->words, m->n, BEAM, m->ctx, &distances) != QV_OK) {
+        qv_status st =
+            n_allowed == 0 ? QV_EINVAL
+            : k ? qv__scan_sketches(g, m->s, &to, k, m->words, m->n, keep, BEAM, m->ctx, &distances)
+                : qv__scan_codes(g, m->s, &to, m->words, m->n, BEAM, m->ctx, &distances);
+        if (st != QV_OK) {
             return false;
         }
         double ns = (double)(now(m) - from) - (double)scan_word * m->n / 64;
@@ -233,7 +239,7 @@ static bool measure(struct measuring *m, struct qv__graph_costs *c)
         n++;
     }
     if (n < 4 || of[0].ns <= 0 || !solve(of, n, c) ||
-        (m->g->quant && !measure_scan(m, c->scan_word, &c->scan_row))) {
+        (m->g->quant && !measure_scan(m, NULL, c->scan_word, &c->scan_row))) {
         return false;
     }
     for (uint32_t i = 0; i < QV__GRAPH_SHARES; i++) {
@@ -286,6 +292,30 @@ void qv__graph_costs_get(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n,
     if (out->distance <= 0) {
         defaults(g, out);
     }
+}
+
+void qv__graph_costs_sketched(struct qv__graph *g, struct qv__qctx *ctx,
+                              const struct qv__graph_sketches *k)
+{
+    struct qv__qctx own = {.clock = ctx->clock, .mem = ctx->mem};
+    struct measuring m = {.g = g, .ctx = &own, .n = k->n};
+    struct qv__graph_costs c;
+    float row = 0;
+    if (!ctx->clock || k->n < N_LEAST) {
+        return;
+    }
+    defaults(g, &c);
+    qv__rng_seed(&m.rng, g->index.params.seed ^ UINT64_C(0x736b6574));
+    m.s = qv__scratch_take(g);
+    m.words = qv__alloc(ctx->mem, qv__bitset_words(k->n) * sizeof *m.words);
+    bool is_known = m.s && m.words && measure_scan(&m, k, c.scan_word, &row);
+    qv__free(m.words);
+    qv__scratch_give(g, m.s);
+    qv__mutex_lock(&g->lock);
+    if (is_known && g->costs.distance > 0) {
+        g->costs.scan_row = row;
+    }
+    qv__mutex_unlock(&g->lock);
 }
 
 /* --- what they say --- */

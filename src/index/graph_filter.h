@@ -47,7 +47,21 @@ qv_status qv__scan_codes(struct qv__graph *g, struct qv__graph_scratch *s,
                          const struct qv__graph_target *to, const uint64_t *allow, uint32_t n,
                          uint32_t pool, struct qv__qctx *ctx, uint64_t *distances) QV_MUST_USE;
 
+struct qv__graph_sketches;
+/* The same by sketches first, of which the `keep` nearest are then compared by their codes. Adds
+ * the latter and a half of the former to *distances. */
+qv_status qv__scan_sketches(struct qv__graph *g, struct qv__graph_scratch *s,
+                            const struct qv__graph_target *to, const struct qv__graph_sketches *k,
+                            const uint64_t *allow, uint32_t n, uint32_t keep, uint32_t pool,
+                            struct qv__qctx *ctx, uint64_t *distances) QV_MUST_USE;
+/* How many to keep of so many allowed ones. */
+uint32_t qv__sketches_kept(uint32_t n_allowed, uint32_t pool);
+
 /* graph_costs.c */
+
+/* Scans have sketches from now on: measure again what a row costs. */
+void qv__graph_costs_sketched(struct qv__graph *g, struct qv__qctx *ctx,
+                              const struct qv__graph_sketches *k);
 
 /* The costs of now over n ordinals; measured here by the first caller that has a clock, and again
  * when the graph has doubled. */

@@ -14,6 +14,7 @@
  * scan, a post-filter that kept too few goes on as a filtered walk. A search always returns
  * min(k, allowed) hits: a walk that falls short is followed by the scan. */
 #include "index/graph_filter.h"
+#include "index/graph_sketch.h"
 
 #include <math.h>
 
@@ -77,7 +78,13 @@ static qv_status by_scan(struct search *x, struct qv__index_hit *hits, uint32_t 
         return qv__scan(g->index.simd, &g->index.vectors, 0, x->q, x->ctx, hits, n_hits, err);
     }
     uint64_t distances = 0;
-    qv_status st = qv__scan_codes(g, x->s, &x->to, x->q->allow, x->q->n, pool, x->ctx, &distances);
+    uint32_t keep = qv__sketches_kept(x->n_allowed, pool);
+    const struct qv__graph_sketches *k =
+        x->n_allowed > 2 * keep ? qv__graph_sketches(g, &x->to, x->n_allowed, x->ctx) : NULL;
+    qv_status st = k && k->n >= x->q->n ? qv__scan_sketches(g, x->s, &x->to, k, x->q->allow,
+                                                            x->q->n, keep, pool, x->ctx, &distances)
+                                        : qv__scan_codes(g, x->s, &x->to, x->q->allow, x->q->n,
+                                                         pool, x->ctx, &distances);
     x->ctx->stats.distances += distances;
     if (st == QV_OK) {
         *n_hits = take(x, hits);

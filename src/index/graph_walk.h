@@ -28,7 +28,7 @@ struct qv__graph_scratch {
     struct qv__graph_scratch *next; /* guarded by: the graph's lock, while idle */
     uint8_t *stamps;                /* a node is visited when its stamp is the epoch */
     uint32_t n_stamps;
-    uint64_t *seen; /* visited nodes of a walk with a filter, a bit each */
+    uint64_t *seen;  /* visited nodes of a walk with a filter, a bit each */
     uint32_t n_seen; /* words */
     uint8_t epoch;
     bool is_linear;

@@ -152,6 +152,18 @@ void qv__quant_gather_ords(const struct qv__quant_query *q, const uint8_t *base,
                            size_t stride_bytes, const uint32_t *ords, size_t n, float *dists,
                            float *bounds);
 
+/* --- sketches --------------------------------------------------------------------------------- */
+
+/* Of a code the sign of each element and two factors, made of it alone: a first look at many codes
+ * reads an eighth of their bytes, or a quarter, and what it finds nearest is measured by the codes.
+ * Bytes of one; 0: codes of this kind have none, being short or of several planes. */
+size_t qv__quant_sketch_bytes(const struct qv__quant *z);
+/* `out` is aligned to 8 bytes. */
+void qv__quant_sketch(const struct qv__quant *z, const uint8_t *code, uint8_t *out);
+/* As q->gather, by sketches; distances without a bound. */
+void qv__quant_sketch_gather(const struct qv__quant_query *q, const uint8_t *const *sketches,
+                             size_t n, float *dists);
+
 /* Ask for the lines of a code that will be wanted soon. */
 static inline void qv__quant_fetch(const struct qv__quant_query *q, const uint8_t *code)
 {
