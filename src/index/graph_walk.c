@@ -10,6 +10,9 @@
  *     lines arrive meanwhile. Now and then the second would not have been second had the walk
  *     waited; nearly all of a beam gets expanded anyway, so that costs 1 to 3 % more distances.
  *     Records of the nodes that will probably be expanded next are asked for, too.
+ * (3) A walk with patience ends before its beam is expanded, once its nearest nodes have not
+ * changed for a while: easy queries end early, hard ones have a wider beam. (Cf. "patience" in
+ *     Teofili and Lin, 2025, "Patience in proximity".)
  * Searches with a filter that rank allowed nodes only have a walk of their own: graph_filter.c.
  *
  * A reader may run beside one writer: see graph.h. No locks, no allocation once the scratch fits.
@@ -184,7 +187,8 @@ struct reading {
     uint32_t at; /* the next link; as many as a record holds: it is read */
 };
 
-/* True if nothing is open that is among the ef nearest of all walks of the query. */
+/* True if nothing is open that is among the nearest of all walks of the query, as many as the beam
+ * is wide. */
 INLINE bool is_beaten(const struct qv__graph_walk *w, uint32_t n_nearer, uint64_t key)
 {
     if (!w->beam || n_nearer < w->ef_least) {
@@ -200,7 +204,7 @@ INLINE bool is_beaten(const struct qv__graph_walk *w, uint32_t n_nearer, uint64_
             hi = mid;
         }
     }
-    return n_nearer + lo >= w->ef;
+    return n_nearer + lo >= (w->patience ? w->width : w->ef);
 }
 
 /* Collect neighbours not met before, of the nearest node that is open, or of the next ones if it
@@ -252,6 +256,7 @@ INLINE qv_status walk_linear(struct qv__graph *g, struct qv__graph_scratch *s,
     struct block blocks[2];
     struct reading r = {.at = qv__graph_cap(g, layer)};
     uint32_t since_check = 0, now = 0;
+    uint64_t changed = 0; /* hops when the n_top nearest last changed */
     bool is_there = block_next(g, s, w, layer, &r, &blocks[0]);
     while (is_there || block_next(g, s, w, layer, &r, &blocks[now])) {
         struct block *b = &blocks[now];
@@ -267,8 +272,14 @@ INLINE qv_status walk_linear(struct qv__graph *g, struct qv__graph_scratch *s,
             if (has_rest) {
                 qv__beam_offer_rest(s, key);
             } else if (key < qv__beam_bound(s)) {
+                if (w->patience && (s->n_best < w->ef || key < s->best[w->n_top - 1])) {
+                    changed = w->hops;
+                }
                 qv__beam_offer_linear(s, key);
             }
+        }
+        if (!has_rest && w->patience && w->hops - changed >= w->patience) {
+            break;
         }
         fetch_ahead(g, s, layer);
         since_check += b->n;
@@ -361,7 +372,10 @@ static bool begin_with(struct qv__graph *g, struct qv__graph_scratch *s, struct 
 qv_status qv__walk_beam(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
 {
     bool is_linear = w->ef <= QV__BEAM_LINEAR_MAX;
-    if (!qv__scratch_begin(g, s, w->n, w->ef, w->n_rest, is_linear)) {
+    uint32_t width = w->patience ? w->width : w->ef;
+    QV_ASSERT(!w->patience || (is_linear && w->width >= w->ef && w->n_top - 1 < w->ef &&
+                               w->width <= QV__BEAM_LINEAR_MAX && !w->n_rest));
+    if (!qv__scratch_begin(g, s, w->n, width, w->n_rest, is_linear)) {
         return QV_ENOMEM;
     }
     uint64_t key = entry_key(g, &w->to, w->layer, w->entry);

@@ -58,7 +58,7 @@ struct qv__graph_walk {
     uint32_t entry;        /* node of that layer */
     const uint32_t *seeds; /* nodes to start from beside the entry, at most a block */
     uint32_t n_seeds;
-    uint32_t ef;          /* >= 1 */
+    uint32_t ef;          /* >= 1: the beam's width, unless it has patience */
     uint32_t n_rest;      /* of a sorted beam: how many of qv__beam_rest will be asked for */
     uint32_t n;           /* ordinals from here on are not there */
     struct qv__qctx *ctx; /* NULL = no limits */
@@ -68,6 +68,12 @@ struct qv__graph_walk {
      * to the ef_least nearest nodes whatever they found. */
     const struct qv__index_beam *beam;
     uint32_t ef_least;
+    /* 0 = the walk ends when nothing in its beam is open. Else the beam is `width` wide, and the
+     * walk ends as well when it holds ef nodes, and so many expansions in turn did not change the
+     * n_top nearest. Needs a sorted beam: ef <= width <= QV__BEAM_LINEAR_MAX, 1 <= n_top <= ef; no
+     * rest. */
+    uint32_t patience;
+    uint32_t width, n_top;
     /* out */
     uint64_t distances, hops;
 };

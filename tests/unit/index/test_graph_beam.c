@@ -207,10 +207,54 @@ static void test_filtered(void **state)
     parts_close(&p);
 }
 
+/* Alone, a walk ends when its nearest do not change any more, before its beam is expanded; what
+ * it finds stays as good, and a wider beam still finds more. */
+static void test_patience(void **state)
+{
+    (void)state;
+    static const uint32_t beams[] = {12, 32, 128, 512};
+    struct qv_err err;
+    struct parts p;
+    parts_open(&p);
+    fill_clustered(&p.all, 200, 0.3f, 1, 5, NULL);
+    fill_clustered(&p.queries, 200, 0.3f, 1, 6, NULL);
+    p.first[1] = N;
+    struct qv__index *x = build(p.mem, &p.all.v, N);
+    double before = 0;
+    for (size_t b = 0; b < QV_ARRAY_LEN(beams); b++) {
+        uint64_t hops = 0;
+        for (uint32_t i = 0; i < QUERIES; i++) {
+            struct qv__qctx ctx = ctx_make(p.mem);
+            struct qv__index_hit hits[K];
+            uint32_t n_hits;
+            struct qv__index_query q = {
+                .vector = data_row(&p.queries, i), .k = K, .ef = beams[b], .n = N};
+            check_ok(x->ops->search(x, &q, &ctx, hits, &n_hits, &err));
+            assert_int_equal(n_hits, K);
+            hops += ctx.stats.hops;
+        }
+        double recall = recall_of(x, &p.all, &p.queries, K, beams[b], NULL, p.mem);
+        print_message("ef %u: %.1f hops, recall@10 %.4f\n", beams[b], (double)hops / QUERIES,
+                      recall);
+        assert_true(recall >= before - 0.005);
+        before = recall;
+        if (beams[b] >= 128) {
+            assert_true(hops < (uint64_t)beams[b] * QUERIES * 9 / 10);
+            assert_true(recall >= 0.99);
+        }
+    }
+    x->ops->free(x);
+    data_free(&p.all);
+    data_free(&p.queries);
+    check_no_leak(p.mem, 0);
+    qv__mem_close(p.mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_parts), cmocka_unit_test(test_unequal_parts),
-        cmocka_unit_test(test_parts_of_their_own_clusters), cmocka_unit_test(test_filtered)};
+        cmocka_unit_test(test_patience), cmocka_unit_test(test_equal_parts),
+        cmocka_unit_test(test_unequal_parts), cmocka_unit_test(test_parts_of_their_own_clusters),
+        cmocka_unit_test(test_filtered)};
     return run_with_and_without_codes("graph beam", tests, QV_ARRAY_LEN(tests));
 }
