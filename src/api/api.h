@@ -8,6 +8,7 @@
 
 #include "api/dialect.h"
 #include "base/counters.h"
+#include "base/map.h"
 
 #define QV__RANK_API ((enum qv__rank)1) /* outside every lock of the engine */
 
@@ -24,18 +25,36 @@ struct qv__api_counts {
     _Atomic(struct qv__api_cell *) cell[QV__API_CELLS];
 };
 
+/* The same by collection, where a route names one: asked for rarely, so behind one lock. */
+struct qv__api_by_collection {
+    struct qv__mutex lock;
+    struct qv__map map;                /* collection, route, status -> index of cells */
+    struct qv__api_named_cell **cells; /* guarded by: lock */
+    size_t n, cap;
+};
+#define QV__API_NAMED_MAX 65536u /* cells; what comes after is counted as lost */
+
 struct qv__api {
     struct qv__db *db;
     struct qv__mem *mem;
     const struct qv__dialect *dialect;
     struct qv__api_options options;
     struct qv__api_counts *counts; /* [n_routes + 1]: the last counts requests without a route */
-    struct qv__counter lost;       /* responses not counted for lack of memory */
+    struct qv__api_by_collection by_collection;
+    struct qv__counter lost; /* responses not counted for lack of memory or places */
     struct qv__mutex patch;
     uint64_t started_ms; /* wall clock */
 };
 
 void qv__api_count(struct qv__api *api, const struct qv__route *route, int http_status,
                    uint64_t ns);
+unsigned qv__api_bucket(uint64_t ns); /* the histogram's; QV__API_BUCKETS = above all bounds */
+
+/* --- metrics_collection.c --- */
+
+void qv__api_named_init(struct qv__api *api);
+void qv__api_named_free(struct qv__api *api);
+void qv__api_count_named(struct qv__api *api, struct qv__str collection,
+                         const struct qv__route *route, int http_status, uint64_t ns);
 
 #endif

@@ -72,6 +72,10 @@ struct qv__mutex *qv__api_patch_lock(struct qv__api *api);
 /* --- numbers
  * ----------------------------------------------------------------------------------------- */
 
+/* How patterns of routes begin whose first parameter is a collection. */
+#define QV__API_BY_COLLECTION "/collections/{collection_name}"
+void qv__api_label(struct qv__buf *out, struct qv__str s); /* the value of a label, escaped */
+
 #define QV__API_BUCKETS 11u /* bounds of the histograms: see metrics.c */
 struct qv__api_figures {
     const char *method;   /* "GET" */
@@ -79,10 +83,15 @@ struct qv__api_figures {
     int http_status;
     uint64_t n, sum_ns, min_ns, max_ns, last_ms;
     uint64_t bucket[QV__API_BUCKETS]; /* not cumulative */
+    struct qv__str collection;        /* "" = of all */
 };
 /* Call back for every route and status that was met, in the table's order. */
 void qv__api_counts_each(struct qv__api *api,
                          void (*cb)(void *arg, const struct qv__api_figures *f), void *arg);
+/* The figures of routes that name a collection, by collection, route and status, in the arena.
+ * Those of names that are no collection any more are forgotten. QV_ENOMEM. */
+qv_status qv__api_counts_by_collection(struct qv__api *api, struct qv__arena *arena,
+                                       const struct qv__api_figures **out, size_t *n) QV_MUST_USE;
 uint64_t qv__api_started_ms(const struct qv__api *api); /* wall clock */
 
 #endif

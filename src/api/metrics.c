@@ -63,6 +63,15 @@ static void lower_to(_Atomic uint64_t *at, uint64_t v)
     }
 }
 
+unsigned qv__api_bucket(uint64_t ns)
+{
+    unsigned i = 0;
+    while (i < QV__API_BUCKETS && ns > bounds_us[i] * 1000) {
+        i++;
+    }
+    return i;
+}
+
 void qv__api_count(struct qv__api *api, const struct qv__route *route, int http_status, uint64_t ns)
 {
     size_t at = route ? (size_t)(route - api->dialect->routes) : api->dialect->n_routes;
@@ -76,11 +85,9 @@ void qv__api_count(struct qv__api *api, const struct qv__route *route, int http_
     raise_to(&c->max_ns, ns);
     lower_to(&c->min_ns, ns);
     raise_to(&c->last_ms, qv__wall_ms(qv__db_clock(api->db)));
-    for (unsigned i = 0; i < QV__API_BUCKETS; i++) {
-        if (ns <= bounds_us[i] * 1000) {
-            atomic_fetch_add_explicit(&c->bucket[i], 1, memory_order_relaxed);
-            break;
-        }
+    unsigned bucket = qv__api_bucket(ns);
+    if (bucket < QV__API_BUCKETS) {
+        atomic_fetch_add_explicit(&c->bucket[bucket], 1, memory_order_relaxed);
     }
 }
 
@@ -122,12 +129,32 @@ enum family_kind { TOTAL, AVG, MIN, MAX, HISTOGRAM };
 struct family {
     struct qv__buf *out;
     enum family_kind what;
+    bool but_collections; /* which are told one by one */
 };
+
+void qv__api_label(struct qv__buf *out, struct qv__str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\\' || s.p[i] == '"') {
+            qv__buf_putc(out, '\\');
+        }
+        if (s.p[i] == '\n') {
+            qv__buf_putz(out, "\\n");
+        } else {
+            qv__buf_putc(out, s.p[i]);
+        }
+    }
+}
 
 static void labels(struct qv__buf *out, const char *name, const struct qv__api_figures *f)
 {
     qv__buf_printf(out, "%s{method=\"%s\",endpoint=\"%s\",status=\"%d\"", name, f->method,
                    f->endpoint, f->http_status);
+    if (f->collection.n) {
+        qv__buf_putz(out, ",collection=\"");
+        qv__api_label(out, f->collection);
+        qv__buf_putc(out, '"');
+    }
 }
 
 static void histogram(struct qv__buf *out, const struct qv__api_figures *f)
@@ -153,6 +180,10 @@ static void sample(void *arg, const struct qv__api_figures *f)
                                         [MIN] = "rest_responses_min_duration_seconds",
                                         [MAX] = "rest_responses_max_duration_seconds"};
     struct family *fam = arg;
+    if (fam->but_collections && !f->collection.n &&
+        !strncmp(f->endpoint, QV__API_BY_COLLECTION, strlen(QV__API_BY_COLLECTION))) {
+        return;
+    }
     if (fam->what == HISTOGRAM) {
         histogram(fam->out, f);
         return;
@@ -166,7 +197,8 @@ static void sample(void *arg, const struct qv__api_figures *f)
     qv__buf_printf(fam->out, "} %.9f\n", (double)ns / 1e9);
 }
 
-void qv__api_metrics(struct qv__api *api, struct qv__buf *out)
+void qv__api_metrics(struct qv__api *api, const struct qv__api_figures *by_collection, size_t n,
+                     struct qv__buf *out)
 {
     static const struct {
         const char *name, *help, *type;
@@ -179,14 +211,19 @@ void qv__api_metrics(struct qv__api *api, struct qv__buf *out)
                        "histogram"},
     };
     for (int i = TOTAL; i <= HISTOGRAM; i++) {
-        struct family fam = {.out = out, .what = (enum family_kind)i};
+        struct family fam = {
+            .out = out, .what = (enum family_kind)i, .but_collections = by_collection};
         qv__buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", families[i].name, families[i].help,
                        families[i].name, families[i].type);
         qv__api_counts_each(api, sample, &fam);
+        for (size_t k = 0; k < n; k++) {
+            sample(&fam, &by_collection[k]);
+        }
     }
     qv__buf_printf(
         out,
-        "# HELP quiver_responses_uncounted_total responses not counted above, for lack of memory\n"
+        "# HELP quiver_responses_uncounted_total responses not counted above, for lack of memory "
+        "or places\n"
         "# TYPE quiver_responses_uncounted_total counter\nquiver_responses_uncounted_total %" PRIu64
         "\n",
         qv__counted(&api->lost));

@@ -38,6 +38,7 @@ qv_status qv__api_create(struct qv__db *db, const struct qv__api_options *o, str
     api->counts = counts;
     api->options.body_bytes_max = o && o->body_bytes_max ? o->body_bytes_max : BODY_BYTES_MAX;
     qv__mutex_init(&api->patch, QV__RANK_API);
+    qv__api_named_init(api);
     api->started_ms = qv__wall_ms(qv__db_clock(db));
     *out = api;
     return QV_OK;
@@ -55,6 +56,7 @@ void qv__api_free(struct qv__api *api)
     }
     struct qv__mem *mem = api->mem;
     qv__mutex_destroy(&api->patch);
+    qv__api_named_free(api);
     qv__free(api->counts);
     qv__free(api);
     qv__mem_close(mem);
@@ -81,6 +83,10 @@ void qv__api_finish(struct qv__request *r)
     uint64_t now = qv__mono_ns(qv__db_clock(r->api->db));
     uint64_t ns = now > r->started_ns ? now - r->started_ns : 0;
     qv__api_count(r->api, run ? run->route : NULL, r->response.http_status, ns);
+    if (run && run->route &&
+        !strncmp(run->route->pattern, QV__API_BY_COLLECTION, strlen(QV__API_BY_COLLECTION))) {
+        qv__api_count_named(r->api, run->params[0], run->route, r->response.http_status, ns);
+    }
     r->done(r);
 }
 

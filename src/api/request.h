@@ -92,6 +92,10 @@ bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__
 void qv__api_submit(struct qv__request *r);
 
 /* Number of requests per route and status, and their latencies, as Prometheus text. */
-void qv__api_metrics(struct qv__api *api, struct qv__buf *out);
+struct qv__api_figures;
+/* Of all collections together; or, with figures by collection, those in place of the sums of the
+ * routes that they tell apart. */
+void qv__api_metrics(struct qv__api *api, const struct qv__api_figures *by_collection, size_t n,
+                     struct qv__buf *out);
 
 #endif

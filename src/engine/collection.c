@@ -249,6 +249,7 @@ qv_status qv__collection_info(struct qv__collection *c, struct qv__collection_in
         out->is_paused |= atomic_load(&c->shards[s].retry_ns) > now_ns;
     }
     out->memory_bytes = qv__mem_used(c->mem);
+    out->snapshots = qv__counted(&c->snapshots);
     qv__read_view_close(v);
     return st;
 }

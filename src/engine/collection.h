@@ -86,6 +86,7 @@ struct qv__collection {
     _Atomic bool quarantined;         /* set once; see quarantine.h */
     struct qv__quarantine quarantine; /* guarded by: lock */
     struct qv__rate rates[QV__RATES];
+    struct qv__counter snapshots; /* made since it was opened */
     _Atomic uint32_t jobs;    /* queued or running tasks; settle waits for 0 */
     uint32_t n_shards;        /* immutable */
     struct qv__shard *shards; /* immutable array */

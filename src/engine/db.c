@@ -272,6 +272,11 @@ qv_status qv__db_run(struct qv__db *db, void (*fn)(struct qv__db *db, void *arg)
     return QV_OK;
 }
 
+void qv__db_process(struct qv__process *out)
+{
+    qv__process_read(out);
+}
+
 void qv__db_info(struct qv__db *db, struct qv__db_info *out)
 {
     struct qv__log_stats log;

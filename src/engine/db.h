@@ -17,6 +17,7 @@
 #include "engine/query.h"
 #include "engine/schema.h"
 #include "os/io.h"
+#include "os/process.h"
 
 struct qv__db;
 struct qv__collection;
@@ -151,6 +152,7 @@ struct qv__collection_info {
     bool is_paused; /* a job failed or was cancelled: nothing starts by itself for a while */
     uint64_t unindexed_rows; /* rows of growing segments not yet in a graph although due */
     uint32_t n_outdated;     /* segments whose indexes or columns are not what is asked for */
+    uint64_t snapshots;      /* made since the start, of this collection alone */
     uint32_t quarantined;    /* 1: reads and writes are refused, stored data are damaged */
     char damage[504];        /* why, as a request is told; "" when sound */
 };
@@ -262,6 +264,10 @@ size_t qv__db_jobs(struct qv__db *db, const struct qv__collection *c, bool ended
  * nothing by itself. c NULL = of any collection. QV_ENOTFOUND; QV_EINVAL for a checkpoint. */
 qv_status qv__db_cancel_job(struct qv__db *db, const struct qv__collection *c, uint64_t id,
                             struct qv_err *err) QV_MUST_USE;
+
+/* What the kernel says of this process. */
+void qv__db_process(struct qv__process *out);
+
 struct qv__job_totals {
     uint64_t running[QV__JOB_KINDS], ended[QV__JOB_KINDS], failed[QV__JOB_KINDS];
 };

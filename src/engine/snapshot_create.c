@@ -422,6 +422,16 @@ qv_status qv__snapshot_step(struct qv__snapshot_work *w, bool *done, struct qv_e
     return st;
 }
 
+static void count_made(struct qv__snapshot_work *w)
+{
+    struct qv__collection *c = NULL;
+    if (w->snap.kind == QV__SNAP_COLLECTION &&
+        qv__db_collection(w->db, qv__str_z(w->snap.name), &c, NULL) == QV_OK) {
+        qv__count(&c->snapshots, c->id == w->job.info.collection_id);
+        qv__collection_release(c);
+    }
+}
+
 void qv__snapshot_end(struct qv__snapshot_work *w, struct qv__snapshot_info *out)
 {
     if (!w) {
@@ -431,6 +441,9 @@ void qv__snapshot_end(struct qv__snapshot_work *w, struct qv__snapshot_info *out
     stop_reading(w);
     if (w->job.db) { /* given up between steps: nobody wants it any more */
         qv__job_close(&w->job, w->status == QV_OK && w->phase != DONE ? QV_ECANCELLED : w->status);
+    }
+    if (w->phase == DONE) {
+        count_made(w);
     }
     if (w->phase == DONE && out) {
         qv__snapshot_describe(&w->snap, w->sum, out);

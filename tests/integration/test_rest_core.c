@@ -42,6 +42,82 @@ static void test_service(void **state)
         "Not supported: GET /quotas is not supported by this version");
 }
 
+static void lacks(struct rest *t, const char *path, const char *text)
+{
+    assert_int_equal(ask(t, "GET", path, NULL), 200);
+    assert_null(strstr(t->r.body, text));
+}
+
+/* The peer's names, and responses told apart by collection where that is asked for. */
+static void test_figures(void **state)
+{
+#define EACH "?per_collection=true"
+#define SCROLL                                                                                     \
+    "rest_responses_total{method=\"POST\",endpoint=\"/collections/{collection_name}/points/"       \
+    "scroll\""
+    struct rest *t = *state;
+    static const char *const names[] = {
+        "collection_vectors{collection=\"a b\",vector=\"x\"} 1\n",
+        "collection_indexed_only_excluded_points{id=\"c\",vector=\"\"} 0\n",
+        "collection_active_replicas_min 1\n",
+        "collection_active_replicas_max 1\n",
+        "collection_dead_replicas 0\n",
+        "collection_shard_transfer_incoming{id=\"c\"} 0\n",
+        "collection_shard_transfer_outgoing{id=\"c\"} 0\n",
+        "collection_update_queue_length{id=\"c\"} 0\n",
+        "collection_update_queue_deferred_points{id=\"c\"} 0\n",
+        "snapshot_creation_running{id=\"c\"} 0\n",
+        "snapshot_recovery_running{id=\"c\"} 0\n",
+        "snapshot_created_total{id=\"c\"} 1\n",
+        "snapshot_created_total{id=\"a b\"} 0\n",
+    };
+    static const char *const of_process[] = {
+        "\nmemory_resident_bytes ", "\nmemory_retained_bytes ",
+        "\nprocess_threads ",       "\nprocess_open_mmaps ",
+        "\nsystem_max_mmaps ",      "\nprocess_open_fds ",
+        "\nprocess_max_fds ",       "\nprocess_minor_page_faults_total ",
+    };
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    good(t, "PUT", "/collections/a%20b", "{\"vectors\":{\"x\":{\"size\":1,\"distance\":\"Dot\"}}}",
+         "true");
+    has(t, "PUT", "/collections/a%20b/points?wait=true",
+        "{\"points\":[{\"id\":1,\"vector\":{\"x\":[1]}}]}", 200, "completed");
+    has(t, "POST", "/collections/c/snapshots?wait=true", "{}", 200, "c-");
+    for (int i = 0; i < 2; i++) {
+        has(t, "POST", "/collections/c/points/scroll", "{}", 200, "[]");
+        has(t, "POST", "/collections/a%20b/points/scroll", "{}", 200, "1");
+        has(t, "POST", "/collections/nobody/points/scroll", "{}", 404, "nobody");
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        has(t, "GET", "/metrics", NULL, 200, names[i]);
+    }
+    for (size_t i = 0; i < sizeof of_process / sizeof *of_process; i++) {
+        const char *at;
+        has(t, "GET", "/metrics", NULL, 200, of_process[i]);
+        at = strstr(t->r.body, of_process[i]);
+        assert_true(strtoull(at + strlen(of_process[i]), NULL, 10) > 0);
+    }
+    lacks(t, "/metrics", ",collection=");
+    has(t, "GET", "/metrics", NULL, 200, SCROLL ",status=\"200\"} 4\n");
+    has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\",collection=\"c\"} 2\n");
+    has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\",collection=\"a b\"} 2\n");
+    lacks(t, "/metrics" EACH, SCROLL ",status=\"200\"}");
+    lacks(t, "/metrics" EACH, "nobody");
+    lacks(t, "/telemetry", "per_collection_responses");
+    has(t, "GET", "/telemetry" EACH, NULL, 200, "\"per_collection_responses\":{\"a b\":{");
+    has(t, "GET", "/telemetry" EACH, NULL, 200,
+        "\"POST /collections/{collection_name}/points/scroll\":{\"200\":{\"count\":2,");
+    bad(t, "GET", "/metrics?per_collection=maybe", NULL, 400,
+        "Deserialize error in query parameters: per_collection: provided string `maybe` was not "
+        "`true` or `false`");
+    /* a new collection of the name begins anew */
+    good(t, "DELETE", "/collections/c", NULL, "true");
+    lacks(t, "/metrics" EACH, "collection=\"c\"");
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
+    has(t, "POST", "/collections/c/points/scroll", "{}", 200, "[]");
+    has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\",collection=\"c\"} 1\n");
+}
+
 static void test_collections(void **state)
 {
     struct rest *t = *state;
@@ -234,12 +310,13 @@ static void test_named_vectors(void **state)
     has(t, "PUT", "/collections/other/points" WAIT, "{\"points\":[{\"id\":8,\"vector\":[2,2,2]}]}",
         200, "completed");
     has(t, "POST", "/collections/c/points/query",
-        "{\"query\":8,\"using\":\"image\",\"limit\":1,\"lookup_from\":{\"collection\":\"other\",\"vector\":"
+        "{\"query\":8,\"using\":\"image\",\"limit\":1,\"lookup_from\":{\"collection\":\"other\","
+        "\"vector\":"
         "\"\"}}",
         200, "[{\"id\":5,");
     bad(t, "POST", "/collections/c/points/query",
-        "{\"query\":8,\"using\":\"image\",\"limit\":1,\"lookup_from\":{\"collection\":\"other\"}}", 400,
-        "Wrong input: Not existing vector name error: image");
+        "{\"query\":8,\"using\":\"image\",\"limit\":1,\"lookup_from\":{\"collection\":\"other\"}}",
+        400, "Wrong input: Not existing vector name error: image");
     /* vectors alone */
     has(t, "PUT", "/collections/c/points/vectors" WAIT,
         "{\"points\":[{\"id\":3,\"vector\":{\"image\":[9,9,9]}}]}", 200, "completed");
@@ -408,9 +485,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_service), T(test_collections),  T(test_points),        T(test_scroll),
-        T(test_query),   T(test_legacy),       T(test_named_vectors), T(test_payload),
-        T(test_batch),   T(test_update_modes), T(test_aliases),       T(test_optimize),
+        T(test_service),  T(test_figures), T(test_collections),  T(test_points),
+        T(test_scroll),   T(test_query),   T(test_legacy),       T(test_named_vectors),
+        T(test_payload),  T(test_batch),   T(test_update_modes), T(test_aliases),
+        T(test_optimize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,8 @@
 struct figures {
     struct qv__str name;
     struct qv__collection_info info;
+    struct qv__str *vectors; /* their names */
+    uint32_t n_vectors;
     bool is_known; /* dropped meanwhile: false */
 };
 struct names {
@@ -45,6 +47,21 @@ static void add_name(void *arg, struct qv__str name)
     }
 }
 
+static qv_status vector_names(struct qv__call *c, struct qv__collection *one, struct figures *f)
+{
+    struct qv__schema *s = qv__collection_schema(one);
+    f->vectors = qv__arena_calloc(c->arena, s->n_vectors + 1u, sizeof *f->vectors);
+    bool ok = f->vectors;
+    for (uint32_t i = 0; ok && i < s->n_vectors; i++) {
+        struct qv__str name = s->vectors[i].name;
+        const char *copy = qv__arena_strndup(c->arena, name.p, name.n);
+        f->vectors[f->n_vectors++] = (struct qv__str){copy, name.n};
+        ok = copy;
+    }
+    qv__schema_release(s);
+    return ok ? QV_OK : qv__qd_no_memory(c);
+}
+
 static qv_status collect(struct qv__call *c, struct names *names)
 {
     names->arena = c->arena;
@@ -60,6 +77,9 @@ static qv_status collect(struct qv__call *c, struct names *names)
         }
         QV_TRY(st);
         st = qv__collection_info(one, &names->list[i].info, &c->err);
+        if (st == QV_OK) {
+            st = vector_names(c, one, &names->list[i]);
+        }
         qv__collection_release(one);
         QV_TRY(st);
         names->list[i].is_known = true;
@@ -82,20 +102,6 @@ static void number(struct qv__buf *b, const char *name, const char *help, const 
     qv__buf_printf(b, "%s %" PRIu64 "\n", name, v);
 }
 
-static void label_text(struct qv__buf *b, struct qv__str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\\' || s.p[i] == '"') {
-            qv__buf_putc(b, '\\');
-        }
-        if (s.p[i] == '\n') {
-            qv__buf_putz(b, "\\n");
-        } else {
-            qv__buf_putc(b, s.p[i]);
-        }
-    }
-}
-
 static void per_collection(struct qv__buf *b, const struct names *names)
 {
     static const struct {
@@ -105,8 +111,6 @@ static void per_collection(struct qv__buf *b, const struct names *names)
     } rows[] = {
         {"collection_points", "points in the collection",
          offsetof(struct qv__collection_info, n_points), false},
-        {"collection_vectors", "vectors in the collection",
-         offsetof(struct qv__collection_info, n_vectors), false},
         {"collection_running_optimizations", "background jobs running or due",
          offsetof(struct qv__collection_info, jobs_running), true},
         {"quiver_collection_indexed_vectors", "vectors covered by a graph",
@@ -132,12 +136,129 @@ static void per_collection(struct qv__buf *b, const struct names *names)
             const uint8_t *at = (const uint8_t *)&names->list[i].info + rows[r].offset;
             if (names->list[i].is_known) {
                 qv__buf_printf(b, "%s{id=\"", rows[r].name);
-                label_text(b, names->list[i].name);
+                qv__api_label(b, names->list[i].name);
                 qv__buf_printf(b, "\"} %" PRIu64 "\n",
                                rows[r].is_u32 ? qv__load_u32(at) : qv__load_u64(at));
             }
         }
     }
+}
+
+/* What the peer tells of each vector; points that lack one are counted as if they had it. */
+static void per_vector(struct qv__buf *b, const struct names *names)
+{
+    static const char *const rows[][3] = {
+        {"collection_vectors", "amount of vectors grouped by vector name", "collection"},
+        {"collection_indexed_only_excluded_points",
+         "amount of points excluded in indexed_only requests", "id"},
+    };
+    for (size_t r = 0; r < QV_ARRAY_LEN(rows); r++) {
+        head(b, rows[r][0], rows[r][1], "gauge");
+        for (size_t i = 0; i < names->n; i++) {
+            const struct figures *f = &names->list[i];
+            uint64_t n = r ? f->info.unindexed_rows : f->info.n_points;
+            for (uint32_t v = 0; f->is_known && v < f->n_vectors; v++) {
+                qv__buf_printf(b, "%s{%s=\"", rows[r][0], rows[r][2]);
+                qv__api_label(b, f->name);
+                qv__buf_putz(b, "\",vector=\"");
+                qv__api_label(b, f->vectors[v]);
+                qv__buf_printf(b, "\"} %" PRIu64 "\n", n);
+            }
+        }
+    }
+}
+
+/* One copy of the data, no queue of updates: figures of the peer that say so. */
+static void fixed(struct qv__buf *b, const struct names *names)
+{
+    static const char *const rows[][2] = {
+        {"collection_shard_transfer_incoming", "incoming shard transfers currently running"},
+        {"collection_shard_transfer_outgoing", "outgoing shard transfers currently running"},
+        {"collection_update_queue_length",
+         "number of pending operations in update queues per collection"},
+        {"collection_update_queue_deferred_points",
+         "number of points currently hidden during read operations as they're not yet optimized"},
+    };
+    uint64_t known = 0, dead = 0;
+    for (size_t i = 0; i < names->n; i++) {
+        known += names->list[i].is_known;
+        dead += names->list[i].is_known && names->list[i].info.quarantined;
+    }
+    number(b, "collection_active_replicas_min",
+           "minimum number of active replicas across all shards", "gauge", known > 0 && dead == 0);
+    number(b, "collection_active_replicas_max",
+           "maximum number of active replicas across all shards", "gauge", known > dead);
+    number(b, "collection_dead_replicas", "total amount of shard replicas in non-active state",
+           "gauge", dead);
+    for (size_t r = 0; r < QV_ARRAY_LEN(rows); r++) {
+        head(b, rows[r][0], rows[r][1], "gauge");
+        for (size_t i = 0; i < names->n; i++) {
+            if (names->list[i].is_known) {
+                qv__buf_printf(b, "%s{id=\"", rows[r][0]);
+                qv__api_label(b, names->list[i].name);
+                qv__buf_putz(b, "\"} 0\n");
+            }
+        }
+    }
+}
+
+enum { JOBS_MAX = 256 }; /* background jobs that run at once and are looked at */
+
+static qv_status snapshots(struct qv__call *c, struct qv__buf *b, const struct names *names)
+{
+    static const struct {
+        const char *name, *help, *type;
+        enum qv__job_kind kind;
+    } rows[] = {
+        {"snapshot_creation_running", "amount of snapshot creations that are currently running",
+         "gauge", QV__JOB_SNAPSHOT},
+        {"snapshot_recovery_running", "amount of snapshot recovery operations currently running",
+         "gauge", QV__JOB_RECOVER},
+        {"snapshot_created_total", "total amount of snapshots created", "counter", 0},
+    };
+    struct qv__job_info *list = qv__arena_calloc(c->arena, JOBS_MAX, sizeof *list);
+    if (!list) {
+        return qv__qd_no_memory(c);
+    }
+    size_t n = qv__db_jobs(c->db, NULL, false, list, JOBS_MAX);
+    for (size_t r = 0; r < QV_ARRAY_LEN(rows); r++) {
+        head(b, rows[r].name, rows[r].help, rows[r].type);
+        for (size_t i = 0; i < names->n; i++) {
+            const struct figures *f = &names->list[i];
+            uint64_t v = rows[r].kind ? 0 : f->info.snapshots;
+            for (size_t k = 0; rows[r].kind && k < QV_MIN(n, (size_t)JOBS_MAX); k++) {
+                v += list[k].kind == rows[r].kind &&
+                     qv__str_eq(qv__str_z(list[k].collection), f->name);
+            }
+            if (f->is_known) {
+                qv__buf_printf(b, "%s{id=\"", rows[r].name);
+                qv__api_label(b, f->name);
+                qv__buf_printf(b, "\"} %" PRIu64 "\n", v);
+            }
+        }
+    }
+    return QV_OK;
+}
+
+static void process(struct qv__buf *b)
+{
+    struct qv__process p;
+    qv__db_process(&p);
+    number(b, "memory_resident_bytes",
+           "Maximum number of bytes in physically resident data pages mapped", "gauge",
+           p.resident_bytes);
+    number(b, "memory_retained_bytes", "Total number of bytes in virtual memory mappings", "gauge",
+           p.virtual_bytes);
+    number(b, "process_threads", "count of active threads", "gauge", p.threads);
+    number(b, "process_open_mmaps", "count of open mmaps", "gauge", p.maps);
+    number(b, "system_max_mmaps", "system wide limit of open mmaps", "gauge", p.maps_max);
+    number(b, "process_open_fds", "count of currently open file descriptors", "gauge", p.fds);
+    number(b, "process_max_fds", "limit for open file descriptors", "gauge", p.fds_max);
+    number(b, "process_minor_page_faults_total",
+           "count of minor page faults which didn't cause a disk access", "counter",
+           p.minor_faults);
+    number(b, "process_major_page_faults_total",
+           "count of disk accesses caused by a mmap page fault", "counter", p.major_faults);
 }
 
 static void jobs(struct qv__buf *b, struct qv__db *db)
@@ -222,7 +343,15 @@ qv_status qv__qd_metrics(struct qv__call *c)
     struct names names = {0};
     struct qv__db_info info;
     struct qv__buf *b = &c->request->response.body;
+    const struct qv__api_figures *by_collection = NULL;
+    size_t n_by_collection = 0;
     uint64_t vectors = 0;
+    bool each = false;
+    QV_TRY(qv__qd_param_bool(c, "per_collection", &each));
+    if (each && qv__api_counts_by_collection(c->request->api, c->arena, &by_collection,
+                                             &n_by_collection) != QV_OK) {
+        return qv__qd_no_memory(c);
+    }
     QV_TRY(collect(c, &names));
     qv__db_info(c->db, &info);
     for (size_t i = 0; i < names.n; i++) {
@@ -239,9 +368,13 @@ qv_status qv__qd_metrics(struct qv__call *c)
     number(b, "collections_vector_total", "total number of vectors in all collections", "gauge",
            vectors);
     per_collection(b, &names);
+    per_vector(b, &names);
+    fixed(b, &names);
+    QV_TRY(snapshots(c, b, &names));
     database(b, &info);
+    process(b);
     jobs(b, c->db);
-    qv__api_metrics(c->request->api, b);
+    qv__api_metrics(c->request->api, by_collection, n_by_collection, b);
     return QV_OK;
 }
 
@@ -269,6 +402,7 @@ static void write_date(struct qv__jw *w, uint64_t wall_ms)
 struct responses {
     struct qv__jw *w;
     const char *method, *endpoint; /* whose object is open */
+    struct qv__str collection;
 };
 
 static void write_response(void *arg, const struct qv__api_figures *f)
@@ -301,6 +435,31 @@ static void write_response(void *arg, const struct qv__api_figures *f)
     qv__jw_obj_end(r->w);
 }
 
+/* Figures sorted by collection. */
+static void write_by_collection(struct qv__jw *w, const struct qv__api_figures *list, size_t n)
+{
+    struct responses open = {.w = w};
+    qv__jw_key(w, "per_collection_responses");
+    qv__jw_obj(w);
+    for (size_t i = 0; i < n; i++) {
+        if (!open.endpoint || !qv__str_eq(open.collection, list[i].collection)) {
+            if (open.endpoint) {
+                qv__jw_obj_end(w);
+                qv__jw_obj_end(w);
+            }
+            open = (struct responses){.w = w, .collection = list[i].collection};
+            qv__jw_key_n(w, list[i].collection);
+            qv__jw_obj(w);
+        }
+        write_response(&open, &list[i]);
+    }
+    if (open.endpoint) {
+        qv__jw_obj_end(w);
+        qv__jw_obj_end(w);
+    }
+    qv__jw_obj_end(w);
+}
+
 static void write_app(struct qv__call *c)
 {
     static const char *const features[] = {
@@ -329,6 +488,14 @@ qv_status qv__qd_telemetry(struct qv__call *c)
     struct qv__jw *w = &c->w;
     struct responses rest = {.w = w};
     struct qv__db_info info;
+    const struct qv__api_figures *by_collection = NULL;
+    size_t n_by_collection = 0;
+    bool each = false;
+    QV_TRY(qv__qd_param_bool(c, "per_collection", &each));
+    if (each && qv__api_counts_by_collection(c->request->api, c->arena, &by_collection,
+                                             &n_by_collection) != QV_OK) {
+        return qv__qd_no_memory(c);
+    }
     qv__db_info(c->db, &info);
     qv__jw_obj(w);
     qv__jw_key(w, "id");
@@ -354,6 +521,9 @@ qv_status qv__qd_telemetry(struct qv__call *c)
         qv__jw_obj_end(w);
     }
     qv__jw_obj_end(w);
+    if (each) {
+        write_by_collection(w, by_collection, n_by_collection);
+    }
     qv__jw_obj_end(w);
     qv__jw_key(w, "grpc");
     qv__jw_obj(w);

@@ -230,7 +230,7 @@ static void test_numbers(void **state)
     ANSWER(QV__GET, "/collections/c", NULL, 200, "");
     ANSWER(QV__GET, "/elsewhere", NULL, 404, "");
     qv__buf_init(&b, f->mem);
-    qv__api_metrics(f->api, &b);
+    qv__api_metrics(f->api, NULL, 0, &b);
     qv__buf_putc(&b, 0);
     static const char *const lines[] = {
         "\nrest_responses_total{method=\"GET\",endpoint=\"/collections/"
