@@ -34,6 +34,12 @@ struct qv__api_by_collection {
 };
 #define QV__API_NAMED_MAX 65536u /* cells; what comes after is counted as lost */
 
+struct qv__api_issues {
+    struct qv__mutex lock;
+    struct qv__issue_record *first; /* guarded by: lock */
+    size_t n;
+};
+
 struct qv__api {
     struct qv__db *db;
     struct qv__mem *mem;
@@ -41,6 +47,7 @@ struct qv__api {
     struct qv__api_options options;
     struct qv__api_counts *counts; /* [n_routes + 1]: the last counts requests without a route */
     struct qv__api_by_collection by_collection;
+    struct qv__api_issues issues;
     struct qv__counter lost; /* responses not counted for lack of memory or places */
     struct qv__mutex patch;
     uint64_t started_ms; /* wall clock */
@@ -49,6 +56,11 @@ struct qv__api {
 void qv__api_count(struct qv__api *api, const struct qv__route *route, int http_status,
                    uint64_t ns);
 unsigned qv__api_bucket(uint64_t ns); /* the histogram's; QV__API_BUCKETS = above all bounds */
+
+/* --- issues.c --- */
+
+void qv__issues_init(struct qv__api *api);
+void qv__issues_free(struct qv__api *api);
 
 /* --- metrics_collection.c --- */
 

@@ -7,6 +7,7 @@
  * and calls the carrier's `done`, after which nothing here touches the request. Memory: the
  * request's arena. Locks: none. */
 #include "api/api.h"
+#include "api/issues.h"
 
 #include <stdio.h>
 
@@ -37,8 +38,10 @@ qv_status qv__api_create(struct qv__db *db, const struct qv__api_options *o, str
     api->dialect = dialect;
     api->counts = counts;
     api->options.body_bytes_max = o && o->body_bytes_max ? o->body_bytes_max : BODY_BYTES_MAX;
+    api->options.slow_query_ns = o && o->slow_query_ns ? o->slow_query_ns : QV__SLOW_QUERY_NS;
     qv__mutex_init(&api->patch, QV__RANK_API);
     qv__api_named_init(api);
+    qv__issues_init(api);
     api->started_ms = qv__wall_ms(qv__db_clock(db));
     *out = api;
     return QV_OK;
@@ -57,6 +60,7 @@ void qv__api_free(struct qv__api *api)
     struct qv__mem *mem = api->mem;
     qv__mutex_destroy(&api->patch);
     qv__api_named_free(api);
+    qv__issues_free(api);
     qv__free(api->counts);
     qv__free(api);
     qv__mem_close(mem);

@@ -77,7 +77,8 @@ struct qv__request {
 };
 
 struct qv__api_options {
-    size_t body_bytes_max; /* 0 = 32 MiB */
+    size_t body_bytes_max;  /* 0 = 32 MiB */
+    uint64_t slow_query_ns; /* from which on fields without an index are told; 0 = 1.2 s */
 };
 qv_status qv__api_create(struct qv__db *db, const struct qv__api_options *o, struct qv__api **out,
                          struct qv_err *err) QV_MUST_USE;

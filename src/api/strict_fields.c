@@ -23,36 +23,38 @@ static const struct {
 /* --- what an index serves --- */
 
 /* An option of an index that was given as an object. */
-static bool option(struct qv__strict_call *s, const struct qv__payload_index_def *x,
-                   const char *name, bool fallback)
+static bool option(struct qv__arena *arena, const struct qv__payload_index_def *x, const char *name,
+                   bool fallback)
 {
     struct qv__json_limits limits = {.depth_max = 32};
     qv__json v = NULL;
     if (x->params_json.n &&
-        qv__json_parse(s->arena, x->params_json.p, x->params_json.n, &limits, &v, NULL) == QV_OK) {
+        qv__json_parse(arena, x->params_json.p, x->params_json.n, &limits, &v, NULL) == QV_OK) {
         (void)qv__json_bool(qv__json_get(v, name), &fallback);
     }
     return fallback;
 }
 
-static uint32_t served(struct qv__strict_call *s, const struct qv__payload_index_def *x)
+uint32_t qv__strict_served(struct qv__arena *arena, const struct qv__payload_index_def *x)
 {
     uint32_t uses = 0;
     for (size_t i = 0; i < QV_ARRAY_LEN(types); i++) {
         uses |= qv__str_eq(x->type, qv__str_z(types[i].name)) ? types[i].uses : 0;
     }
     if (uses & QV__USE_INT_MATCH) {
-        uses &= option(s, x, "lookup", true) ? ~0u : ~(uint32_t)QV__USE_INT_MATCH;
-        uses &= option(s, x, "range", true) ? ~0u : ~(uint32_t)QV__USE_INT_RANGE;
+        uses &= option(arena, x, "lookup", true) ? ~0u : ~(uint32_t)QV__USE_INT_MATCH;
+        uses &= option(arena, x, "range", true) ? ~0u : ~(uint32_t)QV__USE_INT_RANGE;
     }
-    uses |= uses & QV__USE_KEYWORD && option(s, x, "prefix", false) ? (uint32_t)QV__USE_PREFIX : 0u;
-    uses |= uses & QV__USE_TEXT && option(s, x, "phrase_matching", false) ? (uint32_t)QV__USE_PHRASE
-                                                                          : 0u;
+    uses |=
+        uses & QV__USE_KEYWORD && option(arena, x, "prefix", false) ? (uint32_t)QV__USE_PREFIX : 0u;
+    uses |= uses & QV__USE_TEXT && option(arena, x, "phrase_matching", false)
+                ? (uint32_t)QV__USE_PHRASE
+                : 0u;
     return uses;
 }
 
-static const struct qv__payload_index_def *index_on(const struct qv__schema *schema,
-                                                    const struct qv__path *path, uint32_t *at)
+const struct qv__payload_index_def *qv__strict_index_on(const struct qv__schema *schema,
+                                                        const struct qv__path *path, uint32_t *at)
 {
     for (uint32_t i = 0; i < schema->n_indexes; i++) {
         if (qv__path_eq(&schema->specs[i].path, path)) {
@@ -65,8 +67,7 @@ static const struct qv__payload_index_def *index_on(const struct qv__schema *sch
 
 /* --- texts --- */
 
-/* As much of the path as there is room for. */
-static void path_text(const struct qv__path *path, char *out, size_t n)
+void qv__strict_path_text(const struct qv__path *path, char *out, size_t n)
 {
     size_t at = 0;
     out[0] = 0;
@@ -105,8 +106,8 @@ static bool visit(void *arg, const struct qv__path *path, uint32_t uses)
 {
     struct search *x = arg;
     uint32_t at;
-    const struct qv__payload_index_def *index = index_on(x->s->schema, path, &at);
-    if (index && (served(x->s, index) & uses)) {
+    const struct qv__payload_index_def *index = qv__strict_index_on(x->s->schema, path, &at);
+    if (index && (qv__strict_served(x->s->arena, index) & uses)) {
         return true;
     }
     x->path = *path;
@@ -122,7 +123,7 @@ qv_status qv__strict_fields(struct qv__strict_call *s, const struct qv__filter *
     char path[160], names[160];
     if (!(formula ? qv__formula_fields(formula, visit, &x) : qv__filter_fields(f, visit, &x)) &&
         x.found) {
-        path_text(&x.path, path, sizeof path);
+        qv__strict_path_text(&x.path, path, sizeof path);
         type_names(x.uses, names, sizeof names);
         return qv__fail(s->err, QV_EINVAL,
                         "Index required but not found for \"%s\" of one of the following types: "
@@ -137,15 +138,15 @@ qv_status qv__strict_grouping(struct qv__strict_call *s, const struct qv__path *
     const uint32_t values = QV__USE_KEYWORD | QV__USE_INT_MATCH | QV__USE_UUID | QV__USE_BOOL;
     char text[160];
     uint32_t at;
-    const struct qv__payload_index_def *x = index_on(s->schema, path, &at);
-    path_text(path, text, sizeof text);
+    const struct qv__payload_index_def *x = qv__strict_index_on(s->schema, path, &at);
+    qv__strict_path_text(path, text, sizeof text);
     if (!x) {
         return qv__fail(s->err, QV_EINVAL,
                         "Index required but not found for \"%s\". Help: Create an index supporting "
                         "`match` for this key.",
                         text);
     }
-    if (!(served(s, x) & values)) {
+    if (!(qv__strict_served(s->arena, x) & values)) {
         return qv__fail(s->err, QV_EINVAL,
                         "Index of type \"%c%.*s\" found for \"%s\". Help: Create an index "
                         "supporting `match` for this key.",
@@ -159,7 +160,7 @@ static bool visit_tenant(void *arg, const struct qv__path *path, uint32_t uses)
     const struct qv__strict_call *s = arg;
     uint32_t at;
     (void)uses;
-    return !(index_on(s->schema, path, &at) && s->schema->specs[at].is_tenant);
+    return !(qv__strict_index_on(s->schema, path, &at) && s->schema->specs[at].is_tenant);
 }
 
 bool qv__strict_has_tenant(const struct qv__strict_call *s, const struct qv__filter *f)

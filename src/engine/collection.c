@@ -142,6 +142,11 @@ void qv__collection_release(struct qv__collection *c)
     }
 }
 
+uint64_t qv__collection_id(const struct qv__collection *c)
+{
+    return c->id;
+}
+
 struct qv__str qv__collection_name(const struct qv__collection *c)
 {
     return qv__str_z(c->name);

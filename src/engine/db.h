@@ -133,6 +133,7 @@ qv_status qv__db_collection(struct qv__db *db, struct qv__str name, struct qv__c
                             struct qv_err *err) QV_MUST_USE;
 void qv__collection_release(struct qv__collection *c); /* NULL-safe */
 struct qv__str qv__collection_name(const struct qv__collection *c);
+uint64_t qv__collection_id(const struct qv__collection *c); /* never reused */
 /* A reference to the schema of now; release with qv__schema_release. */
 struct qv__schema *qv__collection_schema(struct qv__collection *c);
 

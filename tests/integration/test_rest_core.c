@@ -97,6 +97,8 @@ static void test_figures(void **state)
         at = strstr(t->r.body, of_process[i]);
         assert_true(strtoull(at + strlen(of_process[i]), NULL, 10) > 0);
     }
+    has(t, "GET", "/collections/c", NULL, 200,
+        "\"update_queue\":{\"length\":0,\"deferred_points\":0}");
     lacks(t, "/metrics", ",collection=");
     has(t, "GET", "/metrics", NULL, 200, SCROLL ",status=\"200\"} 4\n");
     has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\",collection=\"c\"} 2\n");

@@ -135,6 +135,7 @@ static qv_status write_info(struct qv__call *c, const struct qv__schema *s)
     qv__jw_key(w, "update_queue");
     qv__jw_obj(w);
     qv__qd_key_u64(w, "length", 0); /* a write is applied before it is acknowledged */
+    qv__qd_key_u64(w, "deferred_points", 0);
     qv__jw_obj_end(w);
     qv__jw_obj_end(w);
     return QV_OK;

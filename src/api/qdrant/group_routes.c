@@ -1,5 +1,6 @@
 /* group_routes.c: queries answered in groups by a payload value, universal and legacy, each group
  * with the point of another collection that its value names when that is asked for. */
+#include "api/issues.h"
 #include "api/qdrant/qdrant.h"
 #include "engine/query_group.h"
 
@@ -116,9 +117,12 @@ static qv_status groups(struct qv__call *c, parse_fn parse, const char *place, b
     QV_TRY(qv__qd_strict_groups(c, &q.query, &by));
     QV_TRY(qv__qd_check_examples(c, &q.query));
     qv_status st = QV_OK;
+    uint64_t begun = qv__mono_ns(qv__db_clock(c->db));
     QV_GOTO(parse_lookup(c, c->body, &lookup));
     QV_GOTO(qv__collection_query_groups(c->collection, &q.query, &by, &q.fetch, &c->ctx, &set,
                                         &c->err));
+    qv__issues_query(c->request->api, c->collection, &q.query,
+                     qv__mono_ns(qv__db_clock(c->db)) - begun);
     st = write_groups(c, &set, &q.fetch, &lookup);
     qv__result_free(&set.points);
 out:

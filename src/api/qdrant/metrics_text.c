@@ -383,7 +383,7 @@ qv_status qv__qd_metrics(struct qv__call *c)
  */
 
 /* Days since 1970-01-01 to a date (Howard Hinnant's civil_from_days, for years from 1970 on). */
-static void write_date(struct qv__jw *w, uint64_t wall_ms)
+void qv__qd_write_date(struct qv__jw *w, uint64_t wall_ms)
 {
     char text[40];
     uint64_t days = wall_ms / 86400000u, ms = wall_ms % 86400000u;
@@ -431,7 +431,7 @@ static void write_response(void *arg, const struct qv__api_figures *f)
     qv__jw_f64(r->w, (double)f->max_ns / 1e3);
     qv__qd_key_u64(r->w, "total_duration_micros", f->sum_ns / 1000u);
     qv__jw_key(r->w, "last_responded");
-    write_date(r->w, f->last_ms);
+    qv__qd_write_date(r->w, f->last_ms);
     qv__jw_obj_end(r->w);
 }
 
@@ -479,7 +479,7 @@ static void write_app(struct qv__call *c)
     }
     qv__jw_obj_end(w);
     qv__jw_key(w, "startup");
-    write_date(w, qv__api_started_ms(c->request->api));
+    qv__qd_write_date(w, qv__api_started_ms(c->request->api));
     qv__jw_obj_end(w);
 }
 

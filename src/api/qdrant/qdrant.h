@@ -431,11 +431,12 @@ void qv__qd_update_result(struct qv__jw *w, uint64_t operation_id, bool wait);
 qv_status qv__qd_root(struct qv__call *c); /* service.c */
 qv_status qv__qd_healthz(struct qv__call *c);
 qv_status qv__qd_readyz(struct qv__call *c);
-qv_status qv__qd_metrics(struct qv__call *c); /* metrics_text.c */
+qv_status qv__qd_metrics(struct qv__call *c);               /* metrics_text.c */
+void qv__qd_write_date(struct qv__jw *w, uint64_t wall_ms); /* RFC 3339, in UTC */
 qv_status qv__qd_telemetry(struct qv__call *c);
 qv_status qv__qd_openapi(struct qv__call *c); /* openapi.c */
 size_t qv__qd_openapi_strays(void); /* rows of its table that belong to no route; for tests */
-qv_status qv__qd_issues(struct qv__call *c); /* service.c */
+qv_status qv__qd_issues(struct qv__call *c); /* issue_routes.c */
 qv_status qv__qd_issues_clear(struct qv__call *c);
 qv_status qv__qd_cluster(struct qv__call *c);
 qv_status

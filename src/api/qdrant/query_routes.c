@@ -1,5 +1,6 @@
 /* query_routes.c: queries, single and in batches, universal and legacy, executed and written out.
  */
+#include "api/issues.h"
 #include "api/qdrant/qdrant.h"
 
 #include <stdio.h>
@@ -112,7 +113,10 @@ static qv_status execute(struct qv__call *c, const struct qv__qd_query *q, bool 
 {
     struct qv__result_set rs = {0};
     QV_TRY(qv__qd_check_examples(c, &q->query));
+    uint64_t begun = qv__mono_ns(qv__db_clock(c->db));
     QV_TRY(qv__collection_query(c->collection, &q->query, &q->fetch, &c->ctx, &rs, &c->err));
+    qv__issues_query(c->request->api, c->collection, &q->query,
+                     qv__mono_ns(qv__db_clock(c->db)) - begun);
     if (!legacy) {
         qv__jw_obj(&c->w);
         qv__jw_key(&c->w, "points");

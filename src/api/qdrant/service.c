@@ -47,22 +47,6 @@ qv_status qv__qd_readyz(struct qv__call *c)
     return plain(c, "all shards are ready");
 }
 
-qv_status qv__qd_issues(struct qv__call *c)
-{
-    qv__jw_obj(&c->w);
-    qv__jw_key(&c->w, "issues");
-    qv__jw_arr(&c->w);
-    qv__jw_arr_end(&c->w);
-    qv__jw_obj_end(&c->w);
-    return QV_OK;
-}
-
-qv_status qv__qd_issues_clear(struct qv__call *c)
-{
-    qv__jw_bool(&c->w, true);
-    return QV_OK;
-}
-
 qv_status qv__qd_cluster(struct qv__call *c)
 {
     qv__jw_obj(&c->w);

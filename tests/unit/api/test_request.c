@@ -259,6 +259,56 @@ static void test_numbers(void **state)
         strstr(f->text, "\"PUT /collections/{collection_name}/points\":{\"200\":{\"count\":1,"));
 }
 
+/* Fields that slow queries filter by and no index serves, until one does or the collection is gone.
+ */
+static void test_issues(void **state)
+{
+    struct fix *f = *state;
+    struct qv__api_options o = {.slow_query_ns = 1};
+#define FILTER(field, match) "{\"must\":[{\"key\":\"" field "\",\"match\":" match "}]}"
+    static const char ask_group[] =
+        "{\"query\":[1,0],\"filter\":" FILTER("group", "{\"value\":\"a\"}") "}";
+    static const char ask_more[] = "{\"prefetch\":{\"query\":[1,0],\"filter\":" FILTER(
+        "x.y", "{\"text\":\"a\"}") "},\"query\":[1,0],"
+                                   "\"filter\":{\"must\":[{\"key\":\"n\",\"range\":{\"gt\":1}}]},"
+                                   "\"group_by\":\"group\"}";
+    ANSWER(QV__POST, "/collections/c/points/query", ask_group, 200, "");
+    ANSWER(QV__GET, "/issues", NULL, 200, "{\"issues\":[]}"); /* it was not slow */
+    qv__api_free(f->api);
+    OK(qv__api_create(f->db, &o, &f->api, &f->err));
+    for (int i = 0; i < 2; i++) {
+        ANSWER(QV__POST, "/collections/c/points/query", ask_group, 200, "");
+    }
+    ANSWER(QV__GET, "/issues", NULL, 200,
+           "{\"issues\":[{\"id\":\"UNINDEXED_FIELD/c/group\",\"description\":\"Queries of 'c' were "
+           "slow, and no "
+           "index serves their filter on "
+           "'group'\",\"solution\":{\"immediate\":{\"message\":\"Create an index of "
+           "type keyword on the field 'group' of "
+           "'c'\",\"action\":{\"method\":\"PUT\",\"uri\":\"/collections/c/"
+           "index\",\"headers\":{\"content-type\":\"application/"
+           "json\"},\"body\":{\"field_name\":\"group\","
+           "\"field_schema\":\"keyword\"}}}},\"timestamp\":\"");
+    assert_non_null(strstr(f->text, "Z\",\"related_collection\":\"c\"}]}"));
+    ANSWER(QV__POST, "/collections/c/points/query/groups", ask_more, 200, "");
+    ANSWER(QV__GET, "/issues", NULL, 200, "UNINDEXED_FIELD/c/n\"");
+    assert_non_null(
+        strstr(f->text, "\"immediate_choice\":[{\"message\":\"Create an index of type integer"));
+    assert_non_null(strstr(f->text, "UNINDEXED_FIELD/c/x.y\""));
+    assert_non_null(strstr(f->text, "\"field_schema\":\"text\""));
+    ANSWER(QV__PUT, "/collections/c/index?wait=true",
+           "{\"field_name\":\"group\",\"field_schema\":\"keyword\"}", 200, "");
+    ANSWER(QV__POST, "/collections/c/points/query", ask_group, 200, "");
+    ANSWER(QV__GET, "/issues", NULL, 200, "{\"issues\":[{\"id\":\"UNINDEXED_FIELD/c/n\"");
+    assert_null(strstr(f->text, "c/group"));
+    ANSWER(QV__DELETE, "/issues", NULL, 200, "true");
+    ANSWER(QV__GET, "/issues", NULL, 200, "{\"issues\":[]}");
+    ANSWER(QV__POST, "/collections/c/points/query/groups", ask_more, 200, "");
+    ANSWER(QV__GET, "/issues", NULL, 200, "UNINDEXED_FIELD/c/n\"");
+    ANSWER(QV__DELETE, "/collections/c", NULL, 200, "true");
+    ANSWER(QV__GET, "/issues", NULL, 200, "{\"issues\":[]}");
+}
+
 /* A request whose n-th allocation fails answers 503, is done once, and changes nothing; another
  * then works. */
 static void sweep_as(struct fix *f, bool sticky, enum qv__method method, const char *path,
@@ -319,6 +369,7 @@ static void test_memory_sweep(void **state)
     sweep(f, QV__GET, "/collections/c/points/1", NULL, scroll);
     sweep(f, QV__GET, "/collections/c", NULL, scroll);
     sweep(f, QV__GET, "/telemetry", NULL, scroll);
+    sweep(f, QV__GET, "/issues", NULL, scroll);
     sweep(f, QV__GET, "/metrics", NULL, scroll);
     sweep(f, QV__GET, "/collections", NULL, scroll);
     sweep(f, QV__PUT, "/collections/c/points?wait=true",
@@ -366,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_read_only_principal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forced_filter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_issues, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_sweep, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory_for_the_answer, setup, teardown),
     };
