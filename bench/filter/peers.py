@@ -53,7 +53,7 @@ class Hnswlib:
 
     def ask(self, q, f, ef):
         n = self.lib.search(self.x, self.at(q), K, ef, self.at(f) if f is not None else None, self.at(self.out))
-        return self.out[:n]
+        return self.out[:n].copy()
 
 
 class Zvec:

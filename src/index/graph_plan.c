@@ -21,14 +21,15 @@
 #include "bitmap/bitset.h"
 
 enum {
-    POOL_LEAST = 64,       /* places for what a scan over codes finds */
-    VECTORS_AT_MOST = 512, /* so few are compared by their vectors at once */
-    PRIOR_LINKS = 32,      /* what the share of all weighs against links looked at */
+    POOL_LEAST = 64,  /* places for what a scan over codes finds; so few are all measured */
+    PRIOR_LINKS = 32, /* what the share of all weighs against links looked at */
     /* A filter that passes less around the query than elsewhere leaves answers scattered at the rim
      * of what it passes: the beam of the walk is wider by the square of that, at most so many
      * times. */
     WIDER = 5,
 };
+
+#define RISK 1.3f /* a walk may cost so many times what is expected of it */
 
 static const char *const names[] = {
     [QV__STRATEGY_AUTO] = "walk",
@@ -74,7 +75,7 @@ static qv_status by_scan(struct search *x, struct qv__index_hit *hits, uint32_t 
     struct qv__graph *g = x->g;
     uint32_t pool =
         QV_MAX(QV_MAX(x->ef, 2 * QV_MIN(x->q->k, UINT32_MAX / 4)), (uint32_t)POOL_LEAST);
-    if (!x->to.codes || x->n_allowed <= QV_MAX(pool, (uint32_t)VECTORS_AT_MOST)) {
+    if (!x->to.codes || x->n_allowed <= pool) {
         return qv__scan(g->index.simd, &g->index.vectors, 0, x->q, x->ctx, hits, n_hits, err);
     }
     uint64_t distances = 0;
@@ -202,8 +203,10 @@ static void choose(struct search *x)
     if (!is_less && !p->is_opposed) {
         p->cost[QV__STRATEGY_POSTFILTER] = qv__graph_cost_walk(&x->costs, beam_over(x, p->share));
     }
+    /* What a scan costs is known, what a walk will is not: in doubt the one that is exact. */
     for (uint32_t i = 0; i < QV__STRATEGIES; i++) {
-        if (p->cost[i] < p->cost[p->chosen]) {
+        double risk = p->chosen == QV__STRATEGY_SCAN ? (double)RISK : 1;
+        if (p->cost[i] * risk < p->cost[p->chosen]) {
             p->chosen = (enum qv__index_strategy)i;
         }
     }

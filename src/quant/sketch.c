@@ -1,9 +1,10 @@
 /* sketch.c: of a code only the sign of each element, for a first look at many.
  *
- * With v the integers of a code around zero, its sketch is the direction sgn(v) and the factor that
- * makes products with it unbiased along v: |v|^2 / sum |v_i|, as of any code of one bit (QUANT.md,
- * "The product"). It is made of the code alone, eight elements at a time: in a byte whose highest
- * bit is the sign, the other bits, inverted where the sign is negative, are |v_i| but for a half.
+ * With v the integers of a code around zero, its sketch is the direction sgn(v), of the first 256
+ * elements, and the factor that makes products with it unbiased along v: |v|^2 / sum |v_i|, as of
+ * any code of one bit (QUANT.md, "The product"). It is made of the code alone, eight elements at a
+ * time: in a byte whose highest bit is the sign, the other bits, inverted where the sign is
+ * negative, are |v_i| but for a half.
  */
 #include "quant/impl.h"
 
@@ -14,16 +15,28 @@
 /* Gathers the lowest bits of eight bytes into the highest byte, the first one lowest. */
 #define GATHER     UINT64_C(0x0102040810204080)
 
-enum { SKETCH_FACTORS = 8, BLOCK = QV__CODE_BLOCK_DIMS, BLOCK_WORDS = BLOCK / 8 };
+enum {
+    SKETCH_FACTORS = 8,
+    BLOCK = QV__CODE_BLOCK_DIMS,
+    BLOCK_WORDS = BLOCK / 8,
+    /* Of longer codes the first elements stand for all: more would read more lines, and of 9,800
+     * text embeddings the nearest ten are among 256 either way. */
+    BLOCKS_MAX = 4,
+};
 
 static bool has_sketch(const struct qv__quant *z)
 {
     return z->n_planes == 1 && (z->planes[0].width == QV__W8 || z->planes[0].width == QV__W4);
 }
 
+static size_t blocks_of(const struct qv__quant *z)
+{
+    return QV_MIN(qv__quant_padded(z) / BLOCK, (size_t)BLOCKS_MAX);
+}
+
 size_t qv__quant_sketch_bytes(const struct qv__quant *z)
 {
-    return has_sketch(z) ? qv__quant_padded(z) / 8 + SKETCH_FACTORS : 0;
+    return has_sketch(z) ? blocks_of(z) * (BLOCK / 8) + SKETCH_FACTORS : 0;
 }
 
 /* Elements [64 b, 64 b + 64) as bytes with the sign on top. */
@@ -56,8 +69,8 @@ void qv__quant_sketch(const struct qv__quant *z, const uint8_t *code, uint8_t *o
 {
     bool is_w8 = z->planes[0].width == QV__W8;
     uint64_t below = LOW_BITS * (is_w8 ? 0x7f : 0x70), sum = 0;
-    size_t n_blocks = qv__quant_padded(z) / BLOCK;
-    size_t n_all = z->signs ? z->dims : z->dim; /* the others only fill up */
+    size_t n_blocks = blocks_of(z);
+    size_t n_all = QV_MIN(z->signs ? z->dims : z->dim, (uint32_t)(n_blocks * BLOCK));
     for (size_t b = 0; b < n_blocks; b++) {
         uint64_t w[BLOCK_WORDS], signs = 0, sums = 0;
         size_t n = n_all > b * BLOCK ? n_all - b * BLOCK : 0;
@@ -90,15 +103,19 @@ void qv__quant_sketch_gather(const struct qv__quant_query *q, const uint8_t *con
     const struct qv__quant *z = q->z;
     struct qv__code_query ints = q->ints;
     int32_t products[QV__BATCH];
-    size_t tail = qv__quant_padded(z) / 8;
-    ints.dims = qv__quant_padded(z);
+    size_t tail = blocks_of(z) * (BLOCK / 8);
+    int32_t sum = 0;
+    ints.dims = blocks_of(z) * BLOCK;
+    for (size_t i = 0; i < ints.dims; i++) {
+        sum += ints.q[i];
+    }
     ints.fetch_bytes = tail + SKETCH_FACTORS;
     for (size_t from = 0; from < n; from += QV__BATCH) {
         size_t m = QV_MIN(n - from, (size_t)QV__BATCH);
         z->kernels->gather[QV__W1](&ints, sketches + from, 0, m, products);
         for (size_t i = 0; i < m; i++) {
             const uint8_t *factors = sketches[from + i] + tail;
-            float in_signs = (float)(2 * products[i] - q->ints.sum);
+            float in_signs = (float)(2 * products[i] - sum);
             float dist = q->constant + qv__load_float(factors + 4) -
                          qv__load_float(factors) * (q->per_int * in_signs);
             dists[from + i] = dist == dist ? dist : __builtin_inff(); /* overflowing factors only */

@@ -30,8 +30,9 @@ static void test_signs(void **state)
             uint64_t sketch[8];
             rows_clustered(&r, 50, dims[d], QV__L2, 5);
             coded_make(&c, &all_params[p], &r, qv__simd_best(NULL));
-            size_t bytes = qv__quant_sketch_bytes(c.z), padded = QV_ALIGN_UP(dims[d], 64u);
-            assert_int_equal(bytes, has_sketch(&all_params[p]) ? padded / 8 + 8 : 0);
+            size_t bytes = qv__quant_sketch_bytes(c.z), padded = QV_ALIGN_UP(dims[d], 64u),
+                   seen = QV_MIN(padded, (size_t)256);
+            assert_int_equal(bytes, has_sketch(&all_params[p]) ? seen / 8 + 8 : 0);
             size_t n = all_params[p].kind == QV__QUANT_SCALAR ? dims[d] : padded;
             for (uint32_t i = 0; bytes && i < r.n; i++) {
                 unsigned bits = all_params[p].bits;
@@ -40,11 +41,13 @@ static void test_signs(void **state)
                 qv__quant_sketch(c.z, code_at(&c, i), (uint8_t *)sketch);
                 for (size_t e = 0; e < n; e++) {
                     double v = element(code_at(&c, i), bits, padded, e) - ((1 << bits) - 1) / 2.0;
-                    assert_int_equal(sketch[e / 64] >> e % 64 & 1, v > 0);
-                    size += fabs(v);
+                    if (e < seen) {
+                        assert_int_equal(sketch[e / 64] >> e % 64 & 1, v > 0);
+                        size += fabs(v);
+                    }
                     square += v * v;
                 }
-                memcpy(&scale, (uint8_t *)sketch + padded / 8, sizeof scale);
+                memcpy(&scale, (uint8_t *)sketch + seen / 8, sizeof scale);
                 memcpy(&of_code, code_at(&c, i) + c.info.code_bytes - 12, sizeof of_code);
                 /* The length of a code is kept in eight bits, rounded up. */
                 double want = (double)of_code * square / size;
