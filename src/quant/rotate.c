@@ -72,13 +72,49 @@ static void double_butterflies(float *v, size_t n)
     }
 }
 
-/* n: a power of two, at least 4. Not divided by the square root of n. */
+/* Four elements that every machine of ours adds at once. */
+typedef float four __attribute__((vector_size(16)));
+
+static inline void butterflies_four(four r[4])
+{
+    four x = r[0] + r[1], y = r[0] - r[1], z = r[2] + r[3], w = r[2] - r[3];
+    r[0] = x + z;
+    r[1] = y + w;
+    r[2] = x - z;
+    r[3] = y - w;
+}
+
+static inline void turn_four(four r[4])
+{
+    four a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    four b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    four c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    four d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    r[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+    r[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+    r[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+    r[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+
+/* Sixteen elements: two steps inside fours, which are turned for it, and two between them. */
+static inline void hadamard16(float *v)
+{
+    four r[4];
+    memcpy(r, v, sizeof r);
+    turn_four(r);
+    butterflies_four(r);
+    turn_four(r);
+    butterflies_four(r);
+    memcpy(v, r, sizeof r);
+}
+
+/* n: a power of two, at least 16. Not divided by the square root of n. */
 static void hadamard(float *v, size_t n)
 {
-    for (size_t i = 0; i < n; i += 4) {
-        double_butterflies(v + i, 1);
+    for (size_t i = 0; i < n; i += 16) {
+        hadamard16(v + i);
     }
-    size_t half = 4;
+    size_t half = 16;
     for (; half * 4 <= n; half *= 4) {
         for (size_t i = 0; i < n; i += 4 * half) {
             double_butterflies(v + i, half);
