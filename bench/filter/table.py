@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tables and curves of bench_filter and peers.py: table.py OUT.md NAME=FILE.csv[,FILE.csv...]...
 
-Writes OUT.md, and beside it filter-NAME.svg: queries a second at recall@10 of 0.95 by the share that passes."""
+Writes the tables into OUT.md, behind what stands before its first one, and beside it filter-NAME.svg: queries a second at recall@10 of 0.95 by the share that passes."""
 import csv
 import os
 import sys
@@ -52,16 +52,31 @@ def svg(path, rows, engines):
         f.write("\n".join(out) + "\n")
 
 
+def intro(out):
+    """What stands before the first heading of a table stays."""
+    if not os.path.exists(out):
+        return ""
+    with open(out, encoding="utf-8") as f:
+        return f.read().split("\n## ")[0].rstrip("\n") + "\n\n"
+
+
+def us(text):
+    return "-" if text == "inf" else text
+
+
 def main():
     out, sets = sys.argv[1], [a.split("=", 1) for a in sys.argv[2:]]
-    with open(out, "w", encoding="ascii") as f:
+    head = intro(out)
+    with open(out, "w", encoding="utf-8") as f:
+        f.write(head)
         for name, files in sets:
             rows, notes = read(files)
             engines = list(dict.fromkeys(r["engine"] for r in rows))
             svg(os.path.join(os.path.dirname(out), f"filter-{name}.svg"), rows, engines)
             peers = [e for e in engines if e != "quiver"]
-            f.write(f"## {name}\n\n| filter | pass % | ef | recall@10 | quiver q/s | of unfiltered | plan | regret |"
-                    + "".join(f" {p} |" for p in peers) + "\n|" + "---|" * (8 + len(peers)) + "\n")
+            f.write(f"## {name}\n\n| filter | pass % | ef | recall@10 | q/s | of unfiltered | scan us | filtered us | "
+                    "post-filter us | regret | plan of the last query |" + "".join(f" {p} q/s |" for p in peers)
+                    + "\n|" + "---|" * (11 + len(peers)) + "\n")
             for r in (r for r in rows if r["engine"] == "quiver"):
                 cells = []
                 for p in peers:
@@ -69,8 +84,8 @@ def main():
                     cells.append("-" if not of else f"{float(of[0]['qps']):.0f}" if float(of[0]["recall"]) >= 0.95
                                  else f"{float(of[0]['qps']):.0f} at {float(of[0]['recall']):.2f}")
                 f.write(f"| {r['kind']} | {r['share']} | {r['ef']} | {float(r['recall']):.3f} | {float(r['qps']):.0f} | "
-                        f"{float(r['rel']):.2f} | {r['plan']} | {float(r['regret']):.2f} |"
-                        + "".join(f" {c} |" for c in cells) + "\n")
+                        f"{float(r['rel']):.2f} | {us(r['scan_us'])} | {us(r['walk_us'])} | {us(r['post_us'])} | "
+                        f"{float(r['regret']):.2f} | {r['plan']} |" + "".join(f" {c} |" for c in cells) + "\n")
             f.write(f"\n![filter-{name}](filter-{name}.svg)\n\n")
             for n in notes:
                 f.write(f"- {n}\n")

@@ -1,5 +1,6 @@
 /* test_graph_sketch.c: scans by sketches: they come when scans have paid for them, find what scans
  * of codes find, and are done without where memory is short or the search is cancelled. */
+#include "base/pool.h"
 #include "index_fixture.h"
 
 enum { N = 12000, DIM = 64, K = 10, QUERIES = 20 };
@@ -199,10 +200,58 @@ static void test_cancelled(void **state)
     free(allow);
 }
 
+struct asked {
+    struct qv__index *x;
+    const uint64_t *allow;
+    uint64_t n;
+    _Atomic uint32_t failed;
+};
+
+static void ask_task(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct asked *a = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        struct qv__qctx own = ctx_make(f.mem);
+        struct qv__index_hit hits[K];
+        struct qv__index_query q = {.vector = data_row(&f.queries, (uint32_t)i % QUERIES),
+                                    .k = K,
+                                    .ef = 32,
+                                    .allow = a->allow,
+                                    .allow_count = a->n,
+                                    .n = N,
+                                    .strategy = QV__STRATEGY_SCAN};
+        uint32_t n_hits = 0;
+        qv_status st = a->x->ops->search(a->x, &q, &own, hits, &n_hits, NULL);
+        atomic_fetch_add(&a->failed, st != QV_OK || n_hits != K);
+    }
+}
+
+/* One of several searches makes them, the others go on beside it. */
+static void test_beside_others(void **state)
+{
+    (void)state;
+    struct qv_err err;
+    struct qv__pool *pool = NULL;
+    struct asked a = {.x = reopen(f.mem, false)};
+    uint64_t *allow = allow_some(4, &a.n), compared, before = memory_of(a.x);
+    a.allow = allow;
+    check_ok(qv__pool_create(f.mem, 3, &pool, &err));
+    qv__parallel_for(pool, 4, 64, 1, ask_task, &a);
+    assert_int_equal(atomic_load(&a.failed), 0);
+    assert_true(memory_of(a.x) >= before + N * (DIM / 8 + 8));
+    assert_true(recall_of_scans(a.x, allow, a.n, f.mem, &compared) >= 0.995);
+    assert_true(compared < QUERIES * a.n * 3 / 4);
+    qv__pool_close(pool);
+    a.x->ops->free(a.x);
+    free(allow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_come_when_paid_for), cmocka_unit_test(test_not_everywhere),
-        cmocka_unit_test(test_without_memory), cmocka_unit_test(test_cancelled)};
+        cmocka_unit_test(test_without_memory), cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_beside_others)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
