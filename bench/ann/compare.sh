@@ -8,7 +8,8 @@
 # Environment:
 #   METRIC=l2|ip|cosine   default: a file `metric` in the directory, else l2 for made sets, ip for directories
 #   PEERS="NAME..."       default: hnswlib glass glass-sq4 faiss-flat faiss-sq8 usearch-bf16 usearch-f16 usearch-i8 svs
-#                         vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw zvec zvec-int8 scann; one that cannot be had is named with what was tried
+#                         vsag-sq8 vsag-sq4 symphonyqg rabitq-hnsw zvec zvec-int8 scann; one that cannot be had is named with what was tried.
+#                         Beside them quiver-fused: Quiver with fused records
 #   EF=10,16,24,…         beams
 #   ROUNDS=3, MS=1000     rounds of all libraries in turn; least time of a measurement (Quiver: whole seconds)
 #   STAT=us|cpu_us        wall time, or CPU time of the searching thread: the latter where the machine is shared
@@ -66,6 +67,7 @@ get_glass() {
 # Make a peer ready; false, and a line in $missing, if it cannot be had.
 ready() {
     case $1 in
+    quiver-fused) ;;
     hnswlib) get_hnswlib || { lack hnswlib "pip download hnswlib==0.8.0, $cxx (see $work/*.log)"; return 1; } ;;
     glass*) get_glass || { lack "$1" "git clone https://github.com/hhy3/pyglass, $cxx with libomp (see $work/*.log)"; return 1; } ;;
     faiss*) need_package faiss faiss-cpu || { lack "$1" "pip install faiss-cpu"; return 1; } ;;
@@ -117,18 +119,20 @@ set_dir() {
     esac
 }
 
-run_quiver() { # DIR METRIC CACHE EF: built at the first call
-    local reuse=--reuse
-    [ -f "$3/quiver.built" ] || { rm -rf "$3/quiver" && reuse=; }
+run_quiver() { # DIR METRIC CACHE EF quiver|quiver-fused: built at the first call
+    local reuse=--reuse packing=compact
+    [ "$5" = quiver ] || packing=fused
+    [ -f "$3/$5.built" ] || { rm -rf "${3:?}/$5" && reuse=; }
     "$quiver" bench ann --base "$1/base.fvecs" --queries "$1/queries.fvecs" --truth "$1/truth.ivecs" --metric "$2" --k 10 --m 16 \
-        --ef-construct 200 --ef "$4" --threads 1 --build-threads "$threads" --data "$3/quiver" --seconds $(((ms + 999) / 1000)) $reuse --json \
-        >"$3/quiver.lines"
-    [ -n "$reuse" ] || { head -1 "$3/quiver.lines" >"$3/quiver.built"; }
-    cat "$3/quiver.built" && tail -n +2 "$3/quiver.lines"
+        --ef-construct 200 --ef "$4" --threads 1 --build-threads "$threads" --data "$3/$5" --packing $packing --seconds $(((ms + 999) / 1000)) $reuse --json \
+        >"$3/$5.lines"
+    [ -n "$reuse" ] || { head -1 "$3/$5.lines" >"$3/$5.built"; }
+    cat "$3/$5.built" && tail -n +2 "$3/$5.lines"
 }
 
 run_peer() { # NAME DIR METRIC CACHE EF
     case $1 in
+    quiver-fused) run_quiver "$2" "$3" "$4" "$5" quiver-fused ;;
     hnswlib) "$work/hnswlib" "$2" "$3" "$4" "$threads" "$ms" "$5" ;;
     glass) "$work/glass" "$2" "$3" "$4" "$threads" "$ms" "$5" SQ8U:FP16 ;;
     glass-sq4) "$work/glass" "$2" "$3" "$4" "$threads" "$ms" "$5" SQ4U:FP16 ;;
@@ -154,7 +158,7 @@ for name in "${@:-clustered128}"; do
         for p in quiver $usable; do
             if [ "$round" = 0 ] && [ -f "$cache/$p.ran" ]; then continue; fi
             [ "$round" = 0 ] || [ -f "$cache/$p.ran" ] || continue
-            if [ "$p" = quiver ]; then run_quiver "$dir" "$metric" "$cache" "$beams" >>"$to"; else
+            if [ "$p" = quiver ]; then run_quiver "$dir" "$metric" "$cache" "$beams" quiver >>"$to"; else
                 run_peer "$p" "$dir" "$metric" "$cache" "$beams" >>"$to" 2>"$cache/$p.log"
             fi && touch "$cache/$p.ran" || lack "$p" "on $(basename "$dir"): $(tail -1 "$cache/$p.log" 2>/dev/null)"
         done

@@ -76,7 +76,7 @@ def table(name, engines, stat):
         rows.append(f"| {n} | " + " | ".join(cells) + " |")
     if ours:
         for r in (0.95, 0.99):
-            others = [(e.at(r), n) for n, e in engines.items() if n != "quiver" and e.at(r)]
+            others = [(e.at(r), n) for n, e in engines.items() if not n.startswith("quiver") and e.at(r)]
             if others and ours.at(r):
                 best, n = min(others)
                 rows.append(f"\nAt {r:.2f} the best other is {n}: Quiver is {best / ours.at(r):.2f} times as fast.")
@@ -109,7 +109,7 @@ def svg(path, title, unit, series):
     for i, (n, points) in enumerate(series):
         color, dash = COLORS[i % len(COLORS)], ' stroke-dasharray="5 3"' if i >= len(COLORS) else ""
         line = " ".join(f"{x_of(min(r, 0.999)):.1f},{y_of(y):.1f}" for r, y in points)
-        width = 3 if n == "quiver" else 1.5
+        width = 3 if n.startswith("quiver") else 1.5
         out.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="{width}"{dash}/>'
                    f'<line x1="{w - right + 12}" y1="{top + 20 * i + 6}" x2="{w - right + 36}" y2="{top + 20 * i + 6}" stroke="{color}" '
                    f'stroke-width="{width}"{dash}/><text x="{w - right + 42}" y="{top + 20 * i + 10}">{html.escape(n)}</text>')  # fmt: skip

@@ -19,7 +19,7 @@
 
 struct args {
     const char *base, *queries, *truth, *data, *ef;
-    unsigned metric, datatype, codes, placement;
+    unsigned metric, datatype, codes, placement, packing;
     uint64_t k, m, ef_construct, threads, build_threads, seconds, seed, oversampling;
     bool packed_bits, reuse, json;
 };
@@ -43,6 +43,8 @@ static const struct qv__option options[] = {
     {"placement", "memory|mapped|disk", QV__OPT_CHOICE, offsetof(struct args, placement), 0, 0,
      "links and codes in memory, or read in the mapped file, or so and vectors without reading "
      "ahead (default: memory)"},
+    {"packing", "compact|fused", QV__OPT_CHOICE, offsetof(struct args, packing), 0, 0,
+     "fused: several times the memory for faster searches (default: compact)"},
     {"oversampling", "N", QV__OPT_U64, offsetof(struct args, oversampling), 1, 1000,
      "so many times k of what a walk over codes found are measured (default: by the codes)"},
     {"k", "N", QV__OPT_U64, offsetof(struct args, k), 1, 10000,
@@ -69,7 +71,11 @@ static const struct qv__option options[] = {
      "print one line of JSON for the build and one per beam width"},
 };
 
-/* In the order of enum qv__index_codes. */
+/* In the order of enum qv__index_packing, and of enum qv__index_codes. */
+static const char *const packing_names[] = {"compact", "fused"};
+static const char *const engine_names[] = {"quiver", "quiver-fused"}; /* for tables */
+_Static_assert(QV_ARRAY_LEN(packing_names) == QV__INDEX_PACKINGS, "one name each");
+_Static_assert(QV_ARRAY_LEN(engine_names) == QV__INDEX_PACKINGS, "one name each");
 static const char *const codes_names[] = {"auto", "none", "int8", "1-bit", "2-bit", "4-bit"};
 _Static_assert(QV_ARRAY_LEN(codes_names) == QV__INDEX_CODES_KINDS, "one name each");
 
@@ -190,6 +196,7 @@ static qv_status create(struct bench *b, struct qv_err *err)
                                               .ef_construct = (uint32_t)b->args.ef_construct,
                                               .codes = b->args.codes,
                                               .on_disk = b->args.placement != IN_MEMORY,
+                                              .packing = b->args.packing,
                                               .seed = b->args.seed}};
     /* One segment holds everything if it can, and nothing is indexed before it is complete. */
     uint64_t seal = QV_MIN(QV_MAX(b->base.rows + 1, (uint64_t)1024), (uint64_t)SEAL_MAX);
@@ -285,6 +292,7 @@ static qv_status reuse(struct bench *b, struct qv_err *err)
         b->args.placement = s->vectors[0].on_disk         ? ON_DISK
                             : s->vectors[0].index.on_disk ? MAPPED
                                                           : IN_MEMORY;
+        b->args.packing = s->vectors[0].index.packing;
     }
     b->args.m = s->n_vectors ? s->vectors[0].index.m : 0;
     b->args.ef_construct = s->n_vectors ? s->vectors[0].index.ef_construct : 0;
@@ -344,7 +352,7 @@ static int print_build(struct bench *b, struct qv_err *err)
     qv__jw_init(&w, &b->out);
     qv__jw_obj(&w);
     qv__jw_key(&w, "engine");
-    qv__jw_str(&w, "quiver");
+    qv__jw_str(&w, engine_names[b->args.packing]);
     qv__jw_key(&w, "version");
     qv__jw_str(&w, QV_VERSION);
     qv__bench_u64(&w, "points", b->base.rows);
@@ -357,6 +365,8 @@ static int print_build(struct bench *b, struct qv_err *err)
     qv__jw_str(&w, codes_names[b->args.codes]);
     qv__jw_key(&w, "placement");
     qv__jw_str(&w, placement_names[b->args.placement]);
+    qv__jw_key(&w, "packing");
+    qv__jw_str(&w, packing_names[b->args.packing]);
     qv__bench_u64(&w, "m", b->args.m);
     qv__bench_u64(&w, "ef_construct", b->args.ef_construct);
     qv__jw_key(&w, "kernels");
@@ -394,7 +404,7 @@ static int print_search(struct bench *b, uint32_t ef, const struct qv__ann_figur
     qv__jw_init(&w, &b->out);
     qv__jw_obj(&w);
     qv__jw_key(&w, "engine");
-    qv__jw_str(&w, "quiver");
+    qv__jw_str(&w, engine_names[b->args.packing]);
     qv__bench_u64(&w, "ef", ef);
     qv__bench_u64(&w, "k", b->args.k);
     qv__bench_f64(&w, "recall", f->recall, 5);

@@ -401,6 +401,9 @@ void qv__schema_to_json(struct qv__jw *w, const struct qv__schema *s)
         if (v->index.on_disk) {
             put_u64(w, "graph_on_disk", 1);
         }
+        if (v->index.packing) {
+            put_u64(w, "packing", v->index.packing);
+        }
         if (v->idf) {
             put_u64(w, "idf", 1);
         }
@@ -492,6 +495,7 @@ static bool vector_from_json(qv__json o, struct qv__vector_def *v)
            get_u32(o, "m", &v->index.m) && get_u32(o, "ef_construct", &v->index.ef_construct) &&
            get_u64(o, "seed", UINT64_MAX, &v->index.seed) &&
            (!qv__json_get(o, "codes") || get_u32(o, "codes", &v->index.codes)) &&
+           (!qv__json_get(o, "packing") || get_u32(o, "packing", &v->index.packing)) &&
            qv__json_str(qv__json_get(o, "config"), &v->config_json);
 }
 

@@ -88,7 +88,10 @@ static qv_status open_index(struct qv__segment *s, struct qv__column *c, uint16_
                                       .ef_construct = m->ef_construct,
                                       .seed = m->seed,
                                       .on_disk = c->def->index.on_disk};
-    struct qv__index_env env = {.mem = s->mem, .simd = s->env.simd};
+    if (s->env.pool) { /* who opens it to check it has none, and needs nothing that is made of it */
+        params.packing = c->def->index.packing;
+    }
+    struct qv__index_env env = {.mem = s->mem, .simd = s->env.simd, .pool = s->env.pool};
     struct qv__index *x = NULL;
     qv_status st = qv__index_params_check(&params, err);
     if (st == QV_OK) {

@@ -137,6 +137,7 @@ static struct qv__index *index_to_reuse(const struct qv__segment_build *b, uint3
         own == QV__NO_ROW ? NULL : atomic_load(&b->sources[0]->columns[own].index);
     struct qv__index_params want = b->schema->vectors[column].index;
     want.on_disk = x ? x->params.on_disk : false; /* where it lies does not change what it is */
+    want.packing = x ? x->params.packing : 0;     /* nor does this */
     bool fits = x && qv__index_count(x) == n_ords && !x->ops->differs(x, &want, NULL);
     return fits ? x : NULL;
 }

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "base/rng.h"
-#include "index/graph_walk.h"
+#include "index/graph_fused.h"
 #include "index/graph_sketch.h"
 #include "index/row_cache.h"
 
@@ -218,6 +218,7 @@ void qv__graph_free(struct qv__index *x)
     qv__rows_free(g, &g->codes);
     qv__quant_free(g->quant);
     qv__graph_narrow_free(g, &g->narrow);
+    qv__fused_free(g);
     qv__rows_free(g, &g->tree);
     for (uint32_t i = 0; i < QV_ARRAY_LEN(g->upper); i++) {
         if (g->is_view) {
@@ -287,6 +288,10 @@ static bool graph_differs(const struct qv__index *x, const struct qv__index_para
     } else if (g->is_view && have->on_disk != want->on_disk) {
         (void)snprintf(text, sizeof text, "graph %s",
                        want->on_disk ? "memory -> disk" : "disk -> memory");
+    } else if (g->is_view && have->packing != want->packing) {
+        (void)snprintf(text, sizeof text, "packing %s",
+                       want->packing == QV__INDEX_PACKING_FUSED ? "compact -> fused"
+                                                                : "fused -> compact");
     } else {
         return false;
     }

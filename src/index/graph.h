@@ -88,6 +88,14 @@ struct qv__graph_narrow {
     uint8_t *block; /* their saved form, header and rows; NULL = they are borrowed */
 };
 
+/* Fused records (graph_fused.h). */
+struct qv__graph_fused {
+    struct qv__quant *quant; /* of what lies around a node; NULL = there are none */
+    struct qv__rows rows;
+    uint8_t *block; /* the memory of `rows` */
+    uint32_t n_slots, own_at, n_own_bytes;
+};
+
 /* What searches with a filter cost here (graph_costs.c), in nanoseconds. */
 struct qv__graph_costs {
     float scan_row, scan_word; /* of a scan, per allowed node and per word of the set */
@@ -115,6 +123,7 @@ struct qv__graph {
     struct qv__rows codes;   /* with quant */
     struct qv__graph_narrow
         narrow; /* of a complete graph: what searches compare in place of `codes` */
+    struct qv__graph_fused fused; /* of an opened graph; immutable then */
     struct qv__rows base;
     struct qv__rows tree; /* no chunks once a build is complete, and in a view */
     struct qv__graph_layer upper[QV__GRAPH_LAYERS_MAX - 1]; /* [l - 1] is layer l */
@@ -126,15 +135,15 @@ struct qv__graph {
     uint32_t n_tuned;    /* single writer: ordinals there were then */
     uint8_t *base_block; /* the saved form of the base in one block, header and records; or NULL */
     uint8_t *code_block; /* likewise of the codes */
-    uint64_t mapped_bytes;                   /* views: size of the saved parts */
-    struct qv__row_cache *_Atomic row_cache; /* views over codes: made by a search; or NULL */
+    uint64_t mapped_bytes;                       /* views: size of the saved parts */
+    struct qv__row_cache *_Atomic row_cache;     /* views over codes: made by a search; or NULL */
     struct qv__graph_sketches *_Atomic sketches; /* likewise, for scans (graph_sketch.h) */
     _Atomic uint64_t n_scanned;                  /* codes that scans compared before that */
     _Atomic bool is_sketching;                   /* a search makes them, or did */
-    struct qv__mutex lock;                   /* QV__RANK_LEAF: what follows */
-    struct qv__graph_costs costs;            /* guarded by: lock; zero before they are measured */
-    uint32_t costs_n;                        /* guarded by: lock; ordinals there were then */
-    struct qv__graph_scratch *scratch;       /* guarded by: lock; idle ones */
+    struct qv__mutex lock;                       /* QV__RANK_LEAF: what follows */
+    struct qv__graph_costs costs;      /* guarded by: lock; zero before they are measured */
+    uint32_t costs_n;                  /* guarded by: lock; ordinals there were then */
+    struct qv__graph_scratch *scratch; /* guarded by: lock; idle ones */
 };
 
 static inline struct qv__graph *qv__graph_of(struct qv__index *x)

@@ -136,7 +136,7 @@ static bool measure_walks(struct measuring *m, uint32_t level, struct measured *
                                  .ef = BEAM,
                                  .budget = INFINITY,
                                  .ctx = &ctx};
-        f.entry = qv__graph_descend(g, &f.to, m->n, &f.distances);
+        f.entry = qv__graph_descend(g, &f.to, m->n, 0, &f.distances);
         f.distances = 0;
         uint64_t from = now(m);
         if (n_allowed <= 2 * BEAM || qv__filtered_walk(g, m->s, &f) != QV_OK || f.hops == 0) {

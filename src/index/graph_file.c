@@ -17,7 +17,7 @@
  * codes lie closer together than in the file, where that takes no more lines. Without
  * memory for that, and for what is small, an opened graph borrows the parts. Save and insert
  * exclude each other. */
-#include "index/graph.h"
+#include "index/graph_fused.h"
 
 #define META_MAGIC   UINT32_C(0x4d475651) /* "QVGM" */
 #define BASE_MAGIC   UINT32_C(0x42475651) /* "QVGB" */
@@ -488,6 +488,7 @@ qv_status qv__graph_open(const struct qv__index_params *params, const struct qv_
     struct qv__index_params saved = {
         .kind = QV__INDEX_GRAPH, .m = m.m, .ef_construct = m.ef_construct, .seed = m.seed};
     saved.on_disk = params->on_disk;
+    saved.packing = params->packing;
     if (qv__index_params_check(&saved, NULL) != QV_OK) {
         return damaged(err, "parameters outside their limits");
     }
@@ -499,6 +500,7 @@ qv_status qv__graph_open(const struct qv__index_params *params, const struct qv_
         qv__graph_free(&g->index);
         return st;
     }
+    qv__fused_make(g, env);
     atomic_store_explicit(&g->index.n_indexed, n, memory_order_release);
     *out = &g->index;
     return QV_OK;

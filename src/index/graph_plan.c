@@ -167,7 +167,7 @@ static void enter(struct search *x)
 {
     if (!x->plan.has_entry) {
         uint64_t distances = 0;
-        x->plan.entry = qv__graph_descend(x->g, &x->to, x->q->n, &distances);
+        x->plan.entry = qv__graph_descend(x->g, &x->to, x->q->n, 0, &distances);
         x->plan.has_entry = true;
         x->ctx->stats.distances += distances;
     }

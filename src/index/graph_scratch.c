@@ -35,6 +35,9 @@ struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
         is_ok = (s->to || qv__quant_query_new(g->quant, g->index.mem, &s->to, &err) == QV_OK) &&
                 qv__quant_query_new(g->quant, g->index.mem, &s->pair, &err) == QV_OK;
     }
+    if (is_ok && s && g->fused.block && !s->around) {
+        is_ok = qv__around_query_new(g->fused.quant, g->index.mem, &s->around, &err) == QV_OK;
+    }
     if (!is_ok) {
         qv__scratch_give(g, s);
         return NULL;
@@ -65,6 +68,7 @@ void qv__scratch_drop(struct qv__graph *g)
         qv__quant_query_free(s->to);
         qv__quant_query_free(s->pair);
         qv__quant_query_free(s->narrow);
+        qv__around_query_free(s->around);
         qv__graph_mem_free(g, s, sizeof *s);
     }
 }

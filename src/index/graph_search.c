@@ -13,6 +13,7 @@
  * may meet a gap; a filter may hide what a small beam needs) is followed by the scan, so that a
  * search always returns min(k, allowed) hits. */
 #include "index/graph_filter.h"
+#include "index/graph_fused.h"
 #include "index/row_cache.h"
 
 #include "simd/prefetch.h"
@@ -43,21 +44,39 @@ static void tell_plan(struct qv__qctx *ctx, const char *detail, double estimate,
 }
 
 uint32_t qv__graph_descend(struct qv__graph *g, const struct qv__graph_target *to, uint32_t n,
-                           uint64_t *distances)
+                           uint32_t last, uint64_t *distances)
 {
     uint32_t layer = qv__graph_layers(g) - 1;
     uint32_t node = layer ? 0 : g->root;
-    for (; layer > 0; layer--) {
+    for (; layer > last; layer--) {
         node = qv__walk_greedy(g, to, layer, node, n, distances);
     }
-    return node;
+    return qv__graph_ord(g, layer, node);
+}
+
+/* Over fused records; true if it found k nodes, or failed. The layer above the base is left out on
+ * the way down: its nodes are as far apart as those that the first expansions go to, and cost more.
+ */
+static bool walk_fused(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w,
+                       uint32_t k, qv_status *st)
+{
+    if (!qv__fused_serves(g, w)) {
+        return false;
+    }
+    w->entry = qv__graph_descend(g, &w->to, w->n, 1, &w->distances);
+    *st = qv__fused_walk(g, s, w);
+    return *st != QV_OK || s->n_best >= k;
 }
 
 /* Down the upper layers to a good base node, then the beam. */
-static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
+static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w,
+                      uint32_t k)
 {
-    w->entry = qv__graph_descend(g, &w->to, w->n, &w->distances);
-    qv_status st = qv__walk_beam(g, s, w);
+    qv_status st = QV_OK;
+    if (!walk_fused(g, s, w, k, &st)) {
+        w->entry = qv__graph_descend(g, &w->to, w->n, 0, &w->distances);
+        st = qv__walk_beam(g, s, w);
+    }
     w->ctx->stats.distances += w->distances;
     w->ctx->stats.hops += w->hops;
     return st;
@@ -223,7 +242,7 @@ qv_status qv__graph_walk_hits(struct qv__graph *g, struct qv__graph_scratch *s,
     *n_hits = 0;
     w->to = qv__target_set(g, s, q->vector, !q->no_codes);
     take_patience(w, q->k);
-    qv_status st = walk(g, s, w);
+    qv_status st = walk(g, s, w, q->k);
     if (st == QV_OK) {
         *n_hits = qv__graph_take_hits(g, s, w, q, hits);
     }

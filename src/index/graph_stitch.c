@@ -93,7 +93,7 @@ static qv_status find(const struct stitch *s, struct qv__graph_worker *w,
                                   .n = g->n_max};
     if (!n_starts) {
         walk.ef = QV_MIN(2 * s->ef, (uint32_t)QV__GRAPH_BACK_MAX);
-        walk.entry = qv__graph_descend(g, to, g->n_max, &walk.distances);
+        walk.entry = qv__graph_descend(g, to, g->n_max, 0, &walk.distances);
     }
     QV_TRY(qv__walk_beam(g, w->scratch, &walk));
     qv__beam_sort(w->scratch);

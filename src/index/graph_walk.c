@@ -187,26 +187,6 @@ struct reading {
     uint32_t at; /* the next link; as many as a record holds: it is read */
 };
 
-/* True if nothing is open that is among the nearest of all walks of the query, as many as the beam
- * is wide. */
-INLINE bool is_beaten(const struct qv__graph_walk *w, uint32_t n_nearer, uint64_t key)
-{
-    if (!w->beam || n_nearer < w->ef_least) {
-        return false;
-    }
-    float dist = qv__key_dist(key);
-    uint32_t lo = 0, hi = w->beam->n;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (w->beam->dists[mid] < dist) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return n_nearer + lo >= (w->patience ? w->width : w->ef);
-}
-
 /* Collect neighbours not met before, of the nearest node that is open, or of the next ones if it
  * has none, and ask for their codes. False when there are none: nothing is open. */
 INLINE bool block_next(const struct qv__graph *g, struct qv__graph_scratch *s,
@@ -215,7 +195,8 @@ INLINE bool block_next(const struct qv__graph *g, struct qv__graph_scratch *s,
     uint32_t cap = qv__graph_cap(g, layer);
     do {
         if (r->at >= cap) {
-            if (s->next_open >= s->n_best || is_beaten(w, s->next_open, s->best[s->next_open])) {
+            if (s->next_open >= s->n_best ||
+                qv__walk_is_beaten(w, s->next_open, s->best[s->next_open])) {
                 b->n = 0;
                 return false;
             }

@@ -42,7 +42,8 @@ struct qv__graph_scratch {
     uint32_t n_cand, cap_cand;
     /* With codes: what the walk goes to, and a second one for pairs of others. */
     struct qv__quant_query *to, *pair;
-    struct qv__quant_query *narrow; /* with narrow codes: what a search goes to */
+    struct qv__quant_query *narrow;  /* with narrow codes: what a search goes to */
+    struct qv__around_query *around; /* with fused records: likewise */
 };
 
 /* What distances are measured to: a vector, or its likeness among codes. */
@@ -188,10 +189,10 @@ uint32_t qv__beam_rest(struct qv__graph_scratch *s, uint32_t n);
 
 /* graph_search.c */
 
-/* The base node where a walk to the target enters, found by greedy walks over the layers above.
- * Adds to *distances. */
+/* The base node where a walk to the target enters, found by greedy walks over the layers above
+ * `last`. Adds to *distances. */
 uint32_t qv__graph_descend(struct qv__graph *g, const struct qv__graph_target *to, uint32_t n,
-                           uint64_t *distances);
+                           uint32_t last, uint64_t *distances);
 /* The k nearest of what the beam of `s` holds, by true distance; returns how many there are. Of
  * `w`: to, ctx. */
 uint32_t qv__graph_take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
@@ -218,6 +219,26 @@ static inline struct qv__graph_target qv__target_set(const struct qv__graph *g,
         to.codes = query;
     }
     return to;
+}
+/* True if nothing is open that is among the ef nearest of all walks of the query: `key` is the
+ * nearest open node, n_nearer are nearer. */
+static inline bool qv__walk_is_beaten(const struct qv__graph_walk *w, uint32_t n_nearer,
+                                      uint64_t key)
+{
+    if (!w->beam || n_nearer < w->ef_least) {
+        return false;
+    }
+    float dist = qv__key_dist(key);
+    uint32_t lo = 0, hi = w->beam->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (w->beam->dists[mid] < dist) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return n_nearer + lo >= (w->patience ? w->width : w->ef);
 }
 /* Distances from the target to n <= QV__GRAPH_BLOCK nodes of a layer. */
 void qv__walk_measure(const struct qv__graph *g, const struct qv__graph_target *to, uint32_t layer,

@@ -38,6 +38,9 @@ qv_status qv__index_params_check(const struct qv__index_params *p, struct qv_err
     if (p->kind != QV__INDEX_GRAPH) {
         return QV_OK;
     }
+    if (p->packing >= QV__INDEX_PACKINGS) {
+        return qv__fail(err, QV_EVERSION, "packing: kind %" PRIu32 " is not known", p->packing);
+    }
     if (p->codes >= QV__INDEX_CODES_KINDS) {
         return qv__fail(err, QV_EVERSION, "codes: kind %" PRIu32 " is not known", p->codes);
     }

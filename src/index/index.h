@@ -37,6 +37,16 @@ enum qv__index_codes {
     QV__INDEX_CODES_KINDS
 };
 
+/* How what a walk reads is kept. FUSED: for searches without a filter of a graph that was opened
+ * there are, beside links and codes, records of all that an expansion reads, in several times the
+ * memory.
+ */
+enum qv__index_packing {
+    QV__INDEX_PACKING_COMPACT = 0,
+    QV__INDEX_PACKING_FUSED,
+    QV__INDEX_PACKINGS
+};
+
 /* How a graph is searched for allowed ordinals only. */
 enum qv__index_strategy {
     QV__STRATEGY_AUTO = 0,   /* by what each would cost */
@@ -51,6 +61,7 @@ struct qv__index_params {
     uint32_t m;            /* graph: links per node above the base layer; 2m on it. 2..512 */
     uint32_t ef_construct; /* graph: beam width while building. 4..65536 */
     uint32_t codes;        /* graph: enum qv__index_codes */
+    uint32_t packing;      /* graph: enum qv__index_packing; of an opened one */
     bool on_disk;          /* graph: an opened one is read in place, without a copy in memory */
     uint64_t seed;         /* levels, and anything else random */
 };

@@ -163,6 +163,56 @@ void qv__quant_sketch(const struct qv__quant *z, const uint8_t *code, uint8_t *o
 /* As q->gather, by sketches; distances without a bound. */
 void qv__quant_sketch_gather(const struct qv__quant_query *q, const uint8_t *const *sketches,
                              size_t n, float *dists);
+/* --- around a vector -------------------------------------------------------------------------- */
+
+/* What lies around a vector: blocks of QV__LOOKUP_CODES codes of one bit an element, each of the
+ * difference of a near vector to it, side by side, so that one pass estimates the distances to all
+ * of them from the distance to the vector itself (Gou et al., SymphonyQG, SIGMOD 2025). The
+ * quantizer is a `rabitq` one of 1 bit: its mean and its rotation are all that is used of it.
+ *
+ * With c the centred and rotated vector, r the difference to a near one, b the signs of r and
+ * s = |r|^2 / b.r, the query's (q - c).r is about s (q.b - c.b), and only q.b depends on the query:
+ *   squared L2     d(c) + |r|^2 + 2 s c.b - 2 s q.b
+ *   negated q·v    d(c) + s c.b - (c + mean).r - s q.b
+ * Better than a code of the vector on its own, for r is short and q near to c where it matters. */
+
+/* True if there can be blocks of vectors of so many elements. */
+static inline bool qv__around_fits(uint32_t dim)
+{
+    return QV_ALIGN_UP((size_t)dim, (size_t)QV__CODE_BLOCK_DIMS) <=
+           (size_t)4 * QV__LOOKUP_GROUPS_MAX;
+}
+/* Of one block: a multiple of 64. */
+size_t qv__around_bytes(const struct qv__quant *z);
+/* Elements of a vector as the calls below take them: dim, up to a multiple of 64. */
+size_t qv__around_elements(const struct qv__quant *z);
+/* The centred and rotated form of dim elements of a datatype; `row` has room for as many floats. */
+void qv__around_center(const struct qv__quant *z, uint8_t datatype, const void *elements,
+                       float *row, float *out);
+/* One block around `centre`: near[i] is a centred and rotated vector, or NULL, whose estimate will
+ * be infinite. */
+void qv__around_encode(const struct qv__quant *z, const float *rotated_mean, const float *centre,
+                       const float *const near[QV__LOOKUP_CODES], uint8_t *block);
+/* The mean, rotated, as qv__around_encode wants it. */
+void qv__around_mean(const struct qv__quant *z, float *out);
+
+struct qv__around_query {
+    const struct qv__quant *z;
+    uint8_t *tables;   /* owned */
+    float *work, *row; /* owned */
+    float step;        /* of a unit of the tables, */
+    int32_t middle;    /* ... whose sums are so much too large */
+};
+
+/* Scratch, to be set before use. Errors: QV_ENOMEM. Owner: caller. */
+qv_status qv__around_query_new(const struct qv__quant *z, struct qv__mem *mem,
+                               struct qv__around_query **out, struct qv_err *err) QV_MUST_USE;
+void qv__around_query_free(struct qv__around_query *q); /* NULL-safe */
+void qv__around_query_set(struct qv__around_query *q, uint8_t datatype, const void *elements);
+/* more[i]: by how much near vector i of a block is farther than the vector it is around. Meanwhile
+ * what lies at `next` is asked for, about a block and half a block more; NULL = nothing is. */
+void qv__around_estimate(const struct qv__around_query *q, const uint8_t *block,
+                         const uint8_t *next, float more[QV__LOOKUP_CODES]);
 
 /* Ask for the lines of a code that will be wanted soon. */
 static inline void qv__quant_fetch(const struct qv__quant_query *q, const uint8_t *code)

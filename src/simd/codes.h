@@ -1,10 +1,10 @@
 /* codes.h: kernels on packed integer codes.
  *
  * What it is: inner products of small unsigned integers, packed 8, 4, 2 or 1 bits wide, with a
- * query of signed bytes, one query against many codes; and Hamming distances of bits, of codes
- * and of vectors. Integers
- * throughout: every table gives the same numbers. What it is not: aware of what a code stands for;
- * scales, offsets and metrics are quant/'s.
+ * query of signed bytes, one query against many codes; sums of looked-up numbers for codes side by
+ * side; and Hamming distances of bits, of codes and of vectors. Integers throughout: every table
+ * gives the same numbers. What it is not: aware of what a code stands for; scales, offsets and
+ * metrics are quant/'s.
  *
  * Packing, the same on every machine. "Dims" counts elements; 4, 2 and 1 bits pack whole blocks of
  * 64 of them, the last one filled up:
@@ -46,10 +46,26 @@ typedef void (*qv__code_gather_fn)(const struct qv__code_query *q, const uint8_t
 /* Number of bits that differ in n_bytes. */
 typedef uint32_t (*qv__hamming_fn)(const uint8_t *a, const uint8_t *b, size_t n_bytes);
 
+/* Sums of table entries for a block of QV__LOOKUP_CODES codes side by side: code j has a number g_j
+ * of 4 bits in each of n_groups groups, and out[j] is the sum over groups g of tables[16 g + g_j].
+ * `codes` holds 16 bytes a group: byte j of them has the number of code j in its lower half, that
+ * of code j + 16 in its upper half. Entries are at most QV__LOOKUP_MAX, n_groups a multiple of 16
+ * and at most QV__LOOKUP_GROUPS_MAX, so that sums fit. Meanwhile lines from `next` on are asked
+ * for, QV__LOOKUP_AHEAD for every 16 groups; NULL = none. */
+typedef void (*qv__code_lookup_fn)(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
+                                   const uint8_t *next, uint16_t *out);
+enum {
+    QV__LOOKUP_AHEAD = 6,
+    QV__LOOKUP_CODES = 32,
+    QV__LOOKUP_MAX = 63,
+    QV__LOOKUP_GROUPS_MAX = 1024
+};
+
 struct qv__codes {
     const char *name; /* "scalar", "avx2", "avx512", "neon", "neondot" */
     qv__code_many_fn many[QV__WIDTHS];
     qv__code_gather_fn gather[QV__WIDTHS];
+    qv__code_lookup_fn lookup;
     qv__hamming_fn hamming;
     struct qv__dist bits; /* Hamming distance of vectors of dim bits; those behind them are zero */
 };

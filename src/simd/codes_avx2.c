@@ -9,6 +9,7 @@
  * order: some fifty cycles for 512 elements, against four instructions instead of seven for every
  * 32 of every code. */
 #include "simd/codes_tables.h"
+#include "simd/prefetch.h"
 
 #if defined(__x86_64__)
 #ifndef __AVX2__
@@ -214,6 +215,64 @@ QV__KERNEL void arrange1(int8_t *to, const int8_t *q)
     }
 }
 #define HAS_ARRANGE1 1
+
+/* Of the next block, for every eight groups. */
+enum { LOOKUP_FETCH = QV__LOOKUP_AHEAD / 2 * QV__CACHE_LINE_BYTES };
+
+/* Two groups a register, a half each: the numbers of codes 0 to 15 in x, of the others in y. */
+struct lookup_sums {
+    ivec x, y;
+};
+
+QV__KERNEL struct lookup_sums lookup_pair(const uint8_t *tables, const uint8_t *codes)
+{
+    ivec low = _mm256_set1_epi8(15), t = load(tables), c = load(codes);
+    ivec upper = _mm256_and_si256(_mm256_srli_epi16(c, 4), low);
+    return (struct lookup_sums){_mm256_shuffle_epi8(t, _mm256_and_si256(c, low)),
+                                _mm256_shuffle_epi8(t, upper)};
+}
+
+/* Eight groups: four pairs still fit bytes. */
+QV__KERNEL struct lookup_sums lookup_four(const uint8_t *tables, const uint8_t *codes)
+{
+    struct lookup_sums a = lookup_pair(tables, codes), b = lookup_pair(tables + 32, codes + 32);
+    struct lookup_sums c = lookup_pair(tables + 64, codes + 64);
+    struct lookup_sums d = lookup_pair(tables + 96, codes + 96);
+    return (struct lookup_sums){
+        _mm256_add_epi8(_mm256_add_epi8(a.x, b.x), _mm256_add_epi8(c.x, d.x)),
+        _mm256_add_epi8(_mm256_add_epi8(a.y, b.y), _mm256_add_epi8(c.y, d.y))};
+}
+
+/* From sums of whole words (even byte + 256 * odd byte) and of odd bytes to those of sixteen codes.
+ */
+QV__KERNEL void lookup_store(uint16_t *out, ivec words, ivec odd)
+{
+    ivec even = _mm256_sub_epi16(words, _mm256_slli_epi16(odd, 8));
+    __m128i e = _mm_add_epi16(_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1));
+    __m128i o = _mm_add_epi16(_mm256_castsi256_si128(odd), _mm256_extracti128_si256(odd, 1));
+    __m128i *to = (__m128i *)(void *)out;
+    _mm_storeu_si128(to, _mm_unpacklo_epi16(e, o));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(e, o));
+}
+
+static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
+                   const uint8_t *next, uint16_t *out)
+{
+    ivec x = _mm256_setzero_si256(), y = x, odd_x = x, odd_y = x;
+    for (size_t at = 0; at < 16 * n_groups; at += 128) {
+        if (next != NULL) {
+            qv__prefetch_span(next, LOOKUP_FETCH);
+            next += LOOKUP_FETCH;
+        }
+        struct lookup_sums s = lookup_four(tables + at, codes + at);
+        x = _mm256_add_epi16(x, s.x);
+        y = _mm256_add_epi16(y, s.y);
+        odd_x = _mm256_add_epi16(odd_x, _mm256_srli_epi16(s.x, 8));
+        odd_y = _mm256_add_epi16(odd_y, _mm256_srli_epi16(s.y, 8));
+    }
+    lookup_store(out, x, odd_x);
+    lookup_store(out + 16, y, odd_y);
+}
 
 /* Bits of each byte, by its halves; sums of eight bytes by VPSADBW. */
 QV__KERNEL ivec count_bits(ivec v)

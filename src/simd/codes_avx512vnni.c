@@ -4,6 +4,7 @@
  * is widened to one byte an element, in registers, and multiplied with the query's bytes. One bit
  * needs no widening: it is the mask under which ones are loaded. */
 #include "simd/codes_tables.h"
+#include "simd/prefetch.h"
 
 #if defined(__x86_64__)
 #if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VNNI__) ||                 \
@@ -114,6 +115,61 @@ QV__KERNEL ivec block1(ivec acc, const int8_t *q, const uint8_t *c)
     acc = rest1(rest1(acc, q + 128, c + 16), q + 192, c + 24);
     acc = rest1(rest1(acc, q + 256, c + 32), q + 320, c + 40);
     return rest1(rest1(acc, q + 384, c + 48), q + 448, c + 56);
+}
+
+/* Of the next block, for every sixteen groups. */
+enum { LOOKUP_FETCH = QV__LOOKUP_AHEAD * QV__CACHE_LINE_BYTES };
+
+/* Four groups a register: the numbers of codes 0 to 15 in x, of the others in y. */
+struct lookup_sums {
+    ivec x, y;
+};
+
+QV__KERNEL struct lookup_sums lookup_four(const uint8_t *tables, const uint8_t *codes)
+{
+    ivec low = _mm512_set1_epi8(15), t = _mm512_loadu_si512(tables), c = _mm512_loadu_si512(codes);
+    ivec upper = _mm512_and_si512(_mm512_srli_epi16(c, 4), low);
+    return (struct lookup_sums){_mm512_shuffle_epi8(t, _mm512_and_si512(c, low)),
+                                _mm512_shuffle_epi8(t, upper)};
+}
+
+QV__KERNEL __m128i add_words(ivec v)
+{
+    __m256i h = _mm256_add_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    return _mm_add_epi16(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+}
+
+/* From sums of whole words (even byte + 256 * odd byte) and of odd bytes to those of sixteen codes.
+ */
+QV__KERNEL void lookup_store(uint16_t *out, ivec words, ivec odd)
+{
+    __m128i o = add_words(odd), e = _mm_sub_epi16(add_words(words), _mm_slli_epi16(o, 8));
+    _mm_storeu_si128((__m128i *)(void *)out, _mm_unpacklo_epi16(e, o));
+    _mm_storeu_si128((__m128i *)(void *)(out + 8), _mm_unpackhi_epi16(e, o));
+}
+
+static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
+                   const uint8_t *next, uint16_t *out)
+{
+    ivec x = _mm512_setzero_si512(), y = x, odd_x = x, odd_y = x;
+    for (size_t at = 0; at < 16 * n_groups; at += 256) { /* sixteen groups: four fit bytes */
+        if (next != NULL) {
+            qv__prefetch_span(next, LOOKUP_FETCH);
+            next += LOOKUP_FETCH;
+        }
+        struct lookup_sums a = lookup_four(tables + at, codes + at);
+        struct lookup_sums b = lookup_four(tables + at + 64, codes + at + 64);
+        struct lookup_sums c = lookup_four(tables + at + 128, codes + at + 128);
+        struct lookup_sums d = lookup_four(tables + at + 192, codes + at + 192);
+        ivec sx = _mm512_add_epi8(_mm512_add_epi8(a.x, b.x), _mm512_add_epi8(c.x, d.x));
+        ivec sy = _mm512_add_epi8(_mm512_add_epi8(a.y, b.y), _mm512_add_epi8(c.y, d.y));
+        x = _mm512_add_epi16(x, sx);
+        y = _mm512_add_epi16(y, sy);
+        odd_x = _mm512_add_epi16(odd_x, _mm512_srli_epi16(sx, 8));
+        odd_y = _mm512_add_epi16(odd_y, _mm512_srli_epi16(sy, 8));
+    }
+    lookup_store(out, x, odd_x);
+    lookup_store(out + 16, y, odd_y);
 }
 
 #define bvec      __m512i

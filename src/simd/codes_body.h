@@ -10,6 +10,7 @@
  *                               elements at a time; part1(acc, q, c) is 128 of them, rest1 is not
  *   BIAS8                       what block8 and part8 take off each code: 128 where only signed
  *                               bytes can be multiplied, else 0
+ *   lookup                      as codes.h has it
  *   what bits_body.h defines, CODES_NAME, CODES_TABLE
  * What it is not: a header of declarations. It emits static functions and one table, compiled with
  * the flags of the file that includes it.
@@ -263,6 +264,7 @@ const struct qv__codes CODES_TABLE = {
     .name = CODES_NAME,
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
+    .lookup = lookup,
     .hamming = hamming,
     .bits = {bits_one, bits_many, bits_gather},
 };

@@ -7,6 +7,8 @@
  *
  * Only signed bytes can be multiplied, so codes of 8 bits are taken less 128 (BIAS8). */
 
+#include "simd/prefetch.h"
+
 #define BIAS8 128
 
 QV__KERNEL ivec ivec_zero(void)
@@ -118,6 +120,36 @@ QV__KERNEL ivec block1(ivec acc, const int8_t *q, const uint8_t *c)
         acc = rest1(acc, q + 64 * i, c + 8 * i);
     }
     return acc;
+}
+
+/* Sixteen bytes of sums to words. */
+QV__KERNEL void lookup_add(uint16x8_t *sums, uint8x16_t bytes)
+{
+    sums[0] = vaddw_u8(sums[0], vget_low_u8(bytes));
+    sums[1] = vaddw_high_u8(sums[1], bytes);
+}
+
+static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
+                   const uint8_t *next, uint16_t *out)
+{
+    uint16x8_t sums[4] = {vdupq_n_u16(0), vdupq_n_u16(0), vdupq_n_u16(0), vdupq_n_u16(0)};
+    for (size_t at = 0; at < 16 * n_groups; at += 64) { /* four groups fit bytes */
+        if (next != NULL && at % 256 == 0) {
+            qv__prefetch_span(next, QV__LOOKUP_AHEAD * QV__CACHE_LINE_BYTES);
+            next += QV__LOOKUP_AHEAD * QV__CACHE_LINE_BYTES;
+        }
+        uint8x16_t x = vdupq_n_u8(0), y = x;
+        for (size_t g = 0; g < 64; g += 16) {
+            uint8x16_t t = vld1q_u8(tables + at + g), c = vld1q_u8(codes + at + g);
+            x = vaddq_u8(x, vqtbl1q_u8(t, vandq_u8(c, vdupq_n_u8(15))));
+            y = vaddq_u8(y, vqtbl1q_u8(t, vshrq_n_u8(c, 4)));
+        }
+        lookup_add(sums, x);
+        lookup_add(sums + 2, y);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        vst1q_u16(out + 8 * i, sums[i]);
+    }
 }
 
 #define bvec      uint32x4_t

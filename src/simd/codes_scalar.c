@@ -54,6 +54,19 @@ KERNELS(dot2, QV__W2)
 KERNELS(dot4, QV__W4)
 KERNELS(dot8, QV__W8)
 
+static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
+                   const uint8_t *next, uint16_t *out)
+{
+    (void)next;
+    memset(out, 0, QV__LOOKUP_CODES * sizeof *out);
+    for (size_t g = 0; g < n_groups; g++) {
+        for (size_t j = 0; j < QV__LOOKUP_CODES; j++) {
+            unsigned number = j < 16 ? codes[16 * g + j] & 15u : codes[16 * g + j - 16] >> 4;
+            out[j] = (uint16_t)(out[j] + tables[16 * g + number]);
+        }
+    }
+}
+
 #define bvec            uint32_t
 #define bits_zero       zero_bits
 #define bits_total(sum) (sum)
@@ -86,6 +99,7 @@ const struct qv__codes qv__codes_scalar = {
     .name = "scalar",
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
+    .lookup = lookup,
     .hamming = hamming,
     .bits = {bits_one, bits_many, bits_gather},
 };

@@ -74,6 +74,22 @@ class Bench(Case):
         self.fails("bench", "ann", "--base", "base.fvecs", "--queries", "queries.npy",
                    "--placement", "moon", said="--placement", rc=2)
 
+    def test_ann_packing(self):
+        """Fused records find what compact graphs find, take memory, and are told of what was built."""
+        found = {}
+        for packing in ("compact", "fused"):
+            args = ["--data", packing, "--codes", "int8", "--ef", "400", "--truth", "truth.ivecs", "--json"]
+            build, line = [json.loads(x) for x in self.ann(*args, "--packing", packing).splitlines()]
+            self.assertEqual(build["packing"], packing)
+            self.assertEqual(line["engine"], "quiver" if packing == "compact" else "quiver-fused")
+            self.assertGreater(line["recall"], 0.99)
+            found[packing] = build["memory_bytes"]
+            again = json.loads(self.ann(*args, "--reuse").splitlines()[0])
+            self.assertEqual(again["packing"], packing)
+        self.assertGreater(found["fused"], found["compact"])
+        self.fails("bench", "ann", "--base", "base.fvecs", "--queries", "queries.npy",
+                   "--packing", "loose", said="--packing", rc=2)
+
     def test_ann_bad_input(self):
         run = ["bench", "ann", "--base", "base.fvecs", "--queries"]
         self.fails(*run, "none.npy", said="none.npy")

@@ -219,6 +219,26 @@ static void test_tail_bytes(void **state)
         "string");
 }
 
+static void test_packing(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c",
+         "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"},\"hnsw_config\":{\"packing\":\"fused\"}}",
+         "true");
+    has(t, "GET", "/collections/c", NULL, 200, "\"packing\":\"fused\"");
+    good(t, "PUT", "/collections/c/points?wait=true",
+         "{\"points\":[{\"id\":1,\"vector\":[1,0]},{\"id\":2,\"vector\":[0,1]}]}",
+         "{\"operation_id\":2,\"status\":\"completed\"}");
+    has(t, "POST", "/collections/c/optimize", "{}", 200, "\"status\":\"completed\"");
+    has(t, "POST", "/collections/c/points/search", "{\"vector\":[1,0.5],\"limit\":1}", 200,
+        "\"id\":1,");
+    good(t, "PATCH", "/collections/c", "{\"hnsw_config\":{\"packing\":\"compact\"}}", "true");
+    has(t, "GET", "/collections/c", NULL, 200, "\"packing\":\"compact\"");
+    bad(t, "PATCH", "/collections/c", "{\"hnsw_config\":{\"packing\":\"loose\"}}", 400,
+        "Format error in JSON body: hnsw_config.packing: unknown variant `loose`, expected for "
+        "example `compact`");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
 
 static void test_profile(void **state)
@@ -296,7 +316,8 @@ static void test_explain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_expiry),          T(test_conditions), T(test_payload_operations), T(test_typed),
-        T(test_background_work), T(test_profile),    T(test_tail_bytes),         T(test_explain)};
+        T(test_expiry),     T(test_conditions),      T(test_payload_operations),
+        T(test_typed),      T(test_background_work), T(test_profile),
+        T(test_tail_bytes), T(test_explain),         T(test_packing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

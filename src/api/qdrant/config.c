@@ -11,6 +11,7 @@
 #define GROUP(id, list, title) struct qv__qd_group id = {title, list, QV_ARRAY_LEN(list)}
 
 static const char *const memories[] = {"cold", "cached", "pinned", NULL};
+static const char *const packings[] = {"compact", "fused", NULL};
 static const char *const memories_unpinned[] = {"cold", "cached", NULL};
 /* int8 and bit are additions. */
 static const char *const datatypes[] = {"float32", "uint8", "float16", "turbo4",
@@ -29,6 +30,7 @@ static const struct qv__qd_setting hnsw[] = {
     {.name = "memory", .type = QV__QD_ENUM, .words = memories},
     {.name = "payload_m", .type = QV__QD_UINT},
     {.name = "inline_storage", .type = QV__QD_BOOL},
+    {.name = "packing", .type = QV__QD_ENUM, .words = packings}, /* an addition */
 };
 const GROUP(qv__qd_hnsw, hnsw, "hnsw_config");
 

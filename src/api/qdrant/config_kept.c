@@ -240,6 +240,15 @@ static void read_on_disk(qv__json settings, bool *on_disk)
     }
 }
 
+static void read_packing(qv__json hnsw, uint32_t *packing)
+{
+    qv__json v = qv__json_get(hnsw, "packing");
+    if (qv__qd_given(v)) {
+        *packing =
+            qv__json_str_is(v, "fused") ? QV__INDEX_PACKING_FUSED : QV__INDEX_PACKING_COMPACT;
+    }
+}
+
 void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
 {
     qv__json own = qv__json_get_n(qv__json_get(kept, "vectors"), v->name.p, v->name.n);
@@ -256,6 +265,8 @@ void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
     read_on_disk(own, &v->on_disk);
     read_on_disk(all, &v->index.on_disk);
     read_on_disk(hnsw, &v->index.on_disk);
+    read_packing(all, &v->index.packing);
+    read_packing(hnsw, &v->index.packing);
 }
 
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)

@@ -301,6 +301,40 @@ static inline void case_bits(struct code_report *r)
     }
 }
 
+/* Random entries, then the largest ones; tables and codes at the end of a page. */
+static inline void case_lookup(struct code_report *r)
+{
+    enum { BYTES_MAX = 16 * QV__LOOKUP_GROUPS_MAX };
+    struct fenced ft, fc;
+    struct qv__rng rng;
+    qv__rng_seed(&rng, SEED);
+    bool open = fenced_open(&ft, BYTES_MAX) && fenced_open(&fc, BYTES_MAX);
+    code_check(r, open, "no memory for the pages", 0, 0);
+    for (size_t n = 0; open && n <= QV__LOOKUP_GROUPS_MAX; n += n < 256 ? 16 : 256) {
+        for (int way = 0; way < 2; way++) {
+            uint8_t *tables = ft.end - 16 * n, *codes = fc.end - 16 * n;
+            uint16_t want[QV__LOOKUP_CODES] = {0}, out[QV__LOOKUP_CODES + 1];
+            for (size_t i = 0; i < 16 * n; i++) {
+                tables[i] = way ? QV__LOOKUP_MAX : (uint8_t)qv__rng_below(&rng, QV__LOOKUP_MAX + 1);
+                codes[i] = (uint8_t)qv__rng_u64(&rng);
+            }
+            for (size_t i = 0; i < 16 * n; i++) {
+                const uint8_t *table = tables + i / 16 * 16;
+                want[i % 16] = (uint16_t)(want[i % 16] + table[codes[i] & 15]);
+                want[i % 16 + 16] = (uint16_t)(want[i % 16 + 16] + table[codes[i] >> 4]);
+            }
+            out[QV__LOOKUP_CODES] = 77;
+            r->k->lookup(tables, codes, n, way ? codes : NULL, out);
+            code_check(r, memcmp(out, want, sizeof(want)) == 0 && out[QV__LOOKUP_CODES] == 77,
+                       "lookup", n, (size_t)way);
+        }
+    }
+    if (open) {
+        fenced_close(&ft);
+        fenced_close(&fc);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct code_report *);
@@ -308,6 +342,7 @@ static const struct {
     {"codes: lengths", case_code_lengths}, {"codes: extremes", case_code_extremes},
     {"codes: longest", case_code_longest}, {"codes: page ends", case_code_page_ends},
     {"codes: hamming", case_hamming},      {"codes: bits", case_bits},
+    {"codes: lookup", case_lookup},
 };
 enum { CODE_CASES = sizeof(code_cases) / sizeof(code_cases[0]) };
 
