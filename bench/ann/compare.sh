@@ -16,7 +16,8 @@
 #   OUT=DIR, NAME=ann     default docs/benchmarks: ann.md, ann.csv, and SVG curves per set
 #   MACHINE=              a sentence about it, for the head of the tables
 #   WORK=DIR              default build/bench: peers, converted sets, indexes. What is there is not made again
-#   BUILD_THREADS=2, QUIVER=build/release/quiver, GLASS=checkout of hhy3/pyglass (else cloned), BUILD_ONLY=1 (no rounds)
+#   BUILD_THREADS=2, QUIVER=build/release/quiver, GLASS=checkout of hhy3/pyglass (else cloned), BUILD_ONLY=1 (no rounds),
+#   BUILT_ONLY=1 (measure what earlier runs built; an index that is not there is named)
 # One thread searches, k is 10. Peers are compiled with clang++ and -march=native, or are packages of PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -151,7 +152,12 @@ for name in "${@:-clustered128}"; do
     cache=$work/index/$(basename "$dir") lines=$work/$(basename "$dir").jsonl
     mkdir -p "$cache"
     : >"$lines"
-    for round in $(seq 0 "$rounds"); do # round 0 builds what is not there, and is no measurement
+    if [ -n "${BUILT_ONLY:-}" ]; then
+        for p in quiver $usable; do
+            [ -f "$cache/$p.ran" ] || lack "$p" "on $(basename "$dir"): not built in this run"
+        done
+    fi
+    for round in $(seq "${BUILT_ONLY:-0}" "$rounds"); do # round 0 builds what is not there, and is no measurement
         [ "$round" = 0 ] || [ -z "${BUILD_ONLY:-}" ] || break
         beams=$ef to=$lines
         [ "$round" != 0 ] || beams=16 to=/dev/null
