@@ -27,7 +27,7 @@ static void test_defaults(void **state)
     has(t, "GET", "/collections/c", NULL, 200,
         "\"config\":{\"params\":{\"vectors\":{\"size\":4,\"distance\":\"Cosine\"}," PARAMS "}," HNSW
         "," OPTIMIZER "," WAL ",\"quantization_config\":null},\"payload_schema\":{},\"update_"
-        "queue\":{\"length\":0}},\"status\":\"ok\",");
+        "queue\":{\"length\":0,\"deferred_points\":0}},\"status\":\"ok\",");
     has(t, "GET", "/collections/c", NULL, 200,
         "{\"result\":{" OK_STATUS
         ",\"indexed_vectors_count\":0,\"points_count\":0,\"segments_count\":");
