@@ -23,11 +23,13 @@ static void make(struct rest *t)
         200, "\"completed\"");
 }
 
-/* null is no value: a formula takes the default. */
+/* An index holds no null: with one a formula takes the default. */
 static void test_formula_null(void **state)
 {
     struct rest *t = *state;
     make(t);
+    has(t, "PUT", "/collections/c/index?wait=true",
+        "{\"field_name\":\"price\",\"field_schema\":\"float\"}", 200, "completed");
     static const char body[] = "{\"prefetch\":{\"query\":[1,1],\"using\":\"d\"},\"query\":{"
                                "\"formula\":{\"sum\":[\"price\","
                                "0]},\"defaults\":{\"price\":1}}}";
