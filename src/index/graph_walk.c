@@ -11,7 +11,7 @@
  *     waited; nearly all of a beam gets expanded anyway, so that costs 1 to 3 % more distances.
  *     Records of the nodes that will probably be expanded next are asked for, too.
  * (3) A walk with patience ends before its beam is expanded, once its nearest nodes have not
- * changed for a while: easy queries end early, hard ones have a wider beam. (Cf. "patience" in
+ *     changed for a while: easy queries end early, hard ones have a wider beam. (Cf. "patience" in
  *     Teofili and Lin, 2025, "Patience in proximity".)
  * Searches with a filter that rank allowed nodes only have a walk of their own: graph_filter.c.
  *

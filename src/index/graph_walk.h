@@ -220,8 +220,8 @@ static inline struct qv__graph_target qv__target_set(const struct qv__graph *g,
     }
     return to;
 }
-/* True if nothing is open that is among the ef nearest of all walks of the query: `key` is the
- * nearest open node, n_nearer are nearer. */
+/* True if nothing is open that is among the nearest of all walks of the query, as many as the beam
+ * is wide: `key` is the nearest open node, n_nearer are nearer. */
 static inline bool qv__walk_is_beaten(const struct qv__graph_walk *w, uint32_t n_nearer,
                                       uint64_t key)
 {
