@@ -156,6 +156,7 @@ void qv__conn_notify(void *cls, struct MHD_Connection *mhd, void **context,
     struct qv__server *s = cls;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         qv__count(&s->accepted, 1);
+        atomic_fetch_sub(&s->handed_over, 1);
         struct qv__conn *c = conn_create(s, mhd);
         *context = c;
         if (c) {

@@ -19,6 +19,7 @@
 
 #define POLL_MS           5u
 #define COMPLAIN_MS       10000u
+#define BEGIN_MS          1000u
 #define DESCRIPTORS_SPARE 256u /* for the database's files and the process itself */
 #define HTTP_THREADS_MAX  4u   /* by default */
 
@@ -246,6 +247,11 @@ void qv__server_stop(struct qv__server *s, uint32_t grace_ms)
     atomic_store(&s->closing, true);
     qv__watch_wake(s);
     qv__thread_join(&s->watcher);
+    /* A thread of the library that ends frees the connections it has not begun without the lock
+     * they were given to it under. One it had no memory for never begins, hence the limit. */
+    for (waited_ms = 0; atomic_load(&s->handed_over) && waited_ms < BEGIN_MS; waited_ms += POLL_MS) {
+        pause_ms(POLL_MS);
+    }
     MHD_stop_daemon(s->daemon);
     s->daemon = NULL;
     close_fd(&s->epoll_fd);

@@ -121,6 +121,7 @@ struct qv__server {
     _Atomic uint64_t sweep_at_ns; /* when the watcher looks for connections that are late */
     _Atomic uint32_t in_flight;   /* requests from head to last byte */
     _Atomic uint32_t unfinished;  /* submitted, not done */
+    _Atomic uint32_t handed_over; /* connections given to the library that it has not begun */
     _Atomic uint64_t trace_count;
     _Atomic uint64_t spool_count;
     struct qv__counter accepted, turned_away, requests, refused, disconnects, timeouts;

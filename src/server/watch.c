@@ -86,7 +86,9 @@ static void accept_some(struct watch *w)
             continue;
         }
         /* The library owns the socket now, also when it says no. */
+        atomic_fetch_add(&s->handed_over, 1);
         if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&sa, n) != MHD_YES) {
+            atomic_fetch_sub(&s->handed_over, 1);
             qv__count(&s->turned_away, 1);
         }
     }

@@ -29,6 +29,10 @@ def by_rank(query):
     return isinstance(query, models.RrfQuery) or getattr(query, "fusion", None) == models.Fusion.RRF
 
 
+def by_distribution(query):
+    return getattr(query, "fusion", None) == models.Fusion.DBSF
+
+
 class World:
     """One collection in both places, and random pieces of queries over it."""
 
@@ -114,7 +118,8 @@ class World:
                 for _ in range(self.rng.randint(least, 4))]
 
     def vector_query(self, name, ids, lookup, ties=True):
-        """A query that compares vectors. Context scores many points the same."""
+        """A query that compares vectors. Context scores many points the same, and so does a sum of Manhattan distances
+        all that lie between its examples."""
         rng = self.rng
         # The local mode has no diversity and no feedback over sparse vectors and multivectors.
         dense = ["mmr", "feedback"] * (name in "ab")
@@ -136,7 +141,10 @@ class World:
                 target=self.vector(name), feedback=examples, strategy=models.NaiveFeedbackStrategy(
                     naive=models.NaiveFeedbackStrategyParams(a=0.5, b=rng.choice([0.0, 1.0, 2.5]), c=1.5))))
         if kind == "recommend":
-            strategy = rng.choice([None] + list(models.RecommendStrategy))
+            strategies = [None] + list(models.RecommendStrategy)
+            if not ties and self.metrics[name] == models.Distance.MANHATTAN:
+                strategies.remove(models.RecommendStrategy.SUM_SCORES)
+            strategy = rng.choice(strategies)
             average = strategy in (None, models.RecommendStrategy.AVERAGE_VECTOR)
             positive = self.examples(name, 1 if average else 0, 3, ids, lookup)
             negative = self.examples(name, 0 if positive else 1, 3, ids, lookup)
@@ -193,10 +201,10 @@ class World:
             defaults["$score[1]"] = self.number()
         return models.FormulaQuery(formula=self.expression(self.rng.randint(1, 3), n_sources), defaults=defaults)
 
-    def merging_query(self, n_sources):
+    def merging_query(self, n_sources, formula=True):
         """A query over what prefetch stages found."""
         rng = self.rng
-        kind = rng.choice(["rrf", "dbsf", "weights", "formula", "formula"])
+        kind = rng.choice(["rrf", "dbsf", "weights"] + ["formula", "formula"] * formula)
         if kind == "formula":
             return self.formula(n_sources)
         if kind == "rrf":
@@ -207,17 +215,19 @@ class World:
             k=rng.choice([None, 1, 2, 60]),
             weights=rng.choice([None, [round(rng.uniform(0, 3), 2) for _ in range(n_sources)]])))
 
-    def stage(self, depth, ids, ties):
-        """One prefetch stage. Where scores are often equal it hands on all it has, and not to a fusion by rank, so
-        that it does not matter which of them come first. Examples by id only along a single line: the server
-        excludes those of the whole tree, the local mode those of the stages above."""
+    def stage(self, depth, ids, above):
+        """One prefetch stage, for the query `above`. Where scores are often equal it hands on all it has, and not to a
+        fusion by rank, so that it does not matter which of them come first; formulas, whose values may be too small
+        for the variance of 32-bit floats, not to a fusion by distribution. Examples by id only along a single line:
+        the server excludes those of the whole tree, the local mode those of the stages above."""
         rng = self.rng
         name = rng.choice("ab")
         lookup = ids and rng.random() < 0.2
         if depth and rng.random() < 0.4:
             n = rng.randint(1, 3)
-            merging = self.merging_query(n) if ties and rng.random() < 0.5 else None
-            inner = [self.stage(depth - 1, ids and n == 1, not by_rank(merging)) for _ in range(n)]
+            merges = not by_rank(above) and rng.random() < 0.5
+            merging = self.merging_query(n, formula=not by_distribution(above)) if merges else None
+            inner = [self.stage(depth - 1, ids and n == 1, merging) for _ in range(n)]
             if merging:
                 return models.Prefetch(prefetch=inner, query=merging, limit=1000, filter=self.filter())
         else:
@@ -240,7 +250,7 @@ class World:
         self.staged = n > 0
         merges = n > 0 and rng.random() < 0.6
         merging = self.merging_query(n) if merges else None
-        prefetch = [self.stage(2, n == 1, not by_rank(merging)) for _ in range(n)]
+        prefetch = [self.stage(2, n == 1, merging) for _ in range(n)]
         lookup = not merges and rng.random() < 0.2
         request = {"prefetch": prefetch or None, "query_filter": self.filter(), "limit": rng.randint(1, 30),
                    "offset": rng.choice([None, rng.randint(0, 10)]), "score_threshold": self.threshold(0.15),
@@ -410,7 +420,7 @@ def tests(world):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
     parser.add_argument("url")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
