@@ -48,7 +48,8 @@ struct qv__api {
     struct qv__api_counts *counts; /* [n_routes + 1]: the last counts requests without a route */
     struct qv__api_by_collection by_collection;
     struct qv__api_issues issues;
-    struct qv__counter lost; /* responses not counted for lack of memory or places */
+    _Atomic uint32_t no_attempts; /* so many reads go to workers without being tried */
+    struct qv__counter lost;      /* responses not counted for lack of memory or places */
     struct qv__mutex patch;
     uint64_t started_ms; /* wall clock */
 };

@@ -25,7 +25,10 @@ struct qv__dialect {
     const struct qv__route *routes;
     size_t n_routes;
     bool (*takes_file)(const struct qv__route *route); /* see qv__api_takes_file */
-    /* On a pool worker. Finishes the request now or later with qv__api_finish. */
+    /* True if its requests are short as a rule, change nothing, and may be broken off and begun
+     * anew: see qv__api_is_attempt. */
+    bool (*may_be_tried)(const struct qv__route *route);
+    /* On a pool worker, or the carrier's thread. Finishes the request now or later with qv__api_finish. */
     void (*run)(struct qv__request *r, const struct qv__route *route, const struct qv__str *params);
     /* Write an error into r->response; the caller finishes the request. Needs no memory but the
      * body's. */
@@ -64,6 +67,14 @@ const char *qv__method_name(enum qv__method m);
 /* Count the response and hand it to the carrier. The request, its arena and all that lives there
  * are gone for the caller afterwards. */
 void qv__api_finish(struct qv__request *r);
+/* True while the carrier's thread tries a request. The dialect ends it with QV_ETIMEOUT at
+ * r->attempt_end_ns, keeps nothing of it but what is in the arena, and calls the other, after which
+ * the request is a worker's. */
+static inline bool qv__api_is_attempt(const struct qv__request *r)
+{
+    return r->attempt_end_ns != 0;
+}
+void qv__api_begin_anew(struct qv__request *r);
 
 /* Held around a change of a collection's settings that depends on what they were. Outermost of all
  * locks. */

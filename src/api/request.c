@@ -5,7 +5,12 @@
  * calls that take as long as the data is large. The worker drops what was cancelled or is overdue
  * by then, so a backlog costs little. The dialect finishes the request; qv__api_finish counts it
  * and calls the carrier's `done`, after which nothing here touches the request. Memory: the
- * request's arena. Locks: none. */
+ * request's arena. Locks: none.
+ *
+ * Attempts. Handing a request to a worker and back wakes two threads, which takes as long as many
+ * a search. So where the carrier's thread may, it runs short reads itself, with a deadline of a
+ * millisecond; what meets that deadline is broken off and begun anew by a worker. After a read that
+ * took longer the next ones are not tried: where one waits for the disk, or scans, others do. */
 #include "api/api.h"
 #include "api/issues.h"
 
@@ -13,6 +18,8 @@
 
 #define BODY_BYTES_MAX  ((size_t)32 << 20)
 #define QUERY_BYTES_MAX ((size_t)64 << 10)
+#define TRIED_BYTES_MAX ((size_t)64 << 10) /* the body of a read that is tried */
+#define NO_ATTEMPTS     64u                /* after one that took too long */
 
 /* What submitting leaves for the worker; in the request's arena. */
 struct running {
@@ -157,6 +164,49 @@ bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__
            api->dialect->takes_file(match.route);
 }
 
+static bool may_be_tried(struct qv__api *api, const struct qv__route *route,
+                         const struct qv__request *r)
+{
+    if (!r->may_run_here || !api->dialect->may_be_tried(route) || r->n_body > 1 ||
+        (r->n_body && r->body[0].n > TRIED_BYTES_MAX) ||
+        qv__pool_threads(qv__db_pool(api->db)) == 0) {
+        return false;
+    }
+    uint32_t left = atomic_load_explicit(&api->no_attempts, memory_order_relaxed);
+    if (left) { /* that one of two at a time is lost does not matter */
+        atomic_store_explicit(&api->no_attempts, left - 1, memory_order_relaxed);
+    }
+    return left == 0;
+}
+
+static void attempt(struct qv__request *r)
+{
+    struct qv__api *api = r->api;
+    struct qv__pool *pool = qv__db_pool(api->db);
+    const struct qv__clock *clock = qv__db_clock(api->db);
+    bool entered = qv__pool_enter(pool);
+    uint64_t end_ns = qv__mono_ns(clock) + QV__ATTEMPT_NS;
+    r->attempt_end_ns = end_ns;
+    run_task(&r->task); /* after this the request may be gone */
+    qv__pool_leave(pool, entered);
+    if (qv__mono_ns(clock) > end_ns) {
+        atomic_store_explicit(&api->no_attempts, NO_ATTEMPTS, memory_order_relaxed);
+    }
+}
+
+void qv__api_begin_anew(struct qv__request *r)
+{
+    const struct running *run = r->handler_state;
+    QV_ASSERT(r->attempt_end_ns && !r->response.source);
+    r->attempt_end_ns = 0;
+    r->is_second = true;
+    r->response.http_status = 0;
+    r->response.content_type = NULL;
+    r->response.n_extra = 0;
+    qv__buf_reset(&r->response.body);
+    qv__pool_submit(qv__db_pool(r->api->db), run->route->lane, &r->task);
+}
+
 void qv__api_submit(struct qv__request *r)
 {
     struct qv__api *api = r->api;
@@ -164,6 +214,8 @@ void qv__api_submit(struct qv__request *r)
     struct qv_err err = {.code = QV_OK};
     char text[640];
     r->handler_state = NULL;
+    r->attempt_end_ns = 0;
+    r->is_second = false;
     switch (qv__route_find(api->dialect->routes, api->dialect->n_routes, r->method, r->path,
                            &r->arena, &match, &err)) {
     case QV__ROUTED:
@@ -202,5 +254,9 @@ void qv__api_submit(struct qv__request *r)
         return;
     }
     r->task.fn = run_task;
+    if (may_be_tried(api, match.route, r)) {
+        attempt(r);
+        return;
+    }
     qv__pool_submit(qv__db_pool(api->db), match.route->lane, &r->task);
 }

@@ -1,8 +1,9 @@
 /* request.h: one request and its response, whatever carried it.
  *
  * What it is: the seam between carriers (HTTP server, qv_request, later gRPC) and dialects. A
- * carrier fills a request and submits it; a dialect's handler runs on a pool worker, never blocks
- * in a sync, and finishes the request later, from any thread, exactly once. What it is not: HTTP
+ * carrier fills a request and submits it; a dialect's handler runs on a pool worker, or, if the
+ * carrier has time for it, on the carrier's own thread for a millisecond (request.c), never blocks
+ * in a sync, and finishes the request, from any thread, exactly once. What it is not: HTTP
  * parsing, sockets or TLS; those are the server's. */
 #ifndef QV_API_REQUEST_H
 #define QV_API_REQUEST_H
@@ -71,9 +72,15 @@ struct qv__request {
     struct qv__response response; /* body buffer initialised by the carrier */
     void (*done)(struct qv__request *r); /* called exactly once, from any thread */
     void *carrier;                       /* the carrier's own */
+    /* The thread that submits may run it if it is a short read: no more than QV__ATTEMPT_NS long,
+     * but for one that waits for the disk. Then `done` may have been called when submit returns,
+     * and the api outlives that return. */
+    bool may_run_here;
     struct qv_err *reason; /* filled when the answer is an error; NULL = nobody asks; borrowed */
-    struct qv__task task;  /* internal */
-    void *handler_state;   /* internal */
+    struct qv__task task;    /* internal */
+    void *handler_state;     /* internal */
+    uint64_t attempt_end_ns; /* internal: the thread that submitted tries it until then; else 0 */
+    bool is_second;          /* internal: it was tried before */
 };
 
 struct qv__api_options {
@@ -89,7 +96,9 @@ struct qv__db *qv__api_db(struct qv__api *api);
 /* True if the body of such a request may be larger than memory and is to come as a file. */
 bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__str path,
                         struct qv__arena *arena);
-/* Route and run on a pool worker; with a pool of no threads, the caller's qv__db_step runs it. */
+#define QV__ATTEMPT_NS UINT64_C(1000000)
+/* Route, and run here or on a pool worker; with a pool of no threads, the caller's qv__db_step runs
+ * it. */
 void qv__api_submit(struct qv__request *r);
 
 /* Number of requests per route and status, and their latencies, as Prometheus text. */

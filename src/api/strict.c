@@ -380,5 +380,6 @@ qv_status qv__strict_index(struct qv__strict_call *s, struct qv__str key)
 
 qv_status qv__strict_read_rate(struct qv__strict_call *s)
 {
-    return take(s, QV__RATE_READS, s->strict->limit[QV__STRICT_READ_RATE], s->cost);
+    return s->is_paid ? QV_OK
+                      : take(s, QV__RATE_READS, s->strict->limit[QV__STRICT_READ_RATE], s->cost);
 }

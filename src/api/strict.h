@@ -63,6 +63,7 @@ struct qv__strict_call {
     struct qv__qctx *ctx;
     struct qv_err *err;
     double cost;          /* tokens that reads came to so far */
+    bool is_paid;         /* what the read took, when it was tried before */
     double retry_after_s; /* of QV_ERATE; 0 = there is no use in trying again */
 };
 

@@ -49,7 +49,7 @@ static const struct row rows[] = {
     {"threads", KIND_INT, FIELD(threads), "0", 1, 1024, true, "N",
      "worker threads; 0 = one per CPU"},
     {"http_threads", KIND_INT, FIELD(http_threads), "0", 1, 64, true, "N",
-     "threads that read and write sockets; 0 = one per CPU, at most 4"},
+     "threads that read and write sockets; 0 = one per CPU, at most 16"},
     {"body_max", KIND_SIZE, FIELD(body_bytes_max), "32MiB", KIB, GIB, false, "SIZE",
      "largest request body"},
     {"upload_max", KIND_SIZE, FIELD(upload_bytes_max), "64GiB", MIB, 1024 * TIB, false, "SIZE",

@@ -40,7 +40,7 @@ struct qv__server_config {
     uint64_t memory_bytes;       /* 0 = no budget */
     uint64_t disk_reserve_bytes; /* 0 = none */
     uint32_t threads;            /* of the database; 0 = one per CPU */
-    uint32_t http_threads;       /* 0 = min(4, CPUs) */
+    uint32_t http_threads;       /* 0 = min(16, CPUs) */
     uint64_t body_bytes_max;
     uint64_t upload_bytes_max; /* of a body that goes to a file */
     uint32_t max_connections;

@@ -8,7 +8,8 @@
  *
  * Handing over. After `submit` the HTTP thread suspends the connection and the finisher resumes it;
  * `handoff` decides who came last. If `done` came before the suspension (a refused or trivial
- * request), no other thread was needed and the response is queued at once. After `done` of a
+ * request, or a short read that ran on this thread), no other thread was needed and the response is
+ * queued at once. After `done` of a
  * suspended connection has called MHD_resume_connection, the connection may be gone: only the
  * server, which waits for `unfinished` to reach 0 before it ends, is touched. */
 #include "server/server_impl.h"
@@ -64,6 +65,14 @@ static void on_done(struct qv__request *r)
     }
 }
 
+/* This thread may run short reads itself: others have threads of their own, or no CPU would be left
+ * for a worker. */
+static bool may_run_here(const struct qv__server *s)
+{
+    uint32_t threads = s->o.config.http_threads;
+    return threads >= s->n_cpus || atomic_load(&s->registry.n_open) <= threads;
+}
+
 static enum MHD_Result run(struct qv__conn *c)
 {
     struct qv__server *s = c->server;
@@ -79,6 +88,7 @@ static enum MHD_Result run(struct qv__conn *c)
     r->body = c->body_view.n ? &c->body_view : NULL;
     r->n_body = c->body_view.n ? 1 : 0;
     r->done = on_done;
+    r->may_run_here = may_run_here(s);
     r->carrier = c;
     uint64_t timeout_ms = s->o.config.request_timeout_ms;
     r->deadline_ns = timeout_ms ? qv__mono_ns(s->o.clock) + timeout_ms * 1000000 : 0;

@@ -21,7 +21,7 @@
 #define COMPLAIN_MS       10000u
 #define BEGIN_MS          1000u
 #define DESCRIPTORS_SPARE 256u /* for the database's files and the process itself */
-#define HTTP_THREADS_MAX  4u   /* by default */
+#define HTTP_THREADS_MAX  16u  /* by default */
 
 qv_status qv__server_create(const struct qv__server_options *o, struct qv__server **out,
                             struct qv_err *err)
@@ -38,6 +38,7 @@ qv_status qv__server_create(const struct qv__server_options *o, struct qv__serve
     }
     s->o = *o;
     s->mem = mem;
+    s->n_cpus = qv__cpu_count();
     s->listen_fd = s->epoll_fd = s->wake_fd = -1;
     s->check_layout = strncmp(MHD_get_version(), "0.9.7", 5) == 0;
     atomic_init(&s->sweep_at_ns, UINT64_MAX);
@@ -47,7 +48,7 @@ qv_status qv__server_create(const struct qv__server_options *o, struct qv__serve
                    "\"},\"time\":0.0}",
                    o->config.body_bytes_max, o->config.upload_bytes_max);
     if (s->o.config.http_threads == 0) {
-        s->o.config.http_threads = QV_MIN(qv__cpu_count(), HTTP_THREADS_MAX);
+        s->o.config.http_threads = QV_MIN(s->n_cpus, HTTP_THREADS_MAX);
     }
     *out = s;
     return QV_OK;

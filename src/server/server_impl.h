@@ -112,6 +112,7 @@ struct qv__server {
     struct qv__registry registry;
     struct qv__thread watcher;
     int listen_fd, epoll_fd, wake_fd; /* -1 = none */
+    unsigned n_cpus;                  /* immutable */
     bool check_layout;                /* the library's version is one whose buffers gate.h knows */
     bool running;
     uint16_t port;

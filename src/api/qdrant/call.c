@@ -83,7 +83,27 @@ static void set_deadline(struct qv__call *c)
         uint64_t own = qv__mono_ns(c->ctx.clock) + QV_MIN(c->query.timeout_s, year_s) * second;
         deadline = deadline ? QV_MIN(deadline, own) : own;
     }
+    c->deadline_ns = deadline;
+    if (qv__api_is_attempt(c->request)) {
+        uint64_t end = c->request->attempt_end_ns;
+        deadline = deadline ? QV_MIN(deadline, end) : end;
+    }
     c->ctx.deadline_ns = deadline;
+}
+
+/* Let go of all but the request. */
+static void end(struct qv__call *c)
+{
+    qv__qd_strict_end(c);
+    qv__collection_release(c->collection);
+    qv__buf_free(&c->scratch);
+}
+
+/* True if it took too long for the carrier's thread, not for the client. */
+static bool is_broken_off(const struct qv__call *c, qv_status st)
+{
+    return st == QV_ETIMEOUT && qv__api_is_attempt(c->request) &&
+           (!c->deadline_ns || qv__mono_ns(c->ctx.clock) <= c->deadline_ns);
 }
 
 static qv_status prepare(struct qv__call *c)
@@ -113,6 +133,11 @@ static qv_status prepare(struct qv__call *c)
 void qv__qd_respond(struct qv__call *c, qv_status st)
 {
     struct qv__request *r = c->request;
+    if (is_broken_off(c, st)) {
+        end(c);
+        qv__api_begin_anew(r);
+        return;
+    }
     if (st == QV_OK && !c->raw) {
         qv__qd_ok_end(c);
     }
@@ -123,9 +148,7 @@ void qv__qd_respond(struct qv__call *c, qv_status st)
     if (st != QV_OK) {
         qv__qd_error(c, st);
     }
-    qv__qd_strict_end(c);
-    qv__collection_release(c->collection);
-    qv__buf_free(&c->scratch);
+    end(c);
     qv__api_finish(r);
 }
 

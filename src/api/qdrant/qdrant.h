@@ -74,6 +74,7 @@ struct qv__call {
     qv__json body; /* NULL when none came */
     struct qv__collection *collection;
     struct qv__qctx ctx;
+    uint64_t deadline_ns;             /* the client's; that of ctx may be an attempt's end */
     struct qv__qd_profile *profile;   /* NULL = not asked for */
     struct qv__strict_call *strict;   /* NULL = the collection's strict mode is off */
     struct qv__schema *strict_schema; /* retained while it is not */

@@ -1,6 +1,6 @@
 /* routes.c: every route of the dialect, literal ones before those with parameters.
  *
- * Lanes: searches and lookups on the read lane, writes and catalog changes on the write lane (they
+ * Lanes: searches and lookups on the read lane (or tried where they arrive, see request.c), writes and catalog changes on the write lane (they
  * wait for one sync at most), what takes as long as the data is large in the background. Routes of
  * the peer that are not built answer by name, so that a client learns it from the text and not from
  * a 404. Patterns are the peer's own: its clients match them in telemetry. */
@@ -141,10 +141,16 @@ static bool takes_file(const struct qv__route *route)
     return (route->flags & QV__QD_FILE) != 0;
 }
 
+static bool may_be_tried(const struct qv__route *route)
+{
+    return route->lane == QV__LANE_READ && (route->flags & QV__QD_READ);
+}
+
 const struct qv__dialect qv__qdrant_dialect = {
     .routes = routes,
     .n_routes = QV_ARRAY_LEN(routes),
     .takes_file = takes_file,
+    .may_be_tried = may_be_tried,
     .run = qv__qd_run,
     .refuse = qv__qd_refuse,
 };

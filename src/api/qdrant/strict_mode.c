@@ -171,6 +171,7 @@ qv_status qv__qd_strict_begin(struct qv__call *c)
                                      .schema = s,
                                      .arena = c->arena,
                                      .ctx = &c->ctx,
+                                     .is_paid = c->request->is_second,
                                      .err = &c->err};
     c->strict = call;
     c->strict_schema = s;
