@@ -32,6 +32,7 @@ struct qv__qctx {
     const struct qv__clock *clock;
     uint64_t deadline_ns;       /* monotonic; 0 = none */
     int64_t now_ms;             /* wall time of the whole request; 0 = fixed at its first read */
+    bool is_attempt;            /* may end with QV_ETIMEOUT before a chore that takes longer */
     const _Atomic bool *cancel; /* NULL = cannot be cancelled */
     struct qv__mem *mem;        /* account of this query */
     struct qv__qstats stats;

@@ -244,13 +244,16 @@ static void *thread_main(void *p)
 
 /* Everything but the faults a thread brings upon itself: blocked, those would kill the process
  * without the handler of whoever installed one (a sanitizer, a guard around memory maps). */
-static void signals_to_block(sigset_t *set)
+void qv__thread_block_signals(sigset_t *before)
 {
-    sigfillset(set);
+    sigset_t block;
+    sigfillset(&block);
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
     for (size_t i = 0; i < QV_ARRAY_LEN(faults); i++) {
-        sigdelset(set, faults[i]);
+        sigdelset(&block, faults[i]);
     }
+    int rc = pthread_sigmask(SIG_BLOCK, &block, before);
+    QV_ASSERT(rc == 0);
 }
 
 qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(void *), void *arg,
@@ -261,12 +264,10 @@ qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(vo
     memcpy(s.name, name, n);
     s.name[n] = 0;
     qv__event_init(&s.taken);
-    sigset_t block, before;
-    signals_to_block(&block);
-    int rc = pthread_sigmask(SIG_BLOCK, &block, &before);
-    QV_ASSERT(rc == 0);
+    sigset_t before;
+    qv__thread_block_signals(&before);
     int create_rc = pthread_create(&t->t, NULL, thread_main, &s);
-    rc = pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = pthread_sigmask(SIG_SETMASK, &before, NULL);
     QV_ASSERT(rc == 0);
     if (create_rc == 0) {
         qv__event_wait(&s.taken);

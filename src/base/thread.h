@@ -8,6 +8,7 @@
 #define QV_BASE_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <semaphore.h>
 
 #include "base/base.h"
@@ -78,6 +79,9 @@ struct qv__thread {
 qv_status qv__thread_start(struct qv__thread *t, const char *name, void (*fn)(void *), void *arg,
                            struct qv_err *err) QV_MUST_USE;
 void qv__thread_join(struct qv__thread *t);
+/* Block the same in the calling thread, for a library that starts threads of its own; *before is
+ * what was blocked, for pthread_sigmask afterwards. */
+void qv__thread_block_signals(sigset_t *before);
 /* Lower the priority of the calling thread for good: it still runs, with a third of the share of a
  * thread that did not, when more threads want to run than there are CPUs. Where the system refuses,
  * nothing changes. */

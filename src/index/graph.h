@@ -142,6 +142,7 @@ struct qv__graph {
     _Atomic bool is_sketching;                   /* a search makes them, or did */
     struct qv__mutex lock;                       /* QV__RANK_LEAF: what follows */
     struct qv__graph_costs costs;      /* guarded by: lock; zero before they are measured */
+    float sketch_row; /* guarded by: lock; ns a row of a scan by sketches takes; 0 = not known */
     uint32_t costs_n;                  /* guarded by: lock; ordinals there were then */
     struct qv__graph_scratch *scratch; /* guarded by: lock; idle ones */
 };

@@ -271,27 +271,35 @@ static void refresh(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n)
     qv__mutex_unlock(&g->lock);
 }
 
-void qv__graph_costs_get(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n,
-                         struct qv__graph_costs *out)
+qv_status qv__graph_costs_get(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n,
+                              struct qv__graph_costs *out)
 {
     bool is_due = false;
     if (ctx->clock && n >= N_LEAST) {
         qv__mutex_lock(&g->lock);
         is_due = n >= 2 * g->costs_n; /* never, or the graph has doubled since */
-        if (is_due) {
+        if (is_due && !ctx->is_attempt) {
             g->costs_n = n;
         }
         qv__mutex_unlock(&g->lock);
+    }
+    if (is_due && ctx->is_attempt) {
+        return QV_ETIMEOUT;
     }
     if (is_due) {
         refresh(g, ctx, n);
     }
     qv__mutex_lock(&g->lock);
     *out = g->costs;
+    float sketch_row = g->sketch_row;
     qv__mutex_unlock(&g->lock);
     if (out->distance <= 0) {
         defaults(g, out);
     }
+    if (sketch_row > 0) {
+        out->scan_row = sketch_row;
+    }
+    return QV_OK;
 }
 
 void qv__graph_costs_sketched(struct qv__graph *g, struct qv__qctx *ctx,
@@ -312,8 +320,8 @@ void qv__graph_costs_sketched(struct qv__graph *g, struct qv__qctx *ctx,
     qv__free(m.words);
     qv__scratch_give(g, m.s);
     qv__mutex_lock(&g->lock);
-    if (is_known && g->costs.distance > 0) {
-        g->costs.scan_row = row;
+    if (is_known) {
+        g->sketch_row = row;
     }
     qv__mutex_unlock(&g->lock);
 }

@@ -64,9 +64,10 @@ void qv__graph_costs_sketched(struct qv__graph *g, struct qv__qctx *ctx,
                               const struct qv__graph_sketches *k);
 
 /* The costs of now over n ordinals; measured here by the first caller that has a clock, and again
- * when the graph has doubled. */
-void qv__graph_costs_get(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n,
-                         struct qv__graph_costs *out);
+ * when the graph has doubled. QV_ETIMEOUT, without a message: the caller is an attempt, and they
+ * are to be measured. */
+qv_status qv__graph_costs_get(struct qv__graph *g, struct qv__qctx *ctx, uint32_t n,
+                              struct qv__graph_costs *out) QV_MUST_USE;
 /* What a filtered walk costs where a share of the nodes around the query is allowed. */
 double qv__graph_cost_filtered(const struct qv__graph_costs *c, double ef, double share);
 /* How many times as wide the beam of a filtered walk must be there; at least 1. */

@@ -198,8 +198,8 @@ static bool fused_fill(struct qv__graph *g, const struct qv__index_env *env, uin
 
 void qv__fused_make(struct qv__graph *g, const struct qv__index_env *env)
 {
-    bool can = g->index.params.packing == QV__INDEX_PACKING_FUSED && g->quant && g->n_max > 0 &&
-               qv__around_fits(g->index.vectors.dim);
+    bool can = g->index.params.packing == QV__INDEX_PACKING_FUSED && !g->index.params.on_disk &&
+               g->quant && g->n_max > 0 && qv__around_fits(g->index.vectors.dim);
     if (!can) {
         return;
     }

@@ -80,8 +80,10 @@ static qv_status by_scan(struct search *x, struct qv__index_hit *hits, uint32_t 
     }
     uint64_t distances = 0;
     uint32_t keep = qv__sketches_kept(x->n_allowed, pool);
-    const struct qv__graph_sketches *k =
-        x->n_allowed > 2 * keep ? qv__graph_sketches(g, &x->to, x->n_allowed, x->ctx) : NULL;
+    const struct qv__graph_sketches *k = NULL;
+    if (keep < x->n_allowed / 2) {
+        QV_TRY(qv__graph_sketches(g, &x->to, x->n_allowed, x->ctx, &k));
+    }
     qv_status st = k && k->n >= x->q->n ? qv__scan_sketches(g, x->s, &x->to, k, x->q->allow,
                                                             x->q->n, keep, pool, x->ctx, &distances)
                                         : qv__scan_codes(g, x->s, &x->to, x->q->allow, x->q->n,
@@ -269,7 +271,10 @@ qv_status qv__graph_search_allowed(struct qv__graph *g, const struct qv__index_q
     struct search x = {
         .g = g, .q = q, .ctx = ctx, .ef = QV_MIN(ef, n_allowed), .n_allowed = n_allowed};
     uint64_t before = ctx->stats.distances;
-    qv__graph_costs_get(g, ctx, q->n, &x.costs);
+    qv_status st = qv__graph_costs_get(g, ctx, q->n, &x.costs);
+    if (st != QV_OK) {
+        return qv__fail(err, st, "graph search: costs are to be measured first");
+    }
     x.s = qv__scratch_take(g);
     if (!x.s) {
         return qv__fail(err, QV_ENOMEM, "graph search: %s", qv_status_text(QV_ENOMEM));
@@ -282,7 +287,6 @@ qv_status qv__graph_search_allowed(struct qv__graph *g, const struct qv__index_q
             enter(&x);
         }
     }
-    qv_status st = QV_OK;
     x.plan.what = names[x.plan.chosen];
     if (!q->plan_only) {
         st = run(&x, hits, n_hits, err);

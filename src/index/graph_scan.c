@@ -150,11 +150,11 @@ static void look(struct qv__graph_scratch *s, const struct qv__graph_target *to,
     }
 }
 
-static void measure_kept(const struct qv__rows *codes, struct qv__graph_scratch *s,
-                         const struct qv__graph_target *to)
+static qv_status measure_kept(const struct qv__rows *codes, struct qv__graph_scratch *s,
+                              const struct qv__graph_target *to, const struct qv__qctx *ctx)
 {
     struct block blocks[2];
-    uint32_t at = 0, now = 0;
+    uint32_t at = 0, now = 0, since = 0;
     blocks[0].n = 0;
     do {
         struct block *next = &blocks[now ^ 1];
@@ -166,7 +166,11 @@ static void measure_kept(const struct qv__rows *codes, struct qv__graph_scratch 
         }
         compare(codes, s, to, &blocks[now]);
         now ^= 1;
+        if (++since % 4 == 0) { /* under 256 distances */
+            QV_TRY(qv__qctx_check(ctx));
+        }
     } while (blocks[now].n);
+    return QV_OK;
 }
 
 qv_status qv__scan_sketches(struct qv__graph *g, struct qv__graph_scratch *s,
@@ -195,7 +199,7 @@ qv_status qv__scan_sketches(struct qv__graph *g, struct qv__graph_scratch *s,
         }
     }
     split(s, &x);
-    measure_kept(codes_of(g, to), s, to);
+    QV_TRY(measure_kept(codes_of(g, to), s, to, ctx));
     *distances += looked / 2 + s->n_cand;
     s->n_cand = 0;
     return QV_OK;

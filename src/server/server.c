@@ -78,14 +78,13 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *s)
     return strlen(s);
 }
 
-/* Signals belong to the process's own threads; the library's inherit a mask without any, and that
- * they wake promptly. */
+/* Signals belong to the process's own threads; the library's inherit a mask without any but faults,
+ * which guard maps (os/map_guard.h), and that they wake promptly. */
 static struct MHD_Daemon *start_daemon(struct qv__server *s)
 {
     const struct qv__server_config *config = &s->o.config;
-    sigset_t all, before;
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    qv__thread_block_signals(&before);
     qv__thread_slices(QV__SLICES_SHORTEST);
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
                      MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;

@@ -84,7 +84,8 @@ static void set_deadline(struct qv__call *c)
         deadline = deadline ? QV_MIN(deadline, own) : own;
     }
     c->deadline_ns = deadline;
-    if (qv__api_is_attempt(c->request)) {
+    c->ctx.is_attempt = qv__api_is_attempt(c->request);
+    if (c->ctx.is_attempt) {
         uint64_t end = c->request->attempt_end_ns;
         deadline = deadline ? QV_MIN(deadline, end) : end;
     }

@@ -200,6 +200,90 @@ static void test_cancelled(void **state)
     free(allow);
 }
 
+/* An attempt leaves to others what is made once. */
+static void test_not_by_an_attempt(void **state)
+{
+    (void)state;
+    uint64_t n, compared, before;
+    uint64_t *allow = allow_some(4, &n);
+    struct qv__index *x = reopen(f.mem, false);
+    struct qv__qctx ctx = ctx_make(f.mem);
+    struct qv__index_hit hits[K];
+    uint32_t n_hits;
+    before = memory_of(x);
+    ctx.is_attempt = true;
+    assert_int_equal(scan(x, 0, allow, n, &ctx, hits, &n_hits), QV_ETIMEOUT); /* costs */
+    ctx.is_attempt = false;
+    assert_int_equal(scan(x, 0, allow, n, &ctx, hits, &n_hits), QV_OK);
+    ctx.is_attempt = true;
+    for (uint32_t i = 1; i < 4; i++) {
+        assert_int_equal(scan(x, i, allow, n, &ctx, hits, &n_hits), QV_OK);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(scan(x, i, allow, n, &ctx, hits, &n_hits), QV_ETIMEOUT);
+    }
+    assert_true(memory_of(x) < before + N * (DIM / 8 + 8));
+    ctx.is_attempt = false;
+    assert_int_equal(scan(x, 0, allow, n, &ctx, hits, &n_hits), QV_OK);
+    assert_true(memory_of(x) >= before + N * (DIM / 8 + 8));
+    ctx.is_attempt = true;
+    assert_int_equal(scan(x, 0, allow, n, &ctx, hits, &n_hits), QV_OK);
+    assert_true(recall_of_scans(x, allow, n, f.mem, &compared) >= 0.995);
+    x->ops->free(x);
+    free(allow);
+}
+
+/* Where the first 256 elements say nothing, scans go on by codes. */
+static void test_not_where_they_are_blind(void **state)
+{
+    (void)state;
+    enum { LONG = 300, BLIND = 256 };
+    struct qv_err err;
+    struct data d = data_make(N, LONG, QV__L2, 5);
+    fill_uniform(&d, 6);
+    for (uint32_t i = 0; i < N; i++) {
+        memset(data_row(&d, i), 0, BLIND * sizeof(float));
+    }
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .m = 4, .ef_construct = 16, .seed = 1};
+    struct qv__index_env env = env_make(f.mem, NULL, 1);
+    struct qv__index *x = NULL;
+    struct saved saved;
+    check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->build(&params, &env, &d.v, N, &x, &err));
+    saved_take(&saved, x);
+    x->ops->free(x);
+    struct qv__index_parts parts = saved_parts(&saved);
+    check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->open(&params, &env, &d.v, N, &parts, &x, &err));
+    uint64_t n, compared = 0;
+    uint64_t *allow = allow_some(4, &n);
+    uint32_t good = 0;
+    for (uint32_t i = 0; i < 3 * QUERIES; i++) {
+        struct qv__qctx ctx = ctx_make(f.mem);
+        struct qv__index_hit hits[K];
+        uint32_t n_hits = 0;
+        struct qv__index_query q = {.vector = data_row(&d, i * 101 + 1),
+                                    .k = K,
+                                    .ef = 32,
+                                    .allow = allow,
+                                    .allow_count = n,
+                                    .n = N,
+                                    .strategy = QV__STRATEGY_SCAN};
+        check_ok(x->ops->search(x, &q, &ctx, hits, &n_hits, &err));
+        compared += ctx.stats.distances;
+        double kth = exact_kth(&d, q.vector, N, K, allow);
+        for (uint32_t j = 0; j < n_hits; j++) {
+            good += hits[j].dist <= kth + slack(kth, LONG);
+        }
+    }
+    print_message("recall %.4f\n", (double)good / (3 * K * QUERIES));
+    assert_true(good >= 0.99 * 3 * K * QUERIES);
+    assert_true(compared >= 3 * QUERIES * n); /* a look at a sketch counts half */
+    free(allow);
+    x->ops->free(x);
+    saved_free(&saved);
+    data_free(&d);
+}
+
 struct asked {
     struct qv__index *x;
     const uint64_t *allow;
@@ -252,6 +336,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_come_when_paid_for), cmocka_unit_test(test_not_everywhere),
         cmocka_unit_test(test_without_memory), cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_not_by_an_attempt),
+        cmocka_unit_test(test_not_where_they_are_blind),
         cmocka_unit_test(test_beside_others)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
