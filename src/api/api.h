@@ -12,11 +12,12 @@
 
 #define QV__RANK_API ((enum qv__rank)1) /* outside every lock of the engine */
 
-/* One route and one response status. All fields are relaxed atomics. */
+/* One route and one response status. The count is the sum of the buckets. A response is put into
+ * its bucket last (release) and read there first (acquire), so that what is read agrees. */
 struct qv__api_cell {
     int http_status;
-    _Atomic uint64_t n, sum_ns, min_ns, max_ns, last_ms;
-    _Atomic uint64_t bucket[QV__API_BUCKETS]; /* not cumulative */
+    _Atomic uint64_t sum_ns, min_ns, max_ns, last_ms;
+    _Atomic uint64_t bucket[QV__API_BUCKETS + 1]; /* not cumulative; the last is above all bounds */
 };
 #define QV__API_CELLS 20u /* distinct statuses per route that are told apart */
 

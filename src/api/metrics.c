@@ -1,7 +1,7 @@
 /* metrics.c: how many requests ended how, and how long they took.
  *
  * One cell per route and status, made when that pair is first met and kept for the life of the api;
- * all counting is relaxed atomics. Bucket bounds are those of the primary peer, so that its
+ * all counting is atomic, without a lock. Bucket bounds are those of the primary peer, so that its
  * dashboards fit. When memory for a cell is refused the response is counted as lost, never delayed.
  */
 #include "api/api.h"
@@ -80,15 +80,29 @@ void qv__api_count(struct qv__api *api, const struct qv__route *route, int http_
         qv__count(&api->lost, 1);
         return;
     }
-    atomic_fetch_add_explicit(&c->n, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->sum_ns, ns, memory_order_relaxed);
     raise_to(&c->max_ns, ns);
     lower_to(&c->min_ns, ns);
     raise_to(&c->last_ms, qv__wall_ms(qv__db_clock(api->db)));
-    unsigned bucket = qv__api_bucket(ns);
-    if (bucket < QV__API_BUCKETS) {
-        atomic_fetch_add_explicit(&c->bucket[bucket], 1, memory_order_relaxed);
+    /* Last: who reads it there reads it in all of the above as well. */
+    atomic_fetch_add_explicit(&c->bucket[qv__api_bucket(ns)], 1, memory_order_release);
+}
+
+/* The buckets first, and their sum as the count: then nothing read later lacks what is counted. */
+static void read_cell(struct qv__api_cell *c, struct qv__api_figures *f)
+{
+    f->http_status = c->http_status;
+    for (unsigned b = 0; b <= QV__API_BUCKETS; b++) {
+        uint64_t n = atomic_load_explicit(&c->bucket[b], memory_order_acquire);
+        f->n += n;
+        if (b < QV__API_BUCKETS) {
+            f->bucket[b] = n;
+        }
     }
+    f->sum_ns = atomic_load_explicit(&c->sum_ns, memory_order_relaxed);
+    f->min_ns = atomic_load_explicit(&c->min_ns, memory_order_relaxed);
+    f->max_ns = atomic_load_explicit(&c->max_ns, memory_order_relaxed);
+    f->last_ms = atomic_load_explicit(&c->last_ms, memory_order_relaxed);
 }
 
 void qv__api_counts_each(struct qv__api *api,
@@ -105,16 +119,8 @@ void qv__api_counts_each(struct qv__api *api,
             struct qv__api_figures f = {
                 .method = r < d->n_routes ? qv__method_name(d->routes[r].method) : "ANY",
                 .endpoint = r < d->n_routes ? d->routes[r].pattern : "unknown",
-                .http_status = c->http_status,
-                .n = atomic_load_explicit(&c->n, memory_order_relaxed),
-                .sum_ns = atomic_load_explicit(&c->sum_ns, memory_order_relaxed),
-                .min_ns = atomic_load_explicit(&c->min_ns, memory_order_relaxed),
-                .max_ns = atomic_load_explicit(&c->max_ns, memory_order_relaxed),
-                .last_ms = atomic_load_explicit(&c->last_ms, memory_order_relaxed),
             };
-            for (unsigned b = 0; b < QV__API_BUCKETS; b++) {
-                f.bucket[b] = atomic_load_explicit(&c->bucket[b], memory_order_relaxed);
-            }
+            read_cell(c, &f);
             if (f.n) {
                 cb(arg, &f);
             }
