@@ -26,14 +26,18 @@ struct qv__api_counts {
     _Atomic(struct qv__api_cell *) cell[QV__API_CELLS];
 };
 
-/* The same by collection, where a route names one: asked for rarely, so behind one lock. */
+/* The same by collection, where a route names one: asked for rarely, so behind one lock. Cells of
+ * the name "" are the rest, so that each response is in one cell. */
 struct qv__api_by_collection {
     struct qv__mutex lock;
     struct qv__map map;                /* collection, route, status -> index of cells */
     struct qv__api_named_cell **cells; /* guarded by: lock */
     size_t n, cap;
+    size_t n_named;  /* of names other than "" */
+    uint64_t n_full; /* responses that asked for a cell when there was none left */
 };
-#define QV__API_NAMED_MAX 65536u /* cells; what comes after is counted as lost */
+#define QV__API_NAMED_MAX  65536u /* cells of collections; what comes after is in the rest */
+#define QV__API_NAMED_LOOK 4096u  /* n_full between looks for cells of collections that are gone */
 
 struct qv__api_issues {
     struct qv__mutex lock;
@@ -68,7 +72,9 @@ void qv__issues_free(struct qv__api *api);
 
 void qv__api_named_init(struct qv__api *api);
 void qv__api_named_free(struct qv__api *api);
-void qv__api_count_named(struct qv__api *api, struct qv__str collection,
-                         const struct qv__route *route, int http_status, uint64_t ns);
+/* `name`: as the request has it, of a collection, an alias, or of nothing. Takes the catalog's
+ * lock. */
+void qv__api_count_named(struct qv__api *api, struct qv__str name, const struct qv__route *route,
+                         int http_status, uint64_t ns);
 
 #endif

@@ -28,7 +28,8 @@ struct qv__dialect {
     /* True if its requests are short as a rule, change nothing, and may be broken off and begun
      * anew: see qv__api_is_attempt. */
     bool (*may_be_tried)(const struct qv__route *route);
-    /* On a pool worker, or the carrier's thread. Finishes the request now or later with qv__api_finish. */
+    /* On a pool worker, or the carrier's thread. Finishes the request now or later with
+     * qv__api_finish. */
     void (*run)(struct qv__request *r, const struct qv__route *route, const struct qv__str *params);
     /* Write an error into r->response; the caller finishes the request. Needs no memory but the
      * body's. */
@@ -94,13 +95,16 @@ struct qv__api_figures {
     int http_status;
     uint64_t n, sum_ns, min_ns, max_ns, last_ms;
     uint64_t bucket[QV__API_BUCKETS]; /* not cumulative */
-    struct qv__str collection;        /* "" = of all */
+    struct qv__str collection;        /* "" = of all, or of the rest */
 };
 /* Call back for every route and status that was met, in the table's order. */
 void qv__api_counts_each(struct qv__api *api,
                          void (*cb)(void *arg, const struct qv__api_figures *f), void *arg);
-/* The figures of routes that name a collection, by collection, route and status, in the arena.
- * Those of names that are no collection any more are forgotten. QV_ENOMEM. */
+/* The figures of routes that name a collection, by collection, route and status, sorted, in the
+ * arena. Those of a collection: all responses, errors too, sent while it was there, asked for by
+ * its name or an alias. Those of collection "", which come first, are the rest: of names that are
+ * no collection or none any more, and what there was no place for. Together they are all.
+ * QV_ENOMEM. */
 qv_status qv__api_counts_by_collection(struct qv__api *api, struct qv__arena *arena,
                                        const struct qv__api_figures **out, size_t *n) QV_MUST_USE;
 uint64_t qv__api_started_ms(const struct qv__api *api); /* wall clock */

@@ -135,7 +135,7 @@ enum family_kind { TOTAL, AVG, MIN, MAX, HISTOGRAM };
 struct family {
     struct qv__buf *out;
     enum family_kind what;
-    bool but_collections; /* which are told one by one */
+    bool but_collections; /* whose figures, and the rest of them, are told one by one */
 };
 
 void qv__api_label(struct qv__buf *out, struct qv__str s)
@@ -186,7 +186,7 @@ static void sample(void *arg, const struct qv__api_figures *f)
                                         [MIN] = "rest_responses_min_duration_seconds",
                                         [MAX] = "rest_responses_max_duration_seconds"};
     struct family *fam = arg;
-    if (fam->but_collections && !f->collection.n &&
+    if (fam->but_collections &&
         !strncmp(f->endpoint, QV__API_BY_COLLECTION, strlen(QV__API_BY_COLLECTION))) {
         return;
     }
@@ -222,6 +222,7 @@ void qv__api_metrics(struct qv__api *api, const struct qv__api_figures *by_colle
         qv__buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", families[i].name, families[i].help,
                        families[i].name, families[i].type);
         qv__api_counts_each(api, sample, &fam);
+        fam.but_collections = false;
         for (size_t k = 0; k < n; k++) {
             sample(&fam, &by_collection[k]);
         }

@@ -1,7 +1,9 @@
 /* metrics_collection.c: how many requests ended how, for each collection.
  *
- * A cell is made by a first response that is no error, so that names nobody has made take no room;
- * cells of collections that are gone go when figures are asked for. */
+ * A cell is made for the name of a collection that is there when the response goes out, so that
+ * names nobody has made take no room, whatever is answered to them; these are counted in cells of
+ * the name "". Cells of collections that are gone are added to those when figures are asked for, or
+ * places run out. */
 #include "api/api.h"
 
 #include <stdlib.h>
@@ -51,12 +53,16 @@ static bool same_key(uint64_t at, const void *key, void *ctx)
 }
 
 /* Under the lock. */
+static struct qv__api_named_cell *find_cell(struct qv__api_by_collection *b, const struct key *k)
+{
+    const uint64_t *at = qv__map_find(&b->map, key_hash(k), same_key, k, b->cells);
+    return at ? b->cells[*at] : NULL;
+}
+
+/* Under the lock. */
 static struct qv__api_named_cell *add_cell(struct qv__api *api, const struct key *k)
 {
     struct qv__api_by_collection *b = &api->by_collection;
-    if (b->n == QV__API_NAMED_MAX) {
-        return NULL;
-    }
     if (b->n == b->cap) {
         size_t cap = b->cap ? b->cap * 2 : 64;
         struct qv__api_named_cell **more = qv__calloc(api->mem, cap, sizeof(*more));
@@ -83,38 +89,24 @@ static struct qv__api_named_cell *add_cell(struct qv__api *api, const struct key
     c->f.http_status = k->http_status;
     c->f.min_ns = UINT64_MAX;
     b->cells[b->n++] = c;
+    b->n_named += c->name.n != 0;
     return c;
 }
 
-void qv__api_count_named(struct qv__api *api, struct qv__str collection,
-                         const struct qv__route *route, int http_status, uint64_t ns)
+static void add_figures(struct qv__api_figures *f, const struct qv__api_figures *more)
 {
-    struct qv__api_by_collection *b = &api->by_collection;
-    struct key k = {collection, route, http_status};
-    unsigned bucket = qv__api_bucket(ns);
-    uint64_t now_ms = qv__wall_ms(qv__db_clock(api->db));
-    qv__mutex_lock(&b->lock);
-    const uint64_t *at = qv__map_find(&b->map, key_hash(&k), same_key, &k, b->cells);
-    bool wanted = at || http_status < 400;
-    struct qv__api_named_cell *c = at ? b->cells[*at] : wanted ? add_cell(api, &k) : NULL;
-    if (c) {
-        c->f.n++;
-        c->f.sum_ns += ns;
-        c->f.min_ns = QV_MIN(c->f.min_ns, ns);
-        c->f.max_ns = QV_MAX(c->f.max_ns, ns);
-        c->f.last_ms = QV_MAX(c->f.last_ms, now_ms);
-        if (bucket < QV__API_BUCKETS) {
-            c->f.bucket[bucket]++;
-        }
-    }
-    qv__mutex_unlock(&b->lock);
-    if (wanted && !c) {
-        qv__count(&api->lost, 1);
+    f->n += more->n;
+    f->sum_ns += more->sum_ns;
+    f->min_ns = QV_MIN(f->min_ns, more->min_ns);
+    f->max_ns = QV_MAX(f->max_ns, more->max_ns);
+    f->last_ms = QV_MAX(f->last_ms, more->last_ms);
+    for (unsigned b = 0; b < QV__API_BUCKETS; b++) {
+        f->bucket[b] += more->bucket[b];
     }
 }
 
-/* --- asking
- * --------------------------------------------------------------------------------------------- */
+/* --- names
+ * ---------------------------------------------------------------------------------------------- */
 
 static int name_order(const void *a, const void *b)
 {
@@ -149,8 +141,18 @@ static void add_name(void *arg, struct qv__str name)
     x->list[x->n++] = (struct qv__str){copy, name.n};
 }
 
-/* Under the lock: cells of other names go. What the map held for the kept ones is as it was, or
- * this ends before anything was changed. */
+/* Names of all collections, sorted, in names->arena. */
+static qv_status list_names(struct qv__api *api, struct names *names)
+{
+    QV_TRY(qv__db_list_collections(api->db, add_name, names, NULL));
+    if (names->n && !names->failed) {
+        qsort(names->list, names->n, sizeof *names->list, name_order);
+    }
+    return names->failed ? QV_ENOMEM : QV_OK;
+}
+
+/* Under the lock: cells of names that are not listed become, or are added to, those of the rest.
+ * Fails before anything was changed. */
 static qv_status forget(struct qv__api *api, const struct names *names)
 {
     struct qv__api_by_collection *b = &api->by_collection;
@@ -160,22 +162,96 @@ static qv_status forget(struct qv__api *api, const struct names *names)
     if (qv__map_reserve(&map, b->n) != QV_OK) {
         return QV_ENOMEM;
     }
+    b->n_named = 0;
     for (size_t i = 0; i < b->n; i++) {
         struct qv__api_named_cell *c = b->cells[i];
-        if (names->n && bsearch(&c->name, names->list, names->n, sizeof *names->list, name_order)) {
-            struct key k = {c->name, c->route, c->f.http_status};
-            if (qv__map_add(&map, key_hash(&k), kept) == QV_OK) { /* room is reserved */
-                b->cells[kept++] = c;
-                continue;
-            }
+        if (!names->n ||
+            !bsearch(&c->name, names->list, names->n, sizeof *names->list, name_order)) {
+            c->name.n = 0;
         }
-        qv__free(c);
+        struct key k = {c->name, c->route, c->f.http_status};
+        uint64_t hash = key_hash(&k);
+        const uint64_t *at = c->name.n ? NULL : qv__map_find(&map, hash, same_key, &k, b->cells);
+        if (at) {
+            add_figures(&b->cells[*at]->f, &c->f);
+            qv__free(c);
+        } else if (qv__map_add(&map, hash, kept) == QV_OK) { /* room is reserved */
+            b->cells[kept++] = c;
+            b->n_named += c->name.n != 0;
+        }
     }
     b->n = kept;
     qv__map_free(&b->map);
     b->map = map;
     return QV_OK;
 }
+
+/* --- counting
+ * ------------------------------------------------------------------------------------------- */
+
+static void make_room(struct qv__api *api)
+{
+    struct qv__arena arena;
+    struct names names = {.arena = &arena};
+    qv__arena_init(&arena, api->mem);
+    if (list_names(api, &names) == QV_OK) {
+        qv__mutex_lock(&api->by_collection.lock);
+        (void)forget(api, &names); /* without memory for it there is no room, that is all */
+        qv__mutex_unlock(&api->by_collection.lock);
+    }
+    qv__arena_free(&arena);
+}
+
+/* Under the lock: a collection's cell, or the rest's where places are out; NULL: no memory. */
+static struct qv__api_named_cell *cell_for(struct qv__api *api, struct key k)
+{
+    struct qv__api_by_collection *b = &api->by_collection;
+    struct qv__api_named_cell *c = find_cell(b, &k);
+    if (!c && k.name.n && b->n_named >= QV__API_NAMED_MAX) {
+        k.name.n = 0;
+        c = find_cell(b, &k);
+    }
+    return c ? c : add_cell(api, &k);
+}
+
+void qv__api_count_named(struct qv__api *api, struct qv__str name, const struct qv__route *route,
+                         int http_status, uint64_t ns)
+{
+    struct qv__api_by_collection *b = &api->by_collection;
+    struct qv__collection *found = NULL;
+    struct key k = {name, route, http_status};
+    uint64_t now_ms = qv__wall_ms(qv__db_clock(api->db));
+    struct qv__api_figures one = {
+        .n = 1, .sum_ns = ns, .min_ns = ns, .max_ns = ns, .last_ms = now_ms};
+    unsigned bucket = qv__api_bucket(ns);
+    if (bucket < QV__API_BUCKETS) {
+        one.bucket[bucket] = 1;
+    }
+    qv__mutex_lock(&b->lock);
+    struct qv__api_named_cell *c = find_cell(b, &k);
+    if (!c) {
+        bool look = b->n_named >= QV__API_NAMED_MAX && b->n_full++ % QV__API_NAMED_LOOK == 0;
+        qv__mutex_unlock(&b->lock); /* the catalog's lock comes before this one */
+        bool is_there = qv__db_collection(api->db, name, &found, NULL) == QV_OK;
+        k.name = is_there ? qv__collection_name(found) : QV__STR("");
+        if (look) {
+            make_room(api);
+        }
+        qv__mutex_lock(&b->lock);
+        c = cell_for(api, k);
+    }
+    if (c) {
+        add_figures(&c->f, &one);
+    }
+    qv__mutex_unlock(&b->lock);
+    qv__collection_release(found);
+    if (!c) {
+        qv__count(&api->lost, 1);
+    }
+}
+
+/* --- telling
+ * -------------------------------------------------------------------------------------------- */
 
 static int figures_order(const void *a, const void *b)
 {
@@ -192,16 +268,10 @@ qv_status qv__api_counts_by_collection(struct qv__api *api, struct qv__arena *ar
     struct qv__api_by_collection *b = &api->by_collection;
     struct names names = {.arena = arena};
     struct qv__api_figures *list = NULL;
-    qv_status st = qv__db_list_collections(api->db, add_name, &names, NULL);
-    if (st != QV_OK || names.failed) {
-        return st != QV_OK ? st : QV_ENOMEM;
-    }
-    if (names.n) {
-        qsort(names.list, names.n, sizeof *names.list, name_order);
-    }
+    QV_TRY(list_names(api, &names));
     *n = 0;
     qv__mutex_lock(&b->lock);
-    st = forget(api, &names);
+    qv_status st = forget(api, &names);
     if (st == QV_OK) {
         list = qv__arena_calloc(arena, b->n + 1, sizeof *list);
         st = list ? QV_OK : QV_ENOMEM;

@@ -87,6 +87,7 @@ static void test_figures(void **state)
         has(t, "POST", "/collections/c/points/scroll", "{}", 200, "[]");
         has(t, "POST", "/collections/a%20b/points/scroll", "{}", 200, "1");
         has(t, "POST", "/collections/nobody/points/scroll", "{}", 404, "nobody");
+        has(t, "POST", "/collections/c/points/scroll", "{", 400, "error");
     }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         has(t, "GET", "/metrics", NULL, 200, names[i]);
@@ -103,18 +104,23 @@ static void test_figures(void **state)
     has(t, "GET", "/metrics", NULL, 200, SCROLL ",status=\"200\"} 4\n");
     has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\",collection=\"c\"} 2\n");
     has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\",collection=\"a b\"} 2\n");
+    has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"400\",collection=\"c\"} 2\n");
+    has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"404\"} 2\n");
     lacks(t, "/metrics" EACH, SCROLL ",status=\"200\"}");
     lacks(t, "/metrics" EACH, "nobody");
     lacks(t, "/telemetry", "per_collection_responses");
     has(t, "GET", "/telemetry" EACH, NULL, 200, "\"per_collection_responses\":{\"a b\":{");
     has(t, "GET", "/telemetry" EACH, NULL, 200,
         "\"POST /collections/{collection_name}/points/scroll\":{\"200\":{\"count\":2,");
+    assert_non_null(strstr(strstr(t->r.body, "\"per_collection_responses\""), "\"400\":"));
+    assert_null(strstr(strstr(t->r.body, "\"per_collection_responses\""), "\"404\":"));
     bad(t, "GET", "/metrics?per_collection=maybe", NULL, 400,
         "Deserialize error in query parameters: per_collection: provided string `maybe` was not "
         "`true` or `false`");
     /* a new collection of the name begins anew */
     good(t, "DELETE", "/collections/c", NULL, "true");
     lacks(t, "/metrics" EACH, "collection=\"c\"");
+    has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\"} 2\n");
     good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", "true");
     has(t, "POST", "/collections/c/points/scroll", "{}", 200, "[]");
     has(t, "GET", "/metrics" EACH, NULL, 200, SCROLL ",status=\"200\",collection=\"c\"} 1\n");

@@ -442,6 +442,9 @@ static void write_by_collection(struct qv__jw *w, const struct qv__api_figures *
     qv__jw_key(w, "per_collection_responses");
     qv__jw_obj(w);
     for (size_t i = 0; i < n; i++) {
+        if (!list[i].collection.n) { /* the rest: `responses` has it */
+            continue;
+        }
         if (!open.endpoint || !qv__str_eq(open.collection, list[i].collection)) {
             if (open.endpoint) {
                 qv__jw_obj_end(w);

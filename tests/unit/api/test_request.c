@@ -371,6 +371,7 @@ static void test_memory_sweep(void **state)
     sweep(f, QV__GET, "/telemetry", NULL, scroll);
     sweep(f, QV__GET, "/issues", NULL, scroll);
     sweep(f, QV__GET, "/metrics", NULL, scroll);
+    sweep(f, QV__GET, "/metrics?per_collection=true", NULL, scroll);
     sweep(f, QV__GET, "/collections", NULL, scroll);
     sweep(f, QV__PUT, "/collections/c/points?wait=true",
           "{\"batch\":{\"ids\":[7,8],\"vectors\":[[1,2],[3,4]],\"payloads\":[{\"a\":[1,2]},null]}}",
