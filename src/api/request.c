@@ -10,8 +10,8 @@
  * Attempts. Handing a request to a worker and back wakes two threads, which takes as long as many
  * a search. So where the carrier's thread may, it runs short reads itself, with a deadline of a
  * millisecond; what meets that deadline, or something that is made once for all searches, is broken
- * off and begun anew by a worker. After a read that
- * took longer the next ones are not tried: where one waits for the disk, or scans, others do. */
+ * off and begun anew by a worker. After a read that took longer the next ones are not tried: where
+ * one waits for the disk, or scans, others do. */
 #include "api/api.h"
 #include "api/issues.h"
 
