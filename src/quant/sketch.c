@@ -22,12 +22,13 @@ enum {
     /* Of longer codes the first elements stand for all: more would read more lines, and of 9,800
      * text embeddings the nearest ten are among 256 either way. */
     BLOCKS_MAX = 4,
-    DIM_LEAST = 32, /* of 16 elements the signs keep 84 of 100 that are near, of 8 80 */
+    DIM_LEAST = 32, /* fewer signs order too little; of more, a sample tells (graph_sketch.c) */
 };
 
 static bool has_sketch(const struct qv__quant *z)
 {
-    return z->dim >= DIM_LEAST && z->n_planes == 1 && (z->planes[0].width == QV__W8 || z->planes[0].width == QV__W4);
+    return z->dim >= DIM_LEAST && z->n_planes == 1 &&
+           (z->planes[0].width == QV__W8 || z->planes[0].width == QV__W4);
 }
 
 static size_t blocks_of(const struct qv__quant *z)
