@@ -55,6 +55,7 @@ struct qv__shard {
     struct qv__mutex maintenance; /* one flush, or switch to what was merged, at a time: while it is
                                      held the flushed LSN stays */
     _Atomic bool job_due;         /* a maintenance task is queued or running */
+    _Atomic bool job_again;       /* something became due that a running one may not see */
     _Atomic bool index_due;       /* an indexing task is queued or running */
     _Atomic bool index_again;     /* rows were published that a running indexing may not see */
     _Atomic bool fields_due;      /* payload indexes are being brought up, or will be */
@@ -87,9 +88,9 @@ struct qv__collection {
     struct qv__quarantine quarantine; /* guarded by: lock */
     struct qv__rate rates[QV__RATES];
     struct qv__counter snapshots; /* made since it was opened */
-    _Atomic uint32_t jobs;    /* queued or running tasks; settle waits for 0 */
-    uint32_t n_shards;        /* immutable */
-    struct qv__shard *shards; /* immutable array */
+    _Atomic uint32_t jobs;        /* queued or running tasks; settle waits for 0 */
+    uint32_t n_shards;            /* immutable */
+    struct qv__shard *shards;     /* immutable array */
 };
 
 struct qv__job;

@@ -288,7 +288,8 @@ qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_s
 /* Wait until the payload indexes serve all segments; new ones are built meanwhile. False: the
  * deadline or the caller's patience came first, or building failed and is tried again later. */
 bool qv__collection_wait_fields(struct qv__collection *c, const struct qv__qctx *ctx);
-/* Wait until no job of the collection is due (timeout_ms 0 = for ever). QV_ETIMEOUT. */
+/* Wait until no job of the collection is due, merges that wait for others among them (timeout_ms 0 =
+ * for ever). QV_ETIMEOUT. */
 qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms,
                                 struct qv_err *err) QV_MUST_USE;
 

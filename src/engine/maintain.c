@@ -11,11 +11,11 @@
 #include "engine/quarantine.h"
 
 /* After a failed task (no memory, no space) the next one waits this long. */
-#define RETRY_NS (UINT64_C(1000) * 1000 * 1000)
+#define RETRY_NS       (UINT64_C(1000) * 1000 * 1000)
 /* After one that found no space: by the next look of space.c. */
 #define RETRY_SPACE_NS (RETRY_NS / 5)
 /* After one that somebody cancelled. */
-#define PAUSE_NS (60 * RETRY_NS)
+#define PAUSE_NS       (60 * RETRY_NS)
 
 struct shard_task {
     struct qv__task task;
@@ -187,6 +187,7 @@ static bool merge_enter_or_wait(struct qv__shard *s)
 {
     struct qv__db *db = s->collection->db;
     if (merge_enter(db)) {
+        (void)wait_end(s);
         return true;
     }
     if (!atomic_exchange(&s->merge_waits, true)) {
@@ -198,6 +199,13 @@ static bool merge_enter_or_wait(struct qv__shard *s)
         return true;
     }
     return false;
+}
+
+/* A merge that waits is called by whoever leaves; but if that one had no memory for it, nobody
+ * comes. */
+static bool merge_waits(const struct qv__shard *s)
+{
+    return atomic_load(&s->merge_waits) && atomic_load(&s->collection->db->merges) > 0;
 }
 
 /* Leave, and call one that waits; each time the search begins at another collection. */
@@ -242,6 +250,7 @@ enum next { NEXT_STEP, NEXT_NOTHING, NEXT_WAIT };
 /* One step of what is due. */
 static qv_status step(struct qv__shard *s, enum next *next, struct qv_err *err)
 {
+    atomic_store(&s->job_again, false);
     struct qv__view *v = qv__shard_view(s);
     bool frozen = qv__maintain_seal_due(v), reclaim = qv__maintain_reclaim_due(s, v);
     bool merge = !frozen && !reclaim && qv__maintain_merge_due(s, v);
@@ -285,6 +294,8 @@ static void maintain_task(struct qv__task *task)
     atomic_store(&s->job_due, false);
     if (next == NEXT_WAIT && !atomic_load(&s->merge_waits)) {
         queue(s, maintain_task, &s->job_due); /* called while this one was ending */
+    } else if (atomic_exchange(&s->job_again, false)) {
+        qv__maintain_call(s->collection); /* became due while this one was ending */
     }
     struct qv__collection *c = s->collection;
     qv__free(t);
@@ -312,6 +323,17 @@ static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bo
     qv__pool_submit(c->db->pool, QV__LANE_BACKGROUND, &t->task);
 }
 
+/* Queue sealing or merging if it is due; a task that runs by now is left to find it, or looks
+ * again. */
+static void look_at_segments(struct qv__shard *s, const struct qv__view *v)
+{
+    atomic_store(&s->job_again, true); /* before it is asked whether one runs */
+    if (!atomic_load(&s->job_due) && (qv__maintain_seal_due(v) || qv__maintain_reclaim_due(s, v) ||
+                                      (!merge_waits(s) && qv__maintain_merge_due(s, v)))) {
+        queue(s, maintain_task, &s->job_due);
+    }
+}
+
 void qv__maintain_look(struct qv__shard *s)
 {
     struct qv__db *db = s->collection->db;
@@ -327,11 +349,7 @@ void qv__maintain_look(struct qv__shard *s)
         queue(s, index_task, &s->index_due);
     }
     look_at_fields(s, v);
-    if (!atomic_load(&s->job_due) &&
-        (qv__maintain_seal_due(v) || qv__maintain_reclaim_due(s, v) ||
-         (!atomic_load(&s->merge_waits) && qv__maintain_merge_due(s, v)))) {
-        queue(s, maintain_task, &s->job_due);
-    }
+    look_at_segments(s, v);
     qv__view_release(v);
 }
 
@@ -343,11 +361,7 @@ void qv__maintain_call(struct qv__collection *c)
         struct qv__shard *s = &c->shards[i];
         struct qv__view *v = qv__shard_view(s);
         look_at_fields(s, v);
-        if (!atomic_load(&s->job_due) &&
-            (qv__maintain_reclaim_due(s, v) ||
-             (!atomic_load(&s->merge_waits) && qv__maintain_merge_due(s, v)))) {
-            queue(s, maintain_task, &s->job_due);
-        }
+        look_at_segments(s, v);
         qv__view_release(v);
     }
 }
@@ -367,7 +381,8 @@ void qv__maintain_published(struct qv__collection *c)
             look_at_fields(s, v);
         }
         /* A look before publication cannot count what this very write deleted. */
-        if (!atomic_load(&s->job_due) && qv__maintain_reclaim_due(s, v)) {
+        if (qv__maintain_reclaim_due(s, v)) {
+            atomic_store(&s->job_again, true);
             queue(s, maintain_task, &s->job_due);
         }
         qv__view_release(v);
@@ -460,6 +475,25 @@ qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_s
     return QV_OK;
 }
 
+static void look_at_all(struct qv__collection *c)
+{
+    for (uint32_t i = 0; i < c->n_shards; i++) {
+        qv__mutex_lock(&c->shards[i].write);
+        qv__maintain_look(&c->shards[i]);
+        qv__mutex_unlock(&c->shards[i].write);
+    }
+}
+
+/* Something runs, or a merge waits for others' to end. */
+static bool unsettled(const struct qv__collection *c)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < c->n_shards && !waits; i++) {
+        waits = atomic_load(&c->shards[i].merge_waits);
+    }
+    return atomic_load(&c->jobs) > 0 || (waits && !qv__maintain_stopping(c));
+}
+
 qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, struct qv_err *err)
 {
     const struct qv__clock *clock = c->db->clock;
@@ -469,12 +503,11 @@ qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, s
     qv_status st = QV_OK;
     qv__mutex_init(&lock, QV__RANK_LEAF);
     qv__cond_init(&cond);
-    for (uint32_t i = 0; i < c->n_shards; i++) {
-        qv__mutex_lock(&c->shards[i].write);
-        qv__maintain_look(&c->shards[i]);
-        qv__mutex_unlock(&c->shards[i].write);
-    }
-    while (atomic_load(&c->jobs) > 0) {
+    look_at_all(c);
+    while (unsettled(c)) {
+        if (atomic_load(&c->jobs) == 0) {
+            look_at_all(c); /* nobody may have called what waits */
+        }
         if (until && qv__mono_ns(clock) > until) {
             st = qv__fail(err, QV_ETIMEOUT, "collection `%s` has not settled in %" PRIu64 " ms",
                           c->name, timeout_ms);

@@ -305,6 +305,28 @@ static void test_merges_at_once(void **state)
     fix_close(f);
 }
 
+/* While others merge, a merge waits for its turn, and nobody calls that settled. */
+static void test_settling_waits_for_its_turn(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    fix_open(f, 4);
+    assert_int_equal(atomic_exchange(&f->db->merges, 1), 0); /* another's */
+    struct qv__collection *c = make(f, "c", 64);
+    for (unsigned round = 0; round < 12; round++) {
+        put(f, c, round * 64, round * 64 + 64);
+    }
+    assert_int_equal(qv__collection_settle(c, 300, &f->err), QV_ETIMEOUT);
+    assert_true(atomic_load(&c->shards[0].merge_waits));
+    /* The other one ends without a word, as without memory: the next look finds what waits. */
+    atomic_store(&f->db->merges, 0);
+    OK(qv__collection_settle(c, 60000, &f->err));
+    assert_false(atomic_load(&c->shards[0].merge_waits));
+    assert_in_range(info_of(f, c).n_sealed, 1, 6);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_deadline_ends_an_optimization),
         cmocka_unit_test(test_later),
         cmocka_unit_test(test_merges_at_once),
+        cmocka_unit_test(test_settling_waits_for_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
