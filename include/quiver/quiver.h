@@ -45,6 +45,9 @@ struct qv_options {
     /* Room on the disk that is held for deletes and compaction once it is full; at most a 16th of
      * the disk, up to 2^40 bytes; 0 = none */
     uint64_t disk_reserve_bytes;
+    /* A collection that no write has come to for so many milliseconds is sealed and merged into one
+     * segment in the background, where that is worth it; 0 = never */
+    uint32_t idle_merge_ms;
 };
 #define QV_OPTIONS_INIT                                                                            \
     {                                                                                              \

@@ -84,6 +84,7 @@ qv_status qv_open(const char *path, const struct qv_options *options, qv_db **db
         .logger = o->log ? &h->logger : NULL,
         .memory_bytes = (size_t)o->memory_bytes,
         .disk_reserve_bytes = o->disk_reserve_bytes,
+        .idle_ms = o->idle_merge_ms,
         .threads = o->threads,
         .read_only = o->read_only};
     qv_status st = qv__db_open(&to, &h->db, err);

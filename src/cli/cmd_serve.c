@@ -154,6 +154,7 @@ static int open_all(struct serve *s)
                                .logger = &s->logger,
                                .memory_bytes = (size_t)c->memory_bytes,
                                .disk_reserve_bytes = c->disk_reserve_bytes,
+                               .idle_ms = c->idle_merge_s * 1000,
                                .threads = (int)c->threads,
                                .read_only = c->read_only};
     if (qv__db_open(&o, &s->db, &err) != QV_OK) {

@@ -61,6 +61,7 @@ static qv_status shard_init(struct qv__collection *c, uint32_t number, struct qv
     s->collection = c;
     s->number = number;
     atomic_init(&s->expiry_ms, INT64_MAX);
+    atomic_init(&s->idle_ms, INT64_MAX);
     qv__pace_init(&s->pace);
     qv__mutex_init(&s->write, QV__RANK_SHARD_WRITE);
     qv__mutex_init(&s->view_lock, QV__RANK_SHARD_VIEW);

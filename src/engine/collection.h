@@ -63,6 +63,7 @@ struct qv__shard {
     _Atomic bool merge_waits;     /* a merge is due and others run: its turn comes */
     _Atomic bool purge_due;       /* a purge is queued or running */
     _Atomic int64_t expiry_ms;    /* earliest expiry not yet purged; INT64_MAX = none known */
+    _Atomic int64_t idle_ms;      /* idle from then on if no write comes; INT64_MAX = it is */
     _Atomic uint64_t retry_ns;    /* after a failure no task is queued before this (monotonic) */
     struct qv__pace pace;         /* acknowledgements that wait for the graph */
     struct qv__manifest_segment *held; /* quarantined at start: what manifests say; immutable */
@@ -105,11 +106,11 @@ struct qv__jobs {
     uint64_t count[QV__JOB_KINDS], failed[QV__JOB_KINDS];
 };
 
-/* When the next purge is due, and the thread that waits for it; started by the first expiry. */
+/* When the next purge is due, or a shard idle, and the thread that waits for it; started when first set. */
 struct qv__alarm {
     struct qv__mutex lock;
     struct qv__condvar changed;
-    _Atomic int64_t due_ms; /* INT64_MAX = nothing expires; written under lock */
+    _Atomic int64_t due_ms; /* INT64_MAX = nothing is; written under lock */
     bool is_started;        /* guarded by: lock */
     bool is_stopping;       /* guarded by: lock */
     struct qv__thread thread;
@@ -176,7 +177,7 @@ struct qv__db {
     struct qv__space space;
     struct qv__outgoing *outgoing; /* guarded by: ddl; see checkpoint.c */
     struct qv__leftovers leftovers;
-    struct qv__alarm alarm; /* wakes purges */
+    struct qv__alarm alarm; /* wakes purges, and merges of idle shards */
     struct qv__jobs registry;
     _Atomic unsigned merges, merges_waiting, merges_turn; /* merges at once; see maintain.c */
     _Atomic bool closing;
@@ -349,12 +350,19 @@ qv_status qv__maintain_merge_to(struct qv__shard *s, uint32_t max_segments,
 /* A row that expires at this instant came in, or is known from the disk. Any thread; under `write`
  * or with no lock. */
 void qv__purge_note(struct qv__shard *s, int64_t expires_ms);
-/* Queue the purges that are due by now; true if any was. What the alarm's thread does, and the
- * step of a database without threads. */
+/* Queue the purges, and the merges of idle shards, that are due by now; true if any was. What
+ * the alarm's thread does, and the step of a database without threads. */
 bool qv__purge_look(struct qv__db *db);
 /* At open, once the segments are there: note what they hold. */
 void qv__purge_open(struct qv__shard *s);
+/* A write came to the shard, or it was opened: it is idle when none follows. Any thread. */
+void qv__idle_note(struct qv__shard *s);
+/* Queue the merge of an idle shard, if it is worth it; else *next_ms learns when to look.
+ */
+bool qv__idle_look(struct qv__shard *s, int64_t now_ms, int64_t *next_ms);
 void qv__alarm_init(struct qv__alarm *a);
+/* Wake it then at the latest. */
+void qv__alarm_set(struct qv__db *db, int64_t due_ms);
 /* Stop the thread. Twice is fine. */
 void qv__alarm_stop(struct qv__alarm *a);
 void qv__job_begin(struct qv__collection *c);

@@ -41,6 +41,9 @@ struct qv__db_options {
                           fail or do not keep up; 0 = four times checkpoint_log_bytes */
     uint64_t disk_reserve_bytes; /* room on the disk held for deletes and compaction, at most a 16th
                                     of the disk; 0 = none */
+    /* A shard that no write has come to for so long is sealed and merged into one segment, where
+     * that is worth it (maintain_idle.c); 0 = never. */
+    uint32_t idle_ms;
     unsigned merges_max; /* merges at once in the whole database; 0 = a quarter of the workers */
     bool read_only;      /* refuse writes; start no jobs */
 };
@@ -288,8 +291,8 @@ qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_s
 /* Wait until the payload indexes serve all segments; new ones are built meanwhile. False: the
  * deadline or the caller's patience came first, or building failed and is tried again later. */
 bool qv__collection_wait_fields(struct qv__collection *c, const struct qv__qctx *ctx);
-/* Wait until no job of the collection is due, merges that wait for others among them (timeout_ms 0 =
- * for ever). QV_ETIMEOUT. */
+/* Wait until no job of the collection is due, merges that wait for others among them (timeout_ms 0
+ * = for ever). QV_ETIMEOUT. */
 qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms,
                                 struct qv_err *err) QV_MUST_USE;
 

@@ -161,7 +161,7 @@ static void maintain_task(struct qv__task *task);
 
 /* --- merges at once --- */
 
-static bool merge_enter(struct qv__db *db)
+bool qv__merge_enter(struct qv__db *db)
 {
     unsigned n = atomic_load(&db->merges);
     while (n < db->options.merges_max) {
@@ -186,7 +186,7 @@ static bool wait_end(struct qv__shard *s)
 static bool merge_enter_or_wait(struct qv__shard *s)
 {
     struct qv__db *db = s->collection->db;
-    if (merge_enter(db)) {
+    if (qv__merge_enter(db)) {
         (void)wait_end(s);
         return true;
     }
@@ -194,7 +194,7 @@ static bool merge_enter_or_wait(struct qv__shard *s)
         atomic_fetch_add(&db->merges_waiting, 1);
     }
     /* The last one may have left before it could see us. */
-    if (merge_enter(db)) {
+    if (qv__merge_enter(db)) {
         (void)wait_end(s);
         return true;
     }
@@ -209,7 +209,7 @@ static bool merge_waits(const struct qv__shard *s)
 }
 
 /* Leave, and call one that waits; each time the search begins at another collection. */
-static void merge_leave(struct qv__db *db)
+void qv__merge_leave(struct qv__db *db)
 {
     struct qv__collection **all = NULL;
     uint32_t n = 0;
@@ -268,7 +268,7 @@ static qv_status step(struct qv__shard *s, enum next *next, struct qv_err *err)
     }
     bool did = false;
     qv_status st = qv__maintain_merge(s, 0, NULL, &did, err);
-    merge_leave(s->collection->db);
+    qv__merge_leave(s->collection->db);
     *next = did ? NEXT_STEP : NEXT_NOTHING;
     return st;
 }
@@ -351,6 +351,7 @@ void qv__maintain_look(struct qv__shard *s)
     look_at_fields(s, v);
     look_at_segments(s, v);
     qv__view_release(v);
+    qv__idle_note(s);
 }
 
 void qv__maintain_call(struct qv__collection *c)
@@ -391,7 +392,7 @@ void qv__maintain_published(struct qv__collection *c)
 
 /* --- on demand --- */
 
-static qv_status optimize_shard(struct qv__shard *s, uint32_t max_segments,
+qv_status qv__maintain_optimize(struct qv__shard *s, uint32_t max_segments,
                                 const struct qv__qctx *ctx, struct qv_err *err)
 {
     qv__mutex_lock(&s->merging);
@@ -421,7 +422,7 @@ qv_status qv__collection_optimize_until(struct qv__collection *c, uint32_t max_s
     qv__job_begin(c);
     qv_status st = qv__quarantine_check(c, err);
     for (uint32_t i = 0; st == QV_OK && i < c->n_shards; i++) {
-        st = optimize_shard(&c->shards[i], max_segments, ctx, err);
+        st = qv__maintain_optimize(&c->shards[i], max_segments, ctx, err);
     }
     qv__job_end(c);
     qv_status early = ctx ? qv__qctx_check(ctx) : QV_OK;

@@ -11,6 +11,14 @@
 /* True once work on the collection should end early: it is dropped, or the database closes. */
 bool qv__maintain_stopping(const struct qv__collection *c);
 
+/* One of the merges that may run at once; false: so many do. */
+bool qv__merge_enter(struct qv__db *db);
+/* Leave, and call one that waits. */
+void qv__merge_leave(struct qv__db *db);
+/* Seal what grows, then merge into at most max_segments, for whoever asked (NULL = nobody). */
+qv_status qv__maintain_optimize(struct qv__shard *s, uint32_t max_segments,
+                                const struct qv__qctx *asked, struct qv_err *err) QV_MUST_USE;
+
 /* After a job was cancelled by hand: let the shard start nothing for a while. */
 void qv__maintain_pause(struct qv__shard *s, const struct qv__job *j);
 

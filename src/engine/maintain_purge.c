@@ -5,9 +5,9 @@
  * again under the write order: a point that was refreshed meanwhile stays. What is logged are
  * deletions by id, so replay reads no clock.
  *
- * Nothing polls: each shard knows its earliest expiry, the alarm the earliest of all, and its
- * thread sleeps until then. It is started by the first expiry, so that a database without any has
- * none. */
+ * Nothing polls: each shard knows its earliest expiry, and when it is idle (maintain_idle.c),
+ * the alarm the earliest of all, and its thread sleeps until then. It is started when it is first
+ * set. */
 #include "engine/job.h"
 #include "engine/maintain.h"
 
@@ -62,7 +62,7 @@ static void alarm_main(void *arg)
     qv__mutex_unlock(&a->lock);
 }
 
-static void alarm_set(struct qv__db *db, int64_t due_ms)
+void qv__alarm_set(struct qv__db *db, int64_t due_ms)
 {
     struct qv__alarm *a = &db->alarm;
     struct qv_err err;
@@ -79,7 +79,8 @@ static void alarm_set(struct qv__db *db, int64_t due_ms)
         a->is_started = true;
     } else if (start) {
         qv__log_line(db->logger, QV__LEVEL_WARN, "maintain",
-                     "expired points are hidden but not purged: %s", err.message);
+                     "expired points are hidden but not purged, and idle collections are not merged: %s",
+                     err.message);
     }
     qv__mutex_unlock(&a->lock);
 }
@@ -94,7 +95,7 @@ void qv__purge_note(struct qv__shard *s, int64_t expires_ms)
     }
     struct qv__db *db = s->collection->db;
     if (expires_ms != INT64_MAX && !atomic_load(&db->recovering) && !db->read_only) {
-        alarm_set(db, expires_ms);
+        qv__alarm_set(db, expires_ms);
     }
 }
 
@@ -245,19 +246,20 @@ bool qv__purge_look(struct qv__db *db)
     /* Cleared first: a note that comes while we look sets it again. */
     atomic_store(&db->alarm.due_ms, INT64_MAX);
     if (qv__catalog_all(db, &all, &n, NULL) != QV_OK) {
-        alarm_set(db, now + PAUSE_MS);
+        qv__alarm_set(db, now + PAUSE_MS);
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < all[i]->n_shards; k++) {
             if (!qv__maintain_stopping(all[i])) {
                 queued |= look_at_shard(&all[i]->shards[k], now, &next);
+                queued |= qv__idle_look(&all[i]->shards[k], now, &next);
             }
         }
     }
     qv__catalog_all_free(all, n);
     if (next != INT64_MAX) {
-        alarm_set(db, next);
+        qv__alarm_set(db, next);
     }
     return queued;
 }

@@ -46,6 +46,8 @@ static const struct row rows[] = {
      "memory budget of the process; 0 = none"},
     {"disk_reserve", KIND_SIZE, FIELD(disk_reserve_bytes), "64MiB", MIB, TIB, true, "SIZE",
      "room on the disk held for deletes and compaction, at most a 16th of the disk; 0 = none"},
+    {"idle_merge_s", KIND_INT, FIELD(idle_merge_s), "10", 1, 86400, true, "SECONDS",
+     "time without writes after which a collection is merged into one segment; 0 = never"},
     {"threads", KIND_INT, FIELD(threads), "0", 1, 1024, true, "N",
      "worker threads; 0 = one per CPU"},
     {"http_threads", KIND_INT, FIELD(http_threads), "0", 1, 64, true, "N",

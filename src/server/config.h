@@ -39,6 +39,7 @@ struct qv__server_config {
     bool read_only;
     uint64_t memory_bytes;       /* 0 = no budget */
     uint64_t disk_reserve_bytes; /* 0 = none */
+    uint32_t idle_merge_s;       /* 0 = never */
     uint32_t threads;            /* of the database; 0 = one per CPU */
     uint32_t http_threads;       /* 0 = min(16, CPUs) */
     uint64_t body_bytes_max;

@@ -2,7 +2,10 @@
  * REST dialect tells the same. */
 #include "test_embedded.h"
 
-#define POINTS 300
+#include <time.h>
+
+#define POINTS      300
+#define IDLE_POINTS 4096 /* the fewest that are merged */
 
 static void fill(struct rest *t, const char *collection, const char *first, const char *second)
 {
@@ -175,14 +178,43 @@ static void test_disk_reserve(void **state)
     REFUSED(QV_EINVAL, "options.disk_reserve_bytes", qv_open(t->dir, &o, &other, e_));
 }
 
+/* What a load left growing is a file soon after its last write. */
+static void test_idle_merge(void **state)
+{
+    struct rest *t = *state;
+    qv_response_free(&t->r);
+    OK(qv_close(t->db, e_));
+    struct qv_options o = qvt_options();
+    o.idle_merge_ms = 50;
+    o.seal_rows = 65536; /* all of them grow */
+    OK(qv_open(t->dir, &o, &t->db, e_));
+    assert_int_equal(
+        ask(t, "PUT", "/collections/idle", "{\"vectors\":{\"size\":1,\"distance\":\"Euclid\"}}"),
+        200);
+    static struct qv_point p[IDLE_POINTS];
+    static struct qv_vector v[IDLE_POINTS];
+    static float values[IDLE_POINTS];
+    for (uint64_t i = 0; i < IDLE_POINTS; i++) {
+        values[i] = (float)(i % 97);
+        v[i] = (struct qv_vector){.values = &values[i], .size = 1};
+        p[i] = (struct qv_point){.id = qv_id_u64(i), .vectors = &v[i], .n_vectors = 1};
+    }
+    OK(qv_upsert(t->db, "idle", p, IDLE_POINTS, e_));
+    bool is_sealed = false;
+    for (int i = 0; i < 3000 && !is_sealed; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        assert_int_equal(ask(t, "GET", "/collections/idle", NULL), 200);
+        is_sealed = strstr(t->r.body, "\"segments_count\":2") != NULL; /* and one that grows */
+    }
+    assert_true(is_sealed);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_settings),
-        T(test_vectors),
-        T(test_refused),
-        T(test_disk_reserve),
+        T(test_settings),     T(test_vectors),    T(test_refused),
+        T(test_disk_reserve), T(test_idle_merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

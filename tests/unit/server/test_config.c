@@ -71,6 +71,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.max_connections_per_address, 0);
     assert_int_equal(c.max_requests, 4096);
     assert_int_equal(c.header_timeout_s, 10);
+    assert_int_equal(c.idle_merge_s, 10);
     assert_int_equal(c.idle_timeout_s, 60);
     assert_int_equal(c.request_timeout_ms, 60000);
     assert_int_equal(c.stop_grace_ms, 10000);
@@ -132,7 +133,7 @@ static void test_each(void **state)
     struct qv__server_config c = fresh();
     struct seen seen = {0};
     qv__server_config_each(&c, look, &seen);
-    assert_int_equal(seen.n, 23);
+    assert_int_equal(seen.n, 24);
     assert_int_equal(seen.switches, 3);
 
     unsigned n = 0;
