@@ -25,7 +25,7 @@ static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv
     } else {
         st = qv__catalog_reserve(db, 1, 0, err);
     }
-    uint64_t id = db->next_collection_id, lsn = 0;
+    uint64_t id = db->next_collection_id++, lsn = 0; /* a recovery may take the next meanwhile */
     qv__mutex_unlock(&db->catalog);
     struct qv__collection *c = NULL;
     struct qv__buf json;
@@ -43,7 +43,6 @@ static qv_status create_locked(struct qv__db *db, struct qv__str name, struct qv
     QV_GOTO(qv__catalog_log(db, &json, &lsn, err));
     qv__collection_born(c, lsn);
     qv__mutex_lock(&db->catalog);
-    db->next_collection_id = id + 1;
     qv__catalog_insert(db, c);
     qv__mutex_unlock(&db->catalog);
     c = NULL;

@@ -26,15 +26,22 @@ static qv_status install_collection(struct qv__db *db, uint64_t lsn, qv__json o,
     qv__schema_release(schema);
     QV_TRY(st);
     qv__collection_born(c, lsn);
+    struct qv__collection *same = qv__catalog_by_id(db, id);
     qv__mutex_lock(&db->catalog);
-    st = qv__catalog_find(db, name)
-             ? qv__fail(err, QV_ECORRUPT, "catalog: collection `%s` occurs twice", c->name)
-             : qv__catalog_reserve(db, 1, 0, err);
+    if (qv__catalog_find(db, name)) {
+        st = qv__fail(err, QV_ECORRUPT, "catalog: collection `%s` occurs twice", c->name);
+    } else if (same) {
+        st = qv__fail(err, QV_ECORRUPT, "catalog: collections `%s` and `%s` have one id %" PRIu64,
+                      same->name, c->name, id);
+    } else {
+        st = qv__catalog_reserve(db, 1, 0, err);
+    }
     if (st == QV_OK) {
         qv__catalog_insert(db, c);
         db->next_collection_id = QV_MAX(db->next_collection_id, id + 1);
     }
     qv__mutex_unlock(&db->catalog);
+    qv__collection_release(same);
     if (st != QV_OK) {
         qv__collection_release(c);
     }

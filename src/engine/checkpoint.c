@@ -382,7 +382,7 @@ static void run_due(struct qv__db *db)
     x->failure = err;
     x->failure.code = st;
     if (st == QV_OK) {
-        x->start_bytes = before.bytes;
+        x->start_bytes = before.bytes + db->replayed_bytes; /* as begin_after counts */
     }
     x->is_due = false;
     qv__mutex_unlock(&x->lock);

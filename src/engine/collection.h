@@ -106,7 +106,8 @@ struct qv__jobs {
     uint64_t count[QV__JOB_KINDS], failed[QV__JOB_KINDS];
 };
 
-/* When the next purge is due, or a shard idle, and the thread that waits for it; started when first set. */
+/* When the next purge is due, or a shard idle, and the thread that waits for it; started when first
+ * set. */
 struct qv__alarm {
     struct qv__mutex lock;
     struct qv__condvar changed;
@@ -137,6 +138,9 @@ struct qv__checkpointer {
     struct qv__counter failures;
 };
 
+/* No count of files gets there. */
+#define QV__FILE_ID_MAX (UINT64_C(1) << 62)
+
 struct qv__db {
     struct qv__mem *mem, *mem_log, *mem_catalog;
     struct qv__io *io;
@@ -162,8 +166,8 @@ struct qv__db {
     uint32_t n_collections, cap_collections;
     struct qv__alias *aliases; /* sorted by name; guarded by: catalog */
     uint32_t n_aliases, cap_aliases;
-    uint64_t next_collection_id; /* guarded by: catalog */
-    _Atomic uint64_t next_file_id;
+    uint64_t next_collection_id;   /* guarded by: catalog */
+    _Atomic uint64_t next_file_id; /* at most QV__FILE_ID_MAX */
 
     size_t
         catalog_bytes; /* of the last manifest's catalog and the changes since; guarded by: ddl */
@@ -238,14 +242,18 @@ struct qv__swap {
 
 /* What one record does to one point, in final form. */
 enum qv__effect_kind { QV__EFFECT_PUT = 1, QV__EFFECT_PAYLOAD = 2, QV__EFFECT_DELETE = 3 };
+_Static_assert(QV__VECTORS_MAX <= 32, "an effect has a bit for each column");
 struct qv__effect {
     enum qv__effect_kind kind;
     struct qv__id id;
     const void *const *vectors; /* PUT: [n_vectors of the schema], NULL = absent */
     struct qv__bytes payload;   /* PUT, PAYLOAD */
-    int64_t expires_ms;         /* PUT; a PAYLOAD keeps the old row's */
+    int64_t expires_ms;         /* PUT; a PAYLOAD keeps the old row's: set by reserve */
     struct qv__segment *old;    /* set by reserve: where the newest row is; NULL = none */
     uint32_t old_row;
+    uint32_t has; /* PAYLOAD, set by reserve: columns of the old row, a bit each. It may lie in a
+                     mapped file that fails before the row is applied: what was not reserved for is
+                     not added then. */
 };
 
 uint32_t qv__shard_of(uint32_t n_shards, const struct qv__id *id);

@@ -78,9 +78,10 @@ void qv__alarm_set(struct qv__db *db, int64_t due_ms)
     if (start && qv__thread_start(&a->thread, "qv-alarm", alarm_main, db, &err) == QV_OK) {
         a->is_started = true;
     } else if (start) {
-        qv__log_line(db->logger, QV__LEVEL_WARN, "maintain",
-                     "expired points are hidden but not purged, and idle collections are not merged: %s",
-                     err.message);
+        qv__log_line(
+            db->logger, QV__LEVEL_WARN, "maintain",
+            "expired points are hidden but not purged, and idle collections are not merged: %s",
+            err.message);
     }
     qv__mutex_unlock(&a->lock);
 }
@@ -191,6 +192,8 @@ static void purge_task(struct qv__task *task)
         purge_end(p, QV_ENOMEM, now + PAUSE_MS);
         return;
     }
+    /* The end of the write may end the job, and with it the last reference but ours. */
+    qv__collection_retain(c);
     struct qv__view *v = qv__shard_view(p->shard);
     size_t n = gather_ids(v, now, ids, &next);
     if (n) {
@@ -202,6 +205,7 @@ static void purge_task(struct qv__task *task)
     }
     qv__free(ids);
     qv__view_release(v);
+    qv__collection_release(c);
 }
 
 /* Queue the shard's purge if it is due; else *next_ms learns when it will be. */

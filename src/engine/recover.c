@@ -69,6 +69,13 @@ static qv_status open_shards(struct qv__db *db, const struct qv__manifest *m, st
                             m->generation, ms->shard, ms->collection_id);
         }
         struct qv__shard *s = &c->shards[ms->shard];
+        if (s->view->n > 1) { /* it has segments already */
+            qv__collection_release(c);
+            return qv__fail(err, QV_ECORRUPT,
+                            "manifest %" PRIu64 ": shard %" PRIu32 " of collection %" PRIu64
+                            " occurs twice",
+                            m->generation, ms->shard, ms->collection_id);
+        }
         qv_status st = open_segments(s, ms, err);
         qv__collection_release(c);
         QV_TRY(st);
@@ -97,10 +104,11 @@ static bool is_live(const struct qv__manifest *m, uint64_t id, bool tombstones, 
     return false;
 }
 
-/* Numbers are never used twice, not even when a file that has one cannot be removed. */
+/* Numbers are never used twice, not even when a file that has one cannot be removed. One that
+ * counting never reaches is somebody else's name. */
 static void pass_number(struct qv__db *db, uint64_t number)
 {
-    if (number < UINT64_MAX && number >= atomic_load(&db->next_file_id)) {
+    if (number < QV__FILE_ID_MAX && number >= atomic_load(&db->next_file_id)) {
         atomic_store(&db->next_file_id, number + 1);
     }
 }
@@ -265,6 +273,11 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
         db->manifest_generation = m.generation;
         db->checkpoint_lsn = m.checkpoint_lsn;
         atomic_store(&db->checkpoint_lsn_seen, m.checkpoint_lsn);
+        if (m.next_file_id > QV__FILE_ID_MAX) {
+            QV_GOTO(qv__fail(err, QV_ECORRUPT,
+                             "manifest %" PRIu64 ": next file number %" PRIu64 " is impossible",
+                             m.generation, m.next_file_id));
+        }
         atomic_store(&db->next_file_id, QV_MAX(m.next_file_id, 1));
         memcpy(db->uuid, m.db_uuid, sizeof db->uuid);
     }

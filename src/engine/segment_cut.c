@@ -28,8 +28,9 @@ qv_status qv__segment_cut(struct qv__segment *s, uint64_t lsn, struct qv__blobs 
     memset(out, 0, sizeof *out);
     QV_TRY(qv__segment_visible(s, lsn, QV__ALWAYS, s->mem, &v, err));
     qv_status st = QV_OK;
-    if (v.count > 0) {
-        QV_ASSERT(s->sealed);
+    if (v.count > 0 && !s->sealed) { /* quarantined a moment ago, see cut_shard */
+        st = qv__fail(err, QV_EQUARANTINED, "segment %" PRIu64 " could not be flushed", s->id);
+    } else if (v.count > 0) {
         *out = (struct qv__manifest_segment){.segment_id = s->id,
                                              .file_bytes = s->file_bytes,
                                              .n_rows = v.n_rows,

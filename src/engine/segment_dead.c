@@ -170,9 +170,9 @@ static int by_lsn(const void *a, const void *b)
 }
 
 /* Deletions of one source in terms of the new rows: those with an LSN into `list`, the others
- * cleared at once. The new file's tombstones tell what was deleted up to the flushed LSN, but a reader
- * of an older LSN may be about to take the new view: what such a reader may still see is revived here
- * and deleted again with its LSN. */
+ * cleared at once. The new file's tombstones tell what was deleted up to the flushed LSN, but a
+ * reader of an older LSN may be about to take the new view: what such a reader may still see is
+ * revived here and deleted again with its LSN. */
 static size_t collect(struct qv__segment *from, const uint32_t *remap, struct qv__segment *to,
                       struct qv__deletion *list)
 {
@@ -251,7 +251,9 @@ qv_status qv__segment_write_tombstones(struct qv__segment *s, uint64_t flushed, 
     if (atomic_load(&d->n_dead) == 0 || QV_PLANT(drop_tombstones)) {
         return QV_OK;
     }
-    QV_TRY(qv__bitset_init(&dead, s->mem, n_rows));
+    if (qv__bitset_init(&dead, s->mem, n_rows) != QV_OK) {
+        return qv__fail(err, QV_ENOMEM, "no memory for the tombstones of %" PRIu32 " rows", n_rows);
+    }
     qv__mutex_lock(&s->lock);
     for (size_t w = 0; w < qv__bitset_words(n_rows); w++) {
         dead.words[w] = ~__atomic_load_n(&d->live[w], __ATOMIC_RELAXED);

@@ -154,10 +154,12 @@ qv_status qv__shard_reserve(struct qv__shard *s, struct qv__schema *schema, stru
                               .payload = e[i].payload,
                               .expires_ms = e[i].expires_ms};
         if (e[i].kind == QV__EFFECT_PAYLOAD) {
-            r->expires_ms = qv__segment_row_expires(seg, row);
+            r->expires_ms = e[i].expires_ms = qv__segment_row_expires(seg, row);
             const void **columns = vectors + n_rows * schema->n_vectors;
+            e[i].has = 0;
             for (uint32_t c = 0; c < schema->n_vectors; c++) {
                 columns[c] = qv__segment_row_vector(seg, schema, c, row);
+                e[i].has |= (uint32_t)(columns[c] != NULL) << c;
             }
             r->vectors = columns;
         }
@@ -195,10 +197,10 @@ uint64_t qv__shard_apply(struct qv__shard *s, const struct qv__effect *e, size_t
                 continue;
             }
             for (uint32_t c = 0; c < schema->n_vectors; c++) {
-                columns[c] = qv__segment_row_vector(e->old, schema, c, e->old_row);
+                columns[c] =
+                    e->has >> c & 1 ? qv__segment_row_vector(e->old, schema, c, e->old_row) : NULL;
             }
             r.vectors = columns;
-            r.expires_ms = qv__segment_row_expires(e->old, e->old_row);
         }
         if (found) {
             qv__segment_delete(e->old, e->old_row, lsn);

@@ -204,6 +204,8 @@ static qv_status cut_shard(struct qv__snapshot_work *w, struct qv_err *err)
     qv_status st = qv__maintain_flush(s, true, NULL, err);
     qv__mutex_unlock(&s->maintenance);
     QV_TRY(st);
+    /* Of what was quarantined since the snapshot began nothing is flushed. */
+    QV_TRY(qv__quarantine_check(w->all[w->collection], err));
     *out = (struct qv__manifest_shard){.collection_id = w->all[w->collection]->id,
                                        .shard = s->number,
                                        .flushed_lsn = w->ticket.lsn};

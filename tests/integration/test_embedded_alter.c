@@ -184,9 +184,8 @@ static void test_idle_merge(void **state)
     struct rest *t = *state;
     qv_response_free(&t->r);
     OK(qv_close(t->db, e_));
-    struct qv_options o = qvt_options();
+    struct qv_options o = QV_OPTIONS_INIT; /* one shard, in which all of them grow */
     o.idle_merge_ms = 50;
-    o.seal_rows = 65536; /* all of them grow */
     OK(qv_open(t->dir, &o, &t->db, e_));
     assert_int_equal(
         ask(t, "PUT", "/collections/idle", "{\"vectors\":{\"size\":1,\"distance\":\"Euclid\"}}"),

@@ -5,12 +5,18 @@
 
 #define DIM 4
 
-static void create(struct fix *f, const char *name)
+static void create_sealing(struct fix *f, const char *name, uint32_t seal_rows)
 {
     struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = DIM};
     struct qv__schema s = fix_schema(&def, 1, 1);
-    s.policy = (struct qv__segment_policy){.seal_rows = 16, .index_rows = 16, .merge_fanin = 2};
+    s.policy =
+        (struct qv__segment_policy){.seal_rows = seal_rows, .index_rows = 16, .merge_fanin = 2};
     OK(qv__db_create_collection(f->db, qv__str_z(name), &s, &f->err));
+}
+
+static void create(struct fix *f, const char *name)
+{
+    create_sealing(f, name, 16);
 }
 
 static void upsert(struct fix *f, const char *name, uint64_t from, uint64_t n)
@@ -84,7 +90,10 @@ static void test_numbers_of_strangers_are_passed_over(void **state)
         snprintf(name, sizeof name, QV__DIR_BLOBS "/seg-%016x", i);
         OK(qv__io_write_file(f->io, name, "stranger", 8, &f->err));
     }
+    /* Counting from this one on would soon begin anew at none. */
+    OK(qv__io_write_file(f->io, QV__DIR_BLOBS "/seg-fffffffffffffffd", "stranger", 8, &f->err));
     OK(qv__db_open(&f->options, &f->db, &f->err));
+    assert_true(atomic_load(&f->db->next_file_id) < 1000);
     create(f, "c");
     upsert(f, "c", 0, 5);
     OK(qv__db_checkpoint(f->db, &f->err)); /* was "exists" */
@@ -98,6 +107,27 @@ static void test_numbers_of_strangers_are_passed_over(void **state)
     }
     fix_crash(f, QV__CRASH_DROP_ALL, NULL);
     assert_int_equal(count(f, "c"), 5);
+    fix_close(f);
+}
+
+/* What a start replayed counts as new log until the next checkpoint, and not for ever. */
+static void test_replayed_log_counts_once(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__log_stats stats;
+    begin(f);
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    create_sealing(f, "c", 65536); /* nothing of it is in a file */
+    upsert(f, "c", 0, 6000);
+    fix_crash(f, QV__CRASH_KEEP_ALL, NULL);
+    assert_true(f->db->replayed_bytes > 256 << 10);
+    qv__checkpoint_shorten(f->db);
+    while (qv__db_step(f->db)) {
+    }
+    qv__log_stats(f->db->log, &stats);
+    uint64_t since = stats.bytes + f->db->replayed_bytes - f->db->checkpointer.start_bytes;
+    assert_true(since < 4096);
     fix_close(f);
 }
 
@@ -237,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_restore_of_unknown_fate_stops_writes),
         cmocka_unit_test(test_start_without_memory),
         cmocka_unit_test(test_numbers_of_strangers_are_passed_over),
+        cmocka_unit_test(test_replayed_log_counts_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -497,6 +497,86 @@ static void test_jobs(void **state)
     fix_close(f);
 }
 
+struct creator {
+    struct fix f;
+    uint32_t n;
+};
+
+static void create_many(void *arg)
+{
+    struct creator *k = arg;
+    char name[16];
+    for (uint32_t i = 0; i < k->n; i++) {
+        snprintf(name, sizeof name, "new%u", i);
+        make_collection(&k->f, name, 1);
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Collections that are made while others are recovered: each has an id of its own. */
+static void test_ids_are_ones_own(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__thread thread;
+    struct qv__snapshot_info info;
+    fix_open(f, 2);
+    make_collection(f, "c", 1);
+    struct qv__collection *c = fix_collection(f, "c"), **all = NULL;
+    OK(put(f, c, 0, 4, 0));
+    qv__collection_release(c);
+    OK(qv__db_snapshot_create(f->db, QV__STR("c"), &info, &f->err));
+    struct creator k = {.f = *f, .n = 300};
+    OK(qv__thread_start(&thread, "creator", create_many, &k, &f->err));
+    for (uint32_t i = 0; i < 100; i++) {
+        char name[16];
+        struct qv__snapshot_from from = {.id = info.id};
+        snprintf(name, sizeof name, "old%u", i);
+        OK(qv__db_snapshot_recover(f->db, qv__str_z(name), &from, &f->err));
+    }
+    qv__thread_join(&thread);
+    uint32_t n = 0;
+    OK(qv__catalog_all(f->db, &all, &n, &f->err));
+    assert_int_equal(n, 1 + 300 + 100);
+    uint64_t ids[401];
+    for (uint32_t i = 0; i < n; i++) {
+        ids[i] = all[i]->id;
+    }
+    qv__catalog_all_free(all, n);
+    qsort(ids, n, sizeof *ids, by_value);
+    for (uint32_t i = 1; i < n; i++) {
+        assert_true(ids[i - 1] < ids[i]);
+    }
+    fix_close(f);
+}
+
+/* What grows in a collection that is quarantined after the snapshot began is not flushed: that ends
+ * the snapshot, and nothing else. */
+static void test_quarantined_meanwhile(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_work *w = NULL;
+    bool done = false;
+    fix_open(f, -1);
+    make_collection(f, "c", 1);
+    struct qv__collection *c = fix_collection(f, "c");
+    OK(put(f, c, 0, 4, 0));
+    OK(qv__snapshot_begin(f->db, QV__STR(""), &w, &f->err));
+    atomic_store(&c->quarantined, true);
+    assert_int_equal(qv__snapshot_step(w, &done, &f->err), QV_EQUARANTINED);
+    qv__snapshot_end(w, NULL);
+    assert_int_equal(n_snapshots(f), 0);
+    atomic_store(&c->quarantined, false);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -509,6 +589,8 @@ int main(void)
         cmocka_unit_test(test_empty_and_dropped),
         cmocka_unit_test(test_deleted_while_read),
         cmocka_unit_test(test_jobs),
+        cmocka_unit_test(test_ids_are_ones_own),
+        cmocka_unit_test(test_quarantined_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
