@@ -215,7 +215,16 @@ static qv_status check_segments(struct qv__check *c, struct qv_err *err)
     c->catalog = doc;
     QV_TRY(check_catalog(c, doc, err));
     for (uint32_t i = 0; i < m->n_shards; i++) {
-        check_shard(c, doc, &m->shards[i]);
+        const struct qv__manifest_shard *sh = &m->shards[i];
+        check_shard(c, doc, sh);
+        for (uint32_t k = 0; k < i; k++) {
+            if (m->shards[k].collection_id == sh->collection_id &&
+                m->shards[k].shard == sh->shard && m->shards[k].n_segments) {
+                qv__check_report(c, true, c->manifest_file,
+                                 "shard %" PRIu32 " of collection %" PRIu64 " occurs twice",
+                                 sh->shard, sh->collection_id);
+            }
+        }
     }
     return QV_OK;
 }

@@ -114,6 +114,11 @@ qv_status qv__check_learn(struct qv__check *c, qv__json o, struct qv_err *err)
         if (qv__str_eq(name, qv__str_z(k->name))) {
             return qv__fail(err, QV_ECORRUPT, "catalog: collection `%s` occurs twice", k->name);
         }
+        if (k->id == id) {
+            return qv__fail(err, QV_ECORRUPT,
+                            "catalog: collections `%s` and `%.*s` have one id %" PRIu64, k->name,
+                            (int)name.n, name.p, id);
+        }
     }
     struct qv__schema *schema = NULL;
     QV_TRY(qv__schema_from_json(c->mem, qv__json_get(o, "schema"), &schema, err));
