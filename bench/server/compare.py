@@ -2,7 +2,7 @@
 """compare.py: Quiver and other servers of vector search side by side: searches at equal recall, and ingest.
 
 Usage: compare.py SET...         a set is a directory with base.fvecs, queries.fvecs, truth.ivecs (100 a row) and perhaps `metric`
-Starts each server on an empty directory, loads the set, finds for each k the least beam at which the first server reaches the
+Starts each server on an empty directory, loads the set, leaves all alone until what they do by themselves is done, finds for each k the least beam at which the first server reaches the
 recall and at which the others reach what that one does, and measures there, all servers in turn: a closed loop over 1 and 8 connections, and an open one at half of what 8 connections got. All run on
 this machine with the load generator, which takes CPU too: compare ratios. A server that cannot be had is named with what was tried.
 """
@@ -15,11 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 from servers import ROOT, SERVERS, bench, metric_of
 
 BEAMS = (10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64, 80, 100, 112, 128, 144, 160, 192, 224, 256, 320, 384, 512, 640, 800, 1000)
 EQUAL = 0.003  # of recall
+PAUSE = 12  # seconds: Quiver merges what nobody has written to for ten
 
 
 def arguments():
@@ -98,13 +100,17 @@ def of_set(a, folder, missing):
             try:
                 server.start()
                 line = bench(a, server, "load", folder, metric, "--connections", str(a.load_connections))[0]
-                loads.append(line | {"memory_mb": server.memory_mb(), "version": server.version()})
+                loads.append(line | {"version": server.version()})
                 servers.append(server)
-                print(json.dumps(loads[-1]), flush=True)
             except (OSError, RuntimeError, subprocess.CalledProcessError) as e:
                 missing.setdefault(name, str(e))
                 print(f"compare.py: without {name}: {e}", file=sys.stderr)
                 server.stop()
+        time.sleep(PAUSE)
+        for server, load in zip(servers, loads):
+            server.settle()
+            load["memory_mb"] = server.memory_mb()
+            print(json.dumps(load), flush=True)
         return measure(a, servers, folder, metric), loads
     finally:
         for server in servers:

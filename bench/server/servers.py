@@ -75,6 +75,9 @@ class Server:
                 pass
         return total / 1000
 
+    def settle(self):
+        """Wait for what the server does by itself once nobody writes."""
+
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
@@ -90,6 +93,14 @@ class Quiver(Server):
 
     def start(self):
         self.spawn(self.a.quiver, "serve", "--data", f"{self.folder}/data", "--listen", f"127.0.0.1:{self.port}")
+
+    def settle(self):
+        quiet = 0
+        while quiet < 3:
+            time.sleep(0.5)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as r:
+                lines = [x for x in r.read().decode().split("\n") if x.startswith("collection_running_optimizations")]
+            quiet = quiet + 1 if all(float(x.split()[-1]) == 0 for x in lines) else 0
 
     def version(self):
         return subprocess.run([self.a.quiver, "version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
