@@ -15,8 +15,8 @@
 
 struct group {
     struct qv__value value;
-    struct qv__ranked *hits; /* [by->size], the best first */
-    size_t n;
+    struct qv__ranked *hits; /* [cap], the best first */
+    size_t n, cap;
     uint64_t last; /* key of the point that came last */
 };
 
@@ -41,6 +41,7 @@ struct grouping {
 };
 
 enum {
+    HITS_MIN = 4,       /* of a group there is room for, at first */
     COLLECT_ROUNDS = 5, /* of a query with stages: rounds that may find better groups */
     AGAIN_MAX = 8,      /* times more from the stages, at most */
 };
@@ -125,12 +126,10 @@ static qv_status group_of(struct grouping *g, const struct qv__value *v, struct 
     }
     struct group *x = &g->groups[g->n];
     *x = (struct group){.value = *v, .last = UINT64_MAX};
-    x->hits = qv__arena_calloc(a, (size_t)g->by->size, sizeof *x->hits);
     if (v->tag == QV__TAG_STR) { /* of a mapped file, perhaps */
         x->value.s.p = qv__arena_strndup(a, v->s.p, v->s.n);
     }
-    if (!x->hits || (v->tag == QV__TAG_STR && !x->value.s.p) ||
-        qv__map_add(&g->map, hash, g->n) != QV_OK) {
+    if ((v->tag == QV__TAG_STR && !x->value.s.p) || qv__map_add(&g->map, hash, g->n) != QV_OK) {
         return no_memory(err);
     }
     g->n++;
@@ -151,19 +150,42 @@ static bool better(const struct grouping *g, const struct qv__ranked *x, const s
     return qv__id_cmp(&ix, &iy) < 0;
 }
 
+/* Room for one more hit. Groups are many and their size is a client's number: memory goes by what
+ * was found. */
+static qv_status grow(struct grouping *g, struct group *x, struct qv_err *err)
+{
+    size_t cap = x->cap ? x->cap * 2 : HITS_MIN;
+    cap = QV_MIN(cap, (size_t)g->by->size);
+    struct qv__ranked *more = qv__arena_calloc(&g->r->rs->arena, cap, sizeof *more);
+    if (!more) {
+        return no_memory(err);
+    }
+    if (x->n) {
+        memcpy(more, x->hits, x->n * sizeof *more);
+    }
+    x->hits = more;
+    x->cap = cap;
+    return QV_OK;
+}
+
 /* Among the best of a group, if it is; of one that is full the last goes. */
-static void add_hit(const struct grouping *g, struct group *x, const struct qv__ranked *p)
+static qv_status add_hit(struct grouping *g, struct group *x, const struct qv__ranked *p,
+                         struct qv_err *err)
 {
     size_t at = x->n;
     while (at > 0 && better(g, p, &x->hits[at - 1])) {
         at--;
     }
     if (at == g->by->size) {
-        return;
+        return QV_OK;
+    }
+    if (x->n == x->cap && x->n < g->by->size) {
+        QV_TRY(grow(g, x, err));
     }
     x->n += x->n < g->by->size;
     memmove(&x->hits[at + 1], &x->hits[at], (x->n - at - 1) * sizeof *x->hits);
     x->hits[at] = *p;
+    return QV_OK;
 }
 
 static qv_status add_point(struct grouping *g, const struct qv__ranked *p, struct values *v,
@@ -179,7 +201,7 @@ static qv_status add_point(struct grouping *g, const struct qv__ranked *p, struc
         QV_TRY(group_of(g, &v->list[i], &x, err));
         if (x->last != p->key) { /* a point may hold a value twice */
             x->last = p->key;
-            add_hit(g, x, p);
+            QV_TRY(add_hit(g, x, p, err));
         }
     }
     return QV_OK;

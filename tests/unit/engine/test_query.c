@@ -126,6 +126,27 @@ static qv_status run_groups(struct fix *f, struct qv__collection *c, int how, st
     return st;
 }
 
+/* The size of a group is a client's number: memory goes by what was found. */
+static void test_large_groups(void **state)
+{
+    struct fix f0, *f = &f0;
+    struct qv__group_by by = {.key = QV__STR("n"), .size = 1000000, .groups = 1};
+    struct qv__query q = {.kind = QV__QUERY_NEAREST, .target = there, .limit = 1};
+    struct qv__group_set set;
+    (void)state;
+    fix_open(f, 0);
+    struct qv__collection *c = filled(f);
+    struct qv__qctx ctx = fix_ctx(f);
+    OK(qv__path_parse(by.key, &by.path, &f->err));
+    OK(qv__collection_query_groups(c, &q, &by, NULL, &ctx, &set, &f->err));
+    assert_int_equal(set.n, 1);
+    assert_int_equal(set.points.n, 1);
+    assert_true(set.points.arena.used_bytes < 1 << 20);
+    qv__result_free(&set.points);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 static qv_status run_matrix(struct fix *f, struct qv__collection *c, struct qv__qctx *ctx,
                             size_t *n)
 {
@@ -233,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_no_time),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_large_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
