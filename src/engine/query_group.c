@@ -271,9 +271,10 @@ static int match_order(const void *a, const void *b)
     return x->i < y->i ? -1 : x->i > y->i;
 }
 
-/* A condition on the values of the full (or the unfilled) ones of the best n groups. */
+/* A condition on the values of the full (or the unfilled) ones of the best n groups. Conditions
+ * know no integers beyond 63 bits: a group of one is not named, *complete is false then. */
 static qv_status value_cond(struct grouping *g, size_t n, bool full, struct qv__cond *cond,
-                            struct qv_err *err)
+                            bool *complete, struct qv_err *err)
 {
     struct qv__match_value *values = qv__arena_calloc(&g->r->rs->arena, n + 1, sizeof *values);
     if (!values) {
@@ -286,8 +287,12 @@ static qv_status value_cond(struct grouping *g, size_t n, bool full, struct qv__
     for (size_t i = 0; i < n; i++) {
         const struct group *x = &g->groups[g->order[i]];
         const struct qv__value *v = &x->value;
-        if ((x->n == g->by->size) != full || v->tag == QV__TAG_U64) {
-            continue; /* conditions know no integers beyond 63 bits: such a group is not named */
+        if ((x->n == g->by->size) != full) {
+            continue;
+        }
+        if (v->tag == QV__TAG_U64) {
+            *complete = false;
+            continue;
         }
         struct qv__match_value *m = &values[cond->match.n++];
         m->kind = v->tag == QV__TAG_STR ? QV__MATCH_STR : QV__MATCH_INT;
@@ -331,8 +336,12 @@ static qv_status round_filter(struct grouping *g, bool filling, const struct qv_
         (struct qv__cond){.kind = QV__COND_IS_EMPTY, .key = g->by->key, .path = g->by->path};
     f->must_not = (struct qv__clause){must_not, 2};
     if (filling || full_groups(g, n)) {
-        QV_TRY(value_cond(g, n, !filling, must, err));
-        f->must = (struct qv__clause){must, must->match.n ? 1 : 0};
+        bool complete = true;
+        QV_TRY(value_cond(g, n, !filling, must, &complete, err));
+        /* Without the name of a group that has room any may be the one; a full one that is not
+         * named is only met again. */
+        bool bounds = must->match.n && (complete || !filling);
+        f->must = (struct qv__clause){must, bounds ? 1 : 0};
     }
     return qv__filter_merge(a, g->q->filter, f, out, err);
 }

@@ -307,6 +307,27 @@ static void test_groups(void **state)
          "\"version\":6,\"score\":0.33333334}],\"id\":5}]}");
 }
 
+/* Groups of integers that no condition can name are filled as well. */
+static void test_groups_of_large_integers(void **state)
+{
+    struct rest *t = *state;
+    good(t, "PUT", "/collections/c", "{\"vectors\":{\"size\":1,\"distance\":\"Dot\"}}", "true");
+    has(t, "PUT", "/collections/c/points" WAIT,
+        "{\"points\":[{\"id\":1,\"vector\":[9],\"payload\":{\"g\":\"x\"}},"
+        "{\"id\":2,\"vector\":[8],\"payload\":{\"g\":9223372036854775808}},"
+        "{\"id\":3,\"vector\":[7],\"payload\":{\"g\":\"full\"}},"
+        "{\"id\":4,\"vector\":[6],\"payload\":{\"g\":\"full\"}},"
+        "{\"id\":5,\"vector\":[2],\"payload\":{\"g\":\"x\"}},"
+        "{\"id\":6,\"vector\":[1],\"payload\":{\"g\":9223372036854775808}}]}",
+        200, "completed");
+    good(t, "POST", QUERY "/groups",
+         "{\"query\":[1],\"group_by\":\"g\",\"group_size\":2,\"limit\":2}",
+         "{\"groups\":[{\"hits\":[{\"id\":1,\"version\":2,\"score\":9.0},"
+         "{\"id\":5,\"version\":2,\"score\":2.0}],\"id\":\"x\"},"
+         "{\"hits\":[{\"id\":2,\"version\":2,\"score\":8.0},"
+         "{\"id\":6,\"version\":2,\"score\":1.0}],\"id\":9223372036854775808}]}");
+}
+
 /* One large group before all others: rounds go on behind it. */
 static void test_group_rounds(void **state)
 {
@@ -454,6 +475,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_choice, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_choice_of_multivectors, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_groups, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_groups_of_large_integers, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_group_rounds, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_group_rescored, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_matrix, rest_setup, rest_teardown),
