@@ -1,6 +1,7 @@
 /* stage.c: the state of the touched points while one request is resolved. */
 #include "engine/stage.h"
 #include "base/plant.h"
+#include "engine/vector.h"
 
 #include <stdio.h>
 
@@ -215,17 +216,45 @@ static qv_status select_ids(struct qv__stage *st, const struct qv__mutation *m, 
     return QV_OK;
 }
 
-/* Count bytes that the request's record will hold; every so often look at the clock. */
-static qv_status spend(struct qv__stage *st, size_t bytes, size_t done, struct qv_err *err)
+static qv_status too_big(struct qv_err *err)
 {
+    return qv__fail(err, QV_ETOOBIG,
+                    "the request writes more than %" PRIu64 " bytes: select fewer points",
+                    QV__REQUEST_BYTES_MAX);
+}
+
+/* Count bytes that the request's record will hold; every so often look at the clock. */
+static qv_status spend(struct qv__stage *st, uint64_t bytes, size_t done, struct qv_err *err)
+{
+    uint64_t before = st->bytes;
     st->bytes += bytes;
     if (st->bytes > QV__REQUEST_BYTES_MAX) {
-        return qv__fail(err, QV_ETOOBIG,
-                        "the request writes more than %" PRIu64 " bytes: select fewer points",
-                        QV__REQUEST_BYTES_MAX);
+        return too_big(err);
     }
-    qv_status status = done % 256 == 255 ? qv__qctx_check(st->ctx) : QV_OK;
+    bool look = done % 256 == 255 || before >> 20 != st->bytes >> 20;
+    qv_status status = look ? qv__qctx_check(st->ctx) : QV_OK;
     return status == QV_OK ? QV_OK : qv__fail(err, status, "write: %s", qv_status_text(status));
+}
+
+static uint64_t vectors_bytes(const struct qv__stage *st, const struct qv__staged *p)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < st->schema->n_vectors; i++) {
+        n += p->vectors[i] ? qv__vector_size(&st->schema->vectors[i], p->vectors[i]) : 0;
+    }
+    return n;
+}
+
+/* What a point that was given some vectors writes besides them. */
+static uint64_t kept_bytes(const struct qv__stage *st, const struct qv__staged *p,
+                           const struct qv__point *given)
+{
+    uint64_t n = p->payload.n + vectors_bytes(st, p);
+    for (uint32_t k = 0; k < given->n_vectors; k++) {
+        int c = qv__schema_vector(st->schema, given->vectors[k].name);
+        n -= qv__vector_size(&st->schema->vectors[c], given->vectors[k].stored);
+    }
+    return n;
 }
 
 /* --- mutations --- */
@@ -282,6 +311,7 @@ static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation 
         if (QV_PLANT(lose_payload)) {
             p->payload = (struct qv__bytes){NULL, 0};
         }
+        QV_TRY(spend(st, kept_bytes(st, p, from), i, err));
     }
     return QV_OK;
 }
@@ -306,11 +336,15 @@ static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m
     }
     struct qv__buf out;
     qv__buf_init(&out, st->collection->mem);
+    out.limit = (size_t)(QV__REQUEST_BYTES_MAX - st->bytes) + 1; /* spend() says what is too much */
     qv_status status = m->kind == QV__MUT_SET_PAYLOAD
                            ? qv__payload_merge(&out, p->payload, m->payload, m->at, err)
                        : m->kind == QV__MUT_MODIFY_PAYLOAD
                            ? qv__payload_modify(&out, p->payload, m->ops, m->n_ops, err)
                            : qv__payload_remove(&out, p->payload, m->paths, m->n_paths, err);
+    if (status == QV_ETOOBIG && out.too_big) {
+        status = too_big(err);
+    }
     if (status == QV_EINVAL && err) {
         char text[64];
         qv__wrap(err, status, "point %s", qv__id_text(&p->id, text, sizeof text));
@@ -343,15 +377,12 @@ static qv_status expire(struct qv__stage *st, const struct qv__mutation *m, stru
     return QV_OK;
 }
 
-/* What a payload edit may add to each point. */
-static size_t added_bytes(const struct qv__mutation *m)
+/* What the record holds of a point because of an edit: its payload, and all of its vectors where
+ * the edit makes it one that is written anew. */
+static uint64_t edited_bytes(const struct qv__stage *st, const struct qv__staged *p, bool was_put)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < m->n_ops; i++) {
-        n += m->ops[i].value.n + m->ops[i].text.n;
-    }
-    bool grows = m->kind == QV__MUT_SET_PAYLOAD || m->kind == QV__MUT_OVERWRITE_PAYLOAD;
-    return n + (grows ? m->payload.n : 0);
+    return p->exists ? p->payload.n + (p->vectors_changed && !was_put ? vectors_bytes(st, p) : 0)
+                     : 0;
 }
 
 static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *m,
@@ -362,7 +393,7 @@ static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *
         if (m->by_filter) {
             QV_TRY(expect(p, &m->expected, err));
         }
-        QV_TRY(spend(st, added_bytes(m), i, err));
+        bool was_put = p->vectors_changed;
         switch (m->kind) {
         case QV__MUT_DELETE:
             p->exists = false;
@@ -387,6 +418,7 @@ static qv_status edit_selected(struct qv__stage *st, const struct qv__mutation *
         default:
             return qv__fail(err, QV_EINTERNAL, "mutation kind %d selects nothing", (int)m->kind);
         }
+        QV_TRY(spend(st, edited_bytes(st, p, was_put), i, err));
     }
     return QV_OK;
 }

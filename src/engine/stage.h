@@ -9,7 +9,8 @@
 
 #include "engine/collection.h"
 
-/* What one request may write: it becomes one record of the log. */
+/* What the edits of one request may write, which is rarely in the request itself: payloads as they
+ * become, and vectors that are only written again. It all becomes one record of the log. */
 #define QV__REQUEST_BYTES_MAX ((uint64_t)256 << 20)
 
 struct qv__staged {
@@ -31,7 +32,7 @@ struct qv__stage {
     struct qv__arena *arena;
     struct qv__qctx *ctx;
     int64_t now_ms;             /* of the request: what expired by then is absent */
-    uint64_t bytes;             /* new payload staged so far */
+    uint64_t bytes;             /* written by edits so far: QV__REQUEST_BYTES_MAX at most */
     struct qv__map map;         /* id -> staged */
     struct qv__staged **points; /* in order of first touch */
     size_t n, cap;

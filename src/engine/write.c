@@ -11,6 +11,7 @@
 #include "engine/budget.h"
 #include "engine/quarantine.h"
 #include "engine/stage.h"
+#include "engine/vector.h"
 
 /* Of the reserve on the disk, for the records of deletions. */
 #define DELETE_BYTES (UINT64_C(1) << 20)
@@ -111,6 +112,51 @@ static uint64_t vectors_of(const struct qv__schema *schema, const struct qv__eff
     return rows * schema->n_vectors;
 }
 
+static qv_status too_big(uint64_t bytes, struct qv_err *err)
+{
+    return qv__fail(err, QV_ETOOBIG,
+                    "the request writes %" PRIu64 " bytes or more, one record of the log takes %zu "
+                    "at most: write fewer points at a time",
+                    bytes, QV__LOG_BODY_MAX);
+}
+
+/* What the effects take at least: seen before memory is taken for them. */
+static uint64_t bytes_of(const struct qv__schema *schema, const struct qv__effect *e, size_t n)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        bytes += e[i].payload.n;
+        for (uint32_t k = 0; e[i].kind == QV__EFFECT_PUT && k < schema->n_vectors; k++) {
+            const void *v = e[i].vectors[k];
+            bytes += v ? qv__vector_size(&schema->vectors[k], v) : 0;
+        }
+    }
+    return bytes;
+}
+
+/* The record of a request, as large as the log takes: nothing is reserved for one that it would
+ * refuse. */
+static qv_status encode(struct qv__collection *c, const struct qv__schema *schema,
+                        struct qv__effect *const *effects, const size_t *counts, uint32_t parts,
+                        struct qv__buf *record, struct qv_err *err)
+{
+    uint64_t bytes = 0;
+    for (uint32_t s = 0; s < c->n_shards; s++) {
+        bytes += bytes_of(schema, effects[s], counts[s]);
+    }
+    if (bytes > QV__LOG_BODY_MAX) {
+        return too_big(bytes, err);
+    }
+    record->limit = QV__LOG_BODY_MAX;
+    qv__record_begin(record, c->id, parts);
+    for (uint32_t s = 0; s < c->n_shards; s++) {
+        if (counts[s]) {
+            qv__record_part(record, s, schema, effects[s], counts[s]);
+        }
+    }
+    return record->too_big ? too_big(QV__LOG_BODY_MAX, err) : qv__buf_status(record, err);
+}
+
 /* Resolve, reserve, log, apply. Under the write order of the shards concerned; w->ack.lsn: the last
  * write to them. */
 static qv_status commit_locked(struct qv__collection *c, struct qv__schema *schema,
@@ -146,14 +192,12 @@ static qv_status commit_locked(struct qv__collection *c, struct qv__schema *sche
         (w->ack.lsn <= qv__commit_settled(c->db->commit) || QV_PLANT(ack_no_change))) {
         goto out; /* nothing changes: nothing to log */
     }
-    qv__record_begin(&record, c->id, parts);
+    QV_GOTO(encode(c, schema, effects, counts, parts, &record, err));
     for (uint32_t s = 0; s < c->n_shards; s++) {
         if (counts[s]) {
-            qv__record_part(&record, s, schema, effects[s], counts[s]);
             QV_GOTO(qv__shard_reserve(&c->shards[s], schema, effects[s], counts[s], err));
         }
     }
-    QV_GOTO(qv__buf_status(&record, err));
     /* All that the record holds was read; from here on it counts. */
     QV_GOTO(qv__collection_settle_reads(c, QV_OK, err));
     struct qv__bytes body = qv__buf_bytes(&record);

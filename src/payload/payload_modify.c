@@ -246,12 +246,14 @@ qv_status qv__payload_modify(struct qv__buf *out, struct qv__bytes row,
     qv_status st = QV_OK;
     qv__buf_init(&turn[0], out->mem);
     qv__buf_init(&turn[1], out->mem);
+    turn[0].limit = turn[1].limit = out->limit;
     for (size_t i = 0; st == QV_OK && i < n_ops; i++) {
         struct qv__buf *to = i + 1 == n_ops ? out : &turn[i & 1];
         if (to != out) {
             qv__buf_reset(to);
         }
         st = modify_one(to, row, &ops[i], err);
+        out->too_big = out->too_big || to->too_big;
         row = qv__buf_bytes(to);
     }
     if (n_ops == 0) {

@@ -24,6 +24,8 @@
 #include "base/logger.h"
 #include "os/io.h"
 
+#define QV__LOG_BODY_MAX ((size_t)1 << 30) /* of one record */
+
 struct qv__log_record {
     uint64_t lsn;
     uint64_t epoch;

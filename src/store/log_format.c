@@ -6,6 +6,7 @@
  * That is why recycled files need no zeroing. No state, no locks, no memory. */
 #include "store/log_format.h"
 #include "base/plant.h"
+#include "store/log.h"
 
 #include <stdio.h>
 
@@ -90,7 +91,8 @@ qv_status qv__logfile_head_read(const uint8_t *bytes, size_t n, bool will_write,
         .file_bytes = qv__load_u64(bytes + 64),
     };
     memcpy(h.uuid, bytes + 32, 16);
-    if (h.first_lsn == 0 || h.first_lsn > QV__LOG_LSN_MAX || h.file_bytes < QV__LOGFILE_HEAD_BYTES) {
+    if (h.first_lsn == 0 || h.first_lsn > QV__LOG_LSN_MAX ||
+        h.file_bytes < QV__LOGFILE_HEAD_BYTES) {
         return qv__fail(err, QV_ECORRUPT, "%s: offset 56: first LSN or length makes no sense",
                         name);
     }

@@ -12,7 +12,6 @@
 #define QV__LOGFILE_HEAD_BYTES 4096u
 #define QV__LOGREC_HEAD_BYTES  48u
 #define QV__LOGREC_ALIGN       8u
-#define QV__LOG_BODY_MAX       ((size_t)1 << 30)
 #define QV__LOG_DIR_MAX        190u
 /* A first LSN above this is no LSN of ours: so that counting on from it cannot wrap. */
 #define QV__LOG_LSN_MAX        ((uint64_t)1 << 62)
