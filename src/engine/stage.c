@@ -113,6 +113,7 @@ static bool staged_match(const struct qv__stage *st, const struct qv__staged *p,
 
 /* --- selection --- */
 
+/* Points to edit, each once: what counts up must not do so for every time that an id is named. */
 struct selection {
     struct qv__staged **points;
     size_t n, cap;
@@ -121,6 +122,10 @@ struct selection {
 static qv_status select_add(struct qv__stage *st, struct selection *sel, struct qv__staged *p,
                             struct qv_err *err)
 {
+    if (p->selection == st->selections) {
+        return QV_OK;
+    }
+    p->selection = st->selections;
     if (sel->n == sel->cap) {
         size_t cap = sel->cap ? sel->cap * 2 : 64;
         struct qv__staged **grown =
@@ -435,6 +440,7 @@ qv_status qv__stage_apply(struct qv__stage *st, const struct qv__mutation *m, st
         return expire(st, m, err);
     }
     struct selection sel = {0};
+    st->selections++;
     bool must_exist = m->kind != QV__MUT_DELETE && m->kind != QV__MUT_DELETE_VECTORS;
     qv_status status = m->by_filter ? select_filter(st, m->filter, &sel, err)
                                     : select_ids(st, m, must_exist, &sel, err);

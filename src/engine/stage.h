@@ -20,6 +20,7 @@ struct qv__staged {
     bool exists;  /* as the mutations so far left it */
     bool touched; /* by a mutation, not just looked at */
     bool vectors_changed; /* or the expiry: it takes a whole PUT */
+    uint64_t selection;   /* the last one it was put into */
     uint64_t version;     /* before this request; 0 = there was no such point */
     const void **vectors; /* [n_vectors], NULL = absent; borrowed from a segment or the arena */
     struct qv__bytes payload;
@@ -33,6 +34,7 @@ struct qv__stage {
     struct qv__qctx *ctx;
     int64_t now_ms;             /* of the request: what expired by then is absent */
     uint64_t bytes;             /* written by edits so far: QV__REQUEST_BYTES_MAX at most */
+    uint64_t selections;        /* made so far */
     struct qv__map map;         /* id -> staged */
     struct qv__staged **points; /* in order of first touch */
     size_t n, cap;

@@ -179,12 +179,43 @@ static void test_record(void **state)
     fix_close(f);
 }
 
+/* However many times a selection names an id, it is edited once. */
+static void test_repeated_ids(void **state)
+{
+    struct fix f0, *f = &f0;
+    struct qv__arena a;
+    struct qv__payload_op ops[1];
+    struct qv__id ids[3] = {one, one, one};
+    struct qv__write_result r;
+    (void)state;
+    struct qv__collection *c = start(f, DIM);
+    qv__arena_init(&a, f->mem);
+    put(f, c, &a, "{}");
+    append_all(f, &a, ops, 1);
+    struct qv__mutation m[2] = {{.kind = QV__MUT_MODIFY_PAYLOAD, .ids = ids, .n_ids = 3}};
+    m[0].ops = ops;
+    m[0].n_ops = 1;
+    m[1] = m[0]; /* another selection is another edit */
+    OK(qv__collection_write_sync(c, m, 2, &r, &f->err));
+    assert_int_equal(r.n_affected, 1);
+    uint64_t n;
+    struct qv__qctx ctx = fix_ctx(f);
+    const struct qv__filter *two =
+        fix_filter(f, &a, "{\"must\":[{\"key\":\"b\",\"values_count\":{\"gte\":2,\"lte\":2}}]}");
+    OK(qv__collection_count(c, two, &ctx, &n, &f->err));
+    assert_int_equal(n, 1);
+    qv__arena_free(&a);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patches),
         cmocka_unit_test(test_rewritten),
         cmocka_unit_test(test_record),
+        cmocka_unit_test(test_repeated_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
