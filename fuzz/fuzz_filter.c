@@ -114,7 +114,7 @@ static void check_bounds(struct qv__mem *mem, const struct qv__filter *f)
         QV_ASSERT(qv__field_build(indexes[i].type, &path[i], &src, mem, &bytes[i], NULL) == QV_OK);
         QV_ASSERT(qv__field_block_open(qv__buf_bytes(&bytes[i]), indexes[i].type, N_ROWS, true,
                                        &block[i]));
-        at[i] = (struct qv__field_at){&path[i], &block[i]};
+        at[i] = (struct qv__field_at){&path[i], &block[i], block[i].type == QV__FIELD_TEXT};
     }
     block[1].tokenizer = &text.tokenizer;
     text.path = path[1];

@@ -366,7 +366,7 @@ qv_status qv__strict_index(struct qv__strict_call *s, struct qv__str key)
     double limit = s->strict->limit[QV__STRICT_INDEXES];
     bool replaced = false;
     for (uint32_t i = 0; i < s->schema->n_indexes; i++) {
-        replaced = replaced || qv__str_eq(s->schema->indexes[i].key, key);
+        replaced = replaced || qv__path_same(s->schema->indexes[i].key, key);
     }
     if (!replaced && reached(s, QV__STRICT_INDEXES, s->schema->n_indexes)) {
         return qv__fail(s->err, QV_EINVAL,

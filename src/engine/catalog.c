@@ -144,7 +144,7 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
     return st;
 }
 
-/* put: add or replace; else remove `def->key`. */
+/* put: add or replace; else remove `def->key`. A path has one index, however it is written. */
 static qv_status change_index(struct qv__db *db, struct qv__str name,
                               const struct qv__payload_index_def *def, bool put, uint64_t *lsn,
                               struct qv_err *err)
@@ -164,7 +164,7 @@ static qv_status change_index(struct qv__db *db, struct qv__str name,
     if (st == QV_OK) {
         uint32_t n = 0;
         for (uint32_t i = 0; i < old->n_indexes; i++) {
-            if (!qv__str_eq(old->indexes[i].key, def->key)) {
+            if (!qv__path_same(old->indexes[i].key, def->key)) {
                 list[n++] = old->indexes[i];
             }
         }

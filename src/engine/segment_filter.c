@@ -165,7 +165,8 @@ static qv_status bounds(struct asked *a, const struct qv__field_set *set,
             uint32_t block = a->first / rows;
             bool built = block < atomic_load_explicit(&x->n, memory_order_acquire);
             built = built && asked_for(a->schema, set, x);
-            at[i] = (struct qv__field_at){&x->spec.path, built ? &x->blocks[block] : NULL};
+            at[i] = (struct qv__field_at){&x->spec.path, built ? &x->blocks[block] : NULL,
+                                          x->spec.type == QV__FIELD_TEXT};
         }
         struct qv__filter_bounds got = qv__filter_walk_block(walk, &b);
         put_visible(a, got.lo, lo);

@@ -113,19 +113,27 @@ static struct pair slots(const struct scope *sc, uint32_t i)
 
 /* --- conditions --- */
 
+/* Catalogs of earlier versions may have several indexes of one path. Where one is of text it says
+ * what a condition on words means, and no other one can answer for it. */
 static const struct qv__field_block *index_of(const struct scope *sc, const struct qv__cond *c)
 {
+    const struct qv__field_block *found = NULL;
+    bool on_words = c->kind == QV__COND_MATCH_TEXT || c->kind == QV__COND_MATCH_TEXT_ANY ||
+                    c->kind == QV__COND_MATCH_PHRASE;
     struct qv__path path;
     if (sc->block->n_fields == 0 || !qv__path_join(sc->prefix, &c->path, &path)) {
         return NULL;
     }
     for (size_t i = 0; i < sc->block->n_fields; i++) {
         const struct qv__field_at *f = &sc->block->fields[i];
-        if (f->block && qv__path_eq(f->path, &path)) {
-            return f->block;
+        if ((f->block || f->is_text) && qv__path_eq(f->path, &path)) {
+            if (f->is_text && on_words) {
+                return f->block;
+            }
+            found = found ? found : f->block;
         }
     }
-    return NULL;
+    return found;
 }
 
 /* Does "some object meets it" imply "some value below the objects meets it"? Not where a missing

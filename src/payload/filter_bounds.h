@@ -10,10 +10,11 @@
 
 #include "payload/field.h"
 
-/* An index, and its block over the rows asked about. */
+/* An index, and its block over the rows asked about; NULL: it has none, and says nothing. */
 struct qv__field_at {
     const struct qv__path *path;
     const struct qv__field_block *block;
+    bool is_text;
 };
 struct qv__filter_block {
     const struct qv__field_at *fields;

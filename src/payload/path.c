@@ -199,6 +199,13 @@ bool qv__path_eq(const struct qv__path *a, const struct qv__path *b)
     return true;
 }
 
+bool qv__path_same(struct qv__str a, struct qv__str b)
+{
+    struct qv__path x, y;
+    return qv__str_eq(a, b) || (qv__path_parse(a, &x, NULL) == QV_OK &&
+                                qv__path_parse(b, &y, NULL) == QV_OK && qv__path_eq(&x, &y));
+}
+
 bool qv__path_join(const struct qv__path *prefix, const struct qv__path *path, struct qv__path *out)
 {
     *out = *path;

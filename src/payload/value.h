@@ -86,6 +86,8 @@ struct qv__path {
 /* QV_EINVAL with position and reason. */
 qv_status qv__path_parse(struct qv__str text, struct qv__path *out, struct qv_err *err) QV_MUST_USE;
 bool qv__path_eq(const struct qv__path *a, const struct qv__path *b);
+/* Whether two texts are one path: d is "d". Those that are none are equal as texts. */
+bool qv__path_same(struct qv__str a, struct qv__str b);
 /* `path` behind `prefix` (NULL = nothing); false: together they have too many steps. */
 bool qv__path_join(const struct qv__path *prefix, const struct qv__path *path,
                    struct qv__path *out);

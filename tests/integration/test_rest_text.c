@@ -107,6 +107,26 @@ static void test_meaning(void **state)
     count(t, "s", "text", "fox brown", 0);
 }
 
+/* Keys that are one path have one index. */
+static void test_one_index_a_path(void **state)
+{
+    struct rest *t = *state;
+    some(t);
+    has(t, "PUT", "/collections/c/index" WAIT,
+        "{\"field_name\":\"s\",\"field_schema\":\"keyword\"}", 200, "completed");
+    count(t, "s", "text", "ox", 3);
+    index_text(t, "\\\"s\\\"", "");
+    count(t, "s", "text", "ox", 0);
+    count(t, "s", "text", "fox", 2);
+    has(t, "GET", "/collections/c", NULL, 200, "\"payload_schema\":{\"\\\"s\\\"\":{");
+    has(t, "PUT", "/collections/c/index" WAIT,
+        "{\"field_name\":\"s\",\"field_schema\":\"keyword\"}", 200, "completed");
+    has(t, "GET", "/collections/c", NULL, 200, "\"payload_schema\":{\"s\":{");
+    count(t, "s", "text", "ox", 3);
+    has(t, "DELETE", "/collections/c/index/%22s%22" WAIT, NULL, 200, "completed");
+    has(t, "GET", "/collections/c", NULL, 200, "\"payload_schema\":{}");
+}
+
 static void test_tokenizers(void **state)
 {
     struct rest *t = *state;
@@ -303,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_meaning, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(test_one_index_a_path, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_tokenizers, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_stopwords, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(test_refused, rest_setup, rest_teardown),

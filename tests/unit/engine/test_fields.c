@@ -466,6 +466,49 @@ static void test_without_memory(void **state)
     stop(p);
 }
 
+/* As a catalog of an earlier version may have it: the index of words answers what words mean. */
+static void test_two_of_one_path(void **state)
+{
+    enum { ROWS = 9000 };
+    (void)state;
+    struct fix f0, *f = &f0;
+    const struct qv__payload_index_def both[2] = {{QV__STR("s"), QV__STR("keyword"), {"", 0}},
+                                                  {QV__STR("\"s\""), QV__STR("text"), {"", 0}}};
+    static const char *const asked[] = {"text", "text_any", "phrase"};
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = 1};
+    struct qv__schema schema = fix_schema(&def, 1, 1);
+    struct qv__arena a;
+    fix_open(f, -1);
+    schema.indexes = (struct qv__payload_index_def *)(uintptr_t)both;
+    schema.n_indexes = 2;
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &schema, &f->err));
+    struct qv__collection *c = fix_collection(f, "c");
+    qv__arena_init(&a, f->mem);
+    struct qv__point *p = calloc(ROWS, sizeof *p);
+    struct qv__bytes cat = fix_payload(f, &a, "{\"s\":\"a cat\"}"),
+                     cats = fix_payload(f, &a, "{\"s\":\"cats\"}");
+    for (uint64_t i = 0; i < ROWS; i++) {
+        p[i] = (struct qv__point){.id = qv__id_u64(i), .payload = i % 3 ? cats : cat};
+    }
+    fix_write(f, c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = p, .n_points = ROWS},
+              1);
+    OK(qv__collection_settle(c, 0, &f->err));
+    for (size_t i = 0; i < QV_ARRAY_LEN(asked); i++) {
+        char json[128];
+        uint64_t n = 0;
+        struct qv__qctx ctx = fix_ctx(f);
+        snprintf(json, sizeof json, "{\"must\":[{\"key\":\"s\",\"match\":{\"%s\":\"cat\"}}]}",
+                 asked[i]);
+        OK(qv__collection_count(c, fix_filter(f, &a, json), &ctx, &n, &f->err));
+        assert_int_equal(n, ROWS / 3);
+        assert_true(ctx.stats.rows_filtered < ROWS); /* by the index */
+    }
+    free(p);
+    qv__arena_free(&a);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 /* --- threads --- */
 
 struct worker {
@@ -545,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_dropped_and_made_again),
         cmocka_unit_test(test_crashes),
         cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_two_of_one_path),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@ static void index_some(struct fixture *f, struct gen *g, struct rows *rows, stru
         x->bytes[i] = build(f, type, &x->path[i], rows);
         assert_true(
             qv__field_block_open(qv__buf_bytes(&x->bytes[i]), type, rows->n, true, &x->block[i]));
-        x->at[i] = (struct qv__field_at){&x->path[i], &x->block[i]};
+        x->at[i] = (struct qv__field_at){&x->path[i], &x->block[i], type == QV__FIELD_TEXT};
     }
     text_fields(x);
 }
@@ -251,7 +251,7 @@ static void exact_where_served(void **state)
         x.bytes[0] = build(f, type, &x.path[0], &rows);
         assert_true(
             qv__field_block_open(qv__buf_bytes(&x.bytes[0]), type, rows.n, true, &x.block[0]));
-        x.at[0] = (struct qv__field_at){&x.path[0], &x.block[0]};
+        x.at[0] = (struct qv__field_at){&x.path[0], &x.block[0], false};
         text_fields(&x);
         if (check_filter(f, json(f, all[i].filter), &rows, &x) != 0) {
             fail_msg("%s: %s is not exact", all[i].type, all[i].filter);
@@ -332,7 +332,7 @@ static void too_much_is_loose(void **state)
     x.bytes[0] = build(f, QV__FIELD_KEYWORD, &x.path[0], &rows);
     assert_true(
         qv__field_block_open(qv__buf_bytes(&x.bytes[0]), QV__FIELD_KEYWORD, 3, true, &x.block[0]));
-    x.at[0] = (struct qv__field_at){&x.path[0], &x.block[0]};
+    x.at[0] = (struct qv__field_at){&x.path[0], &x.block[0], false};
     assert_int_equal(
         check_filter(f, json(f, "{\"must\":{\"key\":\"v\",\"match\":{\"value\":\"t1030\"}}}"),
                      &rows, &x),
