@@ -52,8 +52,10 @@ static void eval(struct qv__mem *mem, const struct qv__formula *f, const struct 
         QV_ASSERT(qv__json_parse(&arena, row_texts[i], strlen(row_texts[i]), NULL, &v, NULL) ==
                   QV_OK);
         QV_ASSERT(qv__payload_from_json(&b, v, NULL) == QV_OK);
-        struct qv__formula_row row = {
-            .payload = qv__buf_bytes(&b), .scores = scores, .matches = matches};
+        struct qv__formula_row row = {.payload = qv__buf_bytes(&b),
+                                      .scores = scores,
+                                      .n_scores = f->n_scores - f->n_scores / 4,
+                                      .matches = matches};
         qv_status st = qv__formula_eval(f, &row, &value[0], &err);
         QV_ASSERT(st == qv__formula_eval(again, &row, &value[1], NULL));
         QV_ASSERT(st == QV_OK ? isfinite(value[0]) && value[0] == value[1]

@@ -35,13 +35,17 @@ static int key_order(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static qv_status look(const struct qv__run *r, struct qv_err *err)
+{
+    qv_status st = qv__qctx_check(r->ctx);
+    return st == QV_OK ? QV_OK : qv__fail(err, st, "query.formula: %s", qv_status_text(st));
+}
+
 /* scores[i * n_scores + stage] of the i-th candidate; NaN where a stage did not find it. Sorts the
  * lists. */
-static qv_status score_table(struct qv__run *r, const struct qv__stage *s,
-                             struct qv__ranking *lists, const struct qv__ranking *candidates,
-                             float **out, struct qv_err *err)
+static qv_status score_table(struct qv__run *r, uint32_t n_scores, struct qv__ranking *lists,
+                             const struct qv__ranking *candidates, float **out, struct qv_err *err)
 {
-    uint32_t n_scores = s->q->formula->n_scores;
     float *table =
         qv__arena_calloc(&r->rs->arena, candidates->n + 1, QV_MAX(n_scores, 1u) * sizeof *table);
     if (!table) {
@@ -49,11 +53,15 @@ static qv_status score_table(struct qv__run *r, const struct qv__stage *s,
                         candidates->n);
     }
     for (uint32_t k = 0; k < n_scores; k++) {
-        struct qv__ranking none = {0}, *list = k < s->n_prefetch ? &lists[k] : &none;
+        struct qv__ranking *list = &lists[k];
+        QV_TRY(look(r, err));
         if (list->n) {
             qsort(list->items, list->n, sizeof *list->items, key_order);
         }
         for (size_t i = 0; i < candidates->n; i++) {
+            if ((i & 1023) == 1023) {
+                QV_TRY(look(r, err));
+            }
             const struct qv__ranked *found = list->n
                                                  ? bsearch(&candidates->items[i], list->items,
                                                            list->n, sizeof *list->items, key_order)
@@ -70,20 +78,22 @@ qv_status qv__rescore_formula(struct qv__run *r, const struct qv__stage *s,
                               struct qv_err *err)
 {
     const struct qv__formula *f = s->q->formula;
+    /* A formula may name stages that there are not: these found nothing. */
+    uint32_t n_scores = (uint32_t)QV_MIN((size_t)f->n_scores, s->n_prefetch);
     float *scores = NULL;
     QV_TRY(qv__rankings_union(r, lists, s->n_prefetch, out, err));
-    QV_TRY(score_table(r, s, lists, out, &scores, err));
+    QV_TRY(score_table(r, n_scores, lists, out, &scores, err));
     for (size_t i = 0; i < out->n; i++) {
         struct where w = {r, out->items[i].key};
         struct qv__formula_row row = {.payload = qv__segment_row_payload(
                                           r->segments[QV__KEY_SEGMENT(w.key)], QV__KEY_ROW(w.key)),
-                                      .scores = scores + i * f->n_scores,
+                                      .scores = scores + i * n_scores,
+                                      .n_scores = n_scores,
                                       .matches = matches,
                                       .indexed = indexed,
                                       .ctx = &w};
-        qv_status st = (i & 255) == 255 ? qv__qctx_check(r->ctx) : QV_OK;
-        if (st != QV_OK) {
-            return qv__fail(err, st, "query.formula: %s", qv_status_text(st));
+        if ((i & 15) == 15) {
+            QV_TRY(look(r, err));
         }
         QV_TRY(qv__formula_eval(f, &row, &out->items[i].score, err));
     }

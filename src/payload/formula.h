@@ -13,7 +13,8 @@
 
 #include "payload/filter.h"
 
-#define QV__FORMULA_NODES_MAX 4096u
+#define QV__FORMULA_NODES_MAX    4096u
+#define QV__FORMULA_DEFAULTS_MAX 4096u
 
 struct qv__expr;
 struct qv__formula {
@@ -31,7 +32,8 @@ qv_status qv__formula_parse(struct qv__arena *arena, qv__json formula, qv__json 
 /* What a point offers to evaluation. */
 struct qv__formula_row {
     struct qv__bytes payload;
-    const float *scores; /* [n_scores of the formula] by prefetch stage; NaN = not found there */
+    const float *scores; /* by prefetch stage; NaN = not found there */
+    uint32_t n_scores;   /* of `scores`: no stage beyond found it */
     bool (*matches)(const struct qv__formula_row *row, const struct qv__filter *f);
     /* Whether an index holds the values of the path: null is none of them then. NULL: never. */
     bool (*indexed)(const struct qv__formula_row *row, struct qv__str key);

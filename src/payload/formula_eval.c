@@ -269,7 +269,9 @@ static qv_status eval(const struct qv__expr *x, const struct qv__formula_row *ro
         *out = x->value;
         return QV_OK;
     case QV__EXPR_SCORE:
-        *out = isnan(row->scores[x->score]) ? x->value : (double)row->scores[x->score];
+        *out = x->score < row->n_scores && !isnan(row->scores[x->score])
+                   ? (double)row->scores[x->score]
+                   : x->value;
         return QV_OK;
     case QV__EXPR_PAYLOAD:
         return payload_value(x, row, &as_number, out, &point, err);

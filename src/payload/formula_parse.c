@@ -10,6 +10,7 @@
 struct parse {
     struct qv__fp fp; /* arena, error, and what conditions are counted against */
     qv__json defaults;
+    double *score_defaults; /* [QV__FORMULA_NODES_MAX], by stage; NULL = none */
     uint32_t nodes, n_scores;
 };
 
@@ -83,19 +84,36 @@ static qv_status set_path(struct parse *p, const struct qv__fp_at *at, qv__json 
     return QV_OK;
 }
 
-/* The default of a stage's score: "$score" is "$score[0]". What is no number counts as none. */
-static qv_status score_default(struct parse *p, uint32_t score, double *out)
+/* Defaults of scores by stage, read once: "$score" is "$score[0]". What is no number counts as
+ * none, and every name must be one of a variable. */
+static qv_status parse_defaults(struct parse *p, qv__json defaults)
 {
-    qv__json key = qv__json_first(p->defaults);
-    uint32_t n = p->defaults ? p->defaults->len : 0;
-    for (uint32_t i = 0; i < n; i++, key = qv__json_next(key + 1)) {
+    struct qv__fp_at at = {.key = "defaults"};
+    if (!qv__json_is(defaults, QV__JSON_OBJ)) {
+        return qv__fp_expected(&p->fp, &at, "an object", defaults);
+    }
+    if (defaults->len > QV__FORMULA_DEFAULTS_MAX) {
+        return qv__fp_fail(&p->fp, &at, QV_ETOOBIG,
+                           "%" PRIu32 " defaults, at most %u in one formula", defaults->len,
+                           QV__FORMULA_DEFAULTS_MAX);
+    }
+    p->defaults = defaults;
+    qv__json key = qv__json_first(defaults);
+    for (uint32_t i = 0; i < defaults->len; i++, key = qv__json_next(key + 1)) {
         struct variable var;
-        struct qv__fp_at at = {.key = "defaults"};
         struct qv__str text = {key->s, key->len};
         QV_TRY(parse_variable(p, &at, text, &var));
-        if (var.is_score && var.score == score) {
-            (void)qv__json_f64(key + 1, out);
+        if (!var.is_score || var.score >= QV__FORMULA_NODES_MAX) {
+            continue; /* the latter cannot be asked for */
         }
+        if (!p->score_defaults) {
+            p->score_defaults =
+                qv__arena_calloc(p->fp.arena, QV__FORMULA_NODES_MAX, sizeof *p->score_defaults);
+            if (!p->score_defaults) {
+                return qv__fp_no_memory(&p->fp);
+            }
+        }
+        (void)qv__json_f64(key + 1, &p->score_defaults[var.score]);
     }
     return QV_OK;
 }
@@ -116,7 +134,8 @@ static qv_status parse_name(struct parse *p, const struct qv__fp_at *at, qv__jso
     out->kind = QV__EXPR_SCORE;
     out->score = var.score;
     p->n_scores = QV_MAX(p->n_scores, var.score + 1);
-    return score_default(p, var.score, &out->value);
+    out->value = p->score_defaults ? p->score_defaults[var.score] : 0;
+    return QV_OK;
 }
 
 /* --- operations: v is the value of the member that names them
@@ -350,17 +369,14 @@ qv_status qv__formula_parse(struct qv__arena *arena, qv__json formula, qv__json 
                             const struct qv__formula **out, struct qv_err *err)
 {
     struct parse p = {.fp = {.arena = arena, .err = err}};
-    struct qv__fp_at at = {.key = "formula"}, at_defaults = {.key = "defaults"};
+    struct qv__fp_at at = {.key = "formula"};
     struct qv__expr *root = NULL;
-    double ignored;
     struct qv__formula *f = qv__arena_zalloc(arena, sizeof *f);
     if (!f) {
         return qv__fp_no_memory(&p.fp);
     }
     if (qv__fp_given(defaults)) {
-        QV_TRY(object(&p, &at_defaults, defaults));
-        p.defaults = defaults;
-        QV_TRY(score_default(&p, UINT32_MAX, &ignored)); /* every name must be one */
+        QV_TRY(parse_defaults(&p, defaults));
     }
     QV_TRY(take(&p, &at, 1, &root));
     QV_TRY(parse_expr(&p, &at, formula, root));

@@ -147,6 +147,37 @@ static void test_large_groups(void **state)
     fix_close(f);
 }
 
+/* A stage of a number that there is not found nothing: no room is taken for its scores. */
+static void test_score_of_no_stage(void **state)
+{
+    static const char text[] = "{\"sum\":[\"$score\",\"$score[4095]\"]}",
+                      defaults[] = "{\"$score[4095]\":0.5}";
+    struct fix f0, *f = &f0;
+    struct qv__query stage = {.kind = QV__QUERY_NEAREST, .target = there, .limit = N},
+                     q = {.kind = QV__QUERY_FORMULA, .limit = 1};
+    struct qv__result_set rs = {0};
+    struct qv__arena a;
+    qv__json v = NULL, d = NULL;
+    (void)state;
+    fix_open(f, 0);
+    struct qv__collection *c = filled(f);
+    struct qv__qctx ctx = fix_ctx(f);
+    qv__arena_init(&a, f->mem);
+    OK(qv__json_parse(&a, text, strlen(text), NULL, &v, &f->err));
+    OK(qv__json_parse(&a, defaults, strlen(defaults), NULL, &d, &f->err));
+    OK(qv__formula_parse(&a, v, d, &q.formula, &f->err));
+    q.prefetch = &stage;
+    q.n_prefetch = 1;
+    OK(qv__collection_query(c, &q, NULL, &ctx, &rs, &f->err));
+    assert_int_equal(rs.n, 1);
+    assert_float_equal(rs.points[0].score, N + 0.5, 0);
+    assert_true(rs.arena.used_bytes < N * 4096);
+    qv__result_free(&rs);
+    qv__arena_free(&a);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 static qv_status run_matrix(struct fix *f, struct qv__collection *c, struct qv__qctx *ctx,
                             size_t *n)
 {
@@ -251,10 +282,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_no_time),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_large_groups),
+        cmocka_unit_test(test_no_memory),         cmocka_unit_test(test_no_time),
+        cmocka_unit_test(test_refused),           cmocka_unit_test(test_large_groups),
+        cmocka_unit_test(test_score_of_no_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
