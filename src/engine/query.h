@@ -119,6 +119,7 @@ struct qv__query {
 #define QV__LIMIT_MAX       1000000u /* limit + offset of one stage */
 #define QV__STAGE_DEPTH_MAX 64u      /* of prefetch in prefetch */
 #define QV__STAGES_MAX      1024u    /* in one tree */
+#define QV__EXAMPLES_MAX    65536u   /* of one stage, positive and negative ones together */
 
 enum qv__vector_selector { QV__VECTORS_NONE = 0, QV__VECTORS_ALL, QV__VECTORS_NAMED };
 

@@ -1,7 +1,8 @@
 /* query_input.c: the vectors a stage compares with: given in the query, or those of stored points,
  * of this collection or another one.
  *
- * All are copied into the result's arena, so that nothing hangs on the other collection's view. For
+ * All are copied, so that nothing hangs on the other collection's view: what is compared into the
+ * result's arena, what only adds to an average into memory that the next one takes again. For
  * averages they are taken as given, as the primary peer does; what is compared is normalised where
  * the column is, and in the column's datatype, at the end of its range where it reaches beyond; an
  * average of bits is the bit of the majority. */
@@ -20,13 +21,22 @@ static float *vector_alloc(struct qv__run *r, uint32_t dim)
     return qv__arena_alloc(&r->rs->arena, QV_MAX((size_t)dim, 1u) * sizeof(float));
 }
 
+/* Looking up examples takes a while each. */
+static qv_status look(const struct qv__run *r, size_t done, struct qv_err *err)
+{
+    qv_status st = (done & 255) == 255 ? qv__qctx_check(r->ctx) : QV_OK;
+    return st == QV_OK
+               ? QV_OK
+               : qv__fail(err, st, "query: %s after %zu examples", qv_status_text(st), done);
+}
+
 /* A vector of the segment as it would be given, copied. */
-static qv_status copy_stored(struct qv__run *r, const struct qv__vector_def *d, const void *v,
+static qv_status copy_stored(struct qv__arena *a, const struct qv__vector_def *d, const void *v,
                              struct qv__given *out, struct qv_err *err)
 {
-    const void *shown = qv__vector_show(d, &r->rs->arena, v);
+    const void *shown = qv__vector_show(d, a, v);
     size_t n = shown ? qv__vector_shown_bytes(d, shown) : 0;
-    uint8_t *copy = qv__arena_alloc(&r->rs->arena, n + 4);
+    uint8_t *copy = qv__arena_alloc(a, n + 4);
     if (!shown || !copy) {
         return no_memory(err);
     }
@@ -46,7 +56,7 @@ static qv_status copy_stored(struct qv__run *r, const struct qv__vector_def *d, 
 }
 
 /* A stored vector, from this collection or the one of lookup_from. */
-static qv_status stored_vector(struct qv__run *r, const struct qv__stage *s,
+static qv_status stored_vector(struct qv__run *r, const struct qv__stage *s, struct qv__arena *a,
                                const struct qv__id *id, struct qv__given *out, struct qv_err *err)
 {
     const struct qv__query *q = s->q;
@@ -78,7 +88,7 @@ static qv_status stored_vector(struct qv__run *r, const struct qv__stage *s,
                          qv__id_text(id, text, sizeof text), (int)QV_MIN(name.n, (size_t)64),
                          name.p));
     }
-    QV_GOTO(copy_stored(r, &view->schema->vectors[column], v, out, err));
+    QV_GOTO(copy_stored(a, &view->schema->vectors[column], v, out, err));
     QV_GOTO(qv__vector_check(s->def, out, err));
 out:
     st = qv__read_view_settle(other, st, err);
@@ -87,13 +97,13 @@ out:
     return st;
 }
 
-/* An input as it was given or is stored. */
-static qv_status input(struct qv__run *r, const struct qv__stage *s,
+/* An input as it was given, borrowed, or is stored, copied. */
+static qv_status input(struct qv__run *r, const struct qv__stage *s, struct qv__arena *a,
                        const struct qv__vector_input *in, struct qv__given *out, struct qv_err *err)
 {
     struct qv_err why = {.code = QV_OK};
     if (in->by_id) {
-        return stored_vector(r, s, &in->id, out, err);
+        return stored_vector(r, s, a, &in->id, out, err);
     }
     *out = (struct qv__given){.values = in->values,
                               .indices = in->indices,
@@ -132,7 +142,7 @@ static qv_status example(struct qv__run *r, const struct qv__stage *s,
                          const struct qv__vector_input *in, const void **out, struct qv_err *err)
 {
     struct qv__given g;
-    QV_TRY(input(r, s, in, &g, err));
+    QV_TRY(input(r, s, &r->rs->arena, in, &g, err));
     return typed(r, s, &g, out, err);
 }
 
@@ -145,6 +155,7 @@ static qv_status examples(struct qv__run *r, const struct qv__stage *s,
         return no_memory(err);
     }
     for (size_t i = 0; i < n; i++) {
+        QV_TRY(look(r, i, err));
         QV_TRY(example(r, s, &in[i], &list[i], err));
     }
     *out = list;
@@ -155,10 +166,15 @@ static qv_status average(struct qv__run *r, const struct qv__stage *s,
                          const struct qv__vector_input *in, size_t n, float *acc,
                          struct qv_err *err)
 {
+    struct qv__arena one;
+    qv_status st = QV_OK;
+    qv__arena_init(&one, r->c->mem_query);
     memset(acc, 0, (size_t)s->def->dim * sizeof *acc);
     for (size_t i = 0; i < n; i++) {
         struct qv__given g;
-        QV_TRY(input(r, s, &in[i], &g, err));
+        qv__arena_reset(&one);
+        QV_GOTO(look(r, i, err));
+        QV_GOTO(input(r, s, &one, &in[i], &g, err));
         for (uint32_t k = 0; k < s->def->dim; k++) {
             acc[k] += g.values[k];
         }
@@ -166,7 +182,9 @@ static qv_status average(struct qv__run *r, const struct qv__stage *s,
     for (uint32_t k = 0; k < s->def->dim; k++) {
         acc[k] /= (float)n;
     }
-    return QV_OK;
+out:
+    qv__arena_free(&one);
+    return st;
 }
 
 /* --- averages of vectors that vary in length --- */
@@ -251,8 +269,9 @@ static qv_status recommend_varying(struct qv__run *r, const struct qv__stage *s,
     }
     for (size_t i = 0; i < n; i++) {
         bool positive = i < q->n_positive;
-        QV_TRY(input(r, s, positive ? &q->positive[i] : &q->negative[i - q->n_positive], &list[i],
-                     err));
+        QV_TRY(look(r, i, err));
+        QV_TRY(input(r, s, &r->rs->arena,
+                     positive ? &q->positive[i] : &q->negative[i - q->n_positive], &list[i], err));
         weights[i] = positive ? (q->n_negative ? 2.0f : 1.0f) / (float)q->n_positive
                               : -1.0f / (float)q->n_negative;
     }

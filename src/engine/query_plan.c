@@ -87,6 +87,11 @@ static qv_status check_numbers(const struct qv__query *q, struct qv_err *err)
                         " invalid, must be from 1 to %u together",
                         q->limit, q->offset, QV__LIMIT_MAX);
     }
+    /* They are few in a request by their ids, and each is a whole vector here. */
+    if (q->n_positive + q->n_negative > QV__EXAMPLES_MAX) {
+        return qv__fail(err, QV_EVALIDATION, "query.%s: %zu examples, must be at most %u",
+                        kind_name(q->kind), q->n_positive + q->n_negative, QV__EXAMPLES_MAX);
+    }
     if (q->params.ef > QV__LIMIT_MAX) {
         return qv__fail(err, QV_EVALIDATION,
                         "params.hnsw_ef: value %" PRIu32 " invalid, must be from 0 to %u",

@@ -178,6 +178,50 @@ static void test_score_of_no_stage(void **state)
     fix_close(f);
 }
 
+/* An average takes one vector at a time, and examples have an end. */
+static void test_many_examples(void **state)
+{
+    enum { MANY = QV__EXAMPLES_MAX };
+    struct fix f0, *f = &f0;
+    struct qv__query q = {.kind = QV__QUERY_RECOMMEND, .limit = 1};
+    struct qv__result_set rs = {0};
+    _Atomic bool cancel = false;
+    size_t n;
+    (void)state;
+    fix_open(f, 0);
+    struct qv__collection *c = filled(f);
+    struct qv__qctx ctx = fix_ctx(f);
+    struct qv__vector_input *in = calloc(MANY + 1, sizeof *in);
+    for (size_t i = 0; i <= MANY; i++) {
+        in[i] = up[1];
+    }
+    q.positive = in;
+    q.n_positive = MANY - 1;
+    q.negative = up;
+    q.n_negative = 1;
+    OK(qv__collection_query(c, &q, NULL, &ctx, &rs, &f->err));
+    assert_int_equal(rs.n, 1);
+    /* their ids, to be left out, and no vectors */
+    assert_true(rs.arena.used_bytes < MANY * (sizeof(struct qv__id) + 4));
+    qv__result_free(&rs);
+    ctx.cancel = &cancel;
+    for (int best = 0; best < 2; best++) {
+        q.kind = best ? QV__QUERY_RECOMMEND_BEST : QV__QUERY_RECOMMEND;
+        q.n_positive = MANY - 1;
+        cancel = true;
+        assert_int_equal(run(f, c, &q, &ctx, &n), QV_ECANCELLED);
+        assert_string_equal(f->err.message, "query: cancelled after 255 examples");
+        cancel = false;
+        q.n_positive = MANY;
+        assert_int_equal(run(f, c, &q, &ctx, &n), QV_EVALIDATION);
+        assert_string_equal(f->err.message,
+                            "query.recommend: 65537 examples, must be at most 65536");
+    }
+    free(in);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 static qv_status run_matrix(struct fix *f, struct qv__collection *c, struct qv__qctx *ctx,
                             size_t *n)
 {
@@ -284,7 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_memory),         cmocka_unit_test(test_no_time),
         cmocka_unit_test(test_refused),           cmocka_unit_test(test_large_groups),
-        cmocka_unit_test(test_score_of_no_stage),
+        cmocka_unit_test(test_score_of_no_stage), cmocka_unit_test(test_many_examples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
