@@ -62,4 +62,28 @@ static inline qv_status qv__qctx_check(const struct qv__qctx *q)
     return QV_OK;
 }
 
+/* Work in steps that may cost anything, as rows under a filter do: units of about a byte looked at
+ * are counted, and after every so many of them the clock is looked at. Once `status` is not QV_OK
+ * what was found means nothing, and no step is left. */
+#define QV__STEPS_UNITS 65536u
+struct qv__steps {
+    const struct qv__qctx *q;
+    uint64_t taken; /* units since the last look */
+    qv_status status;
+};
+/* False: end here. `s` NULL: there is no end to them. */
+static inline bool qv__steps_on(struct qv__steps *s, uint64_t units)
+{
+    if (!s) {
+        return true;
+    }
+    s->taken += units;
+    if (QV_LIKELY(s->taken < QV__STEPS_UNITS)) {
+        return true;
+    }
+    s->status = s->status == QV_OK ? qv__qctx_check(s->q) : s->status;
+    s->taken = s->status == QV_OK ? 0 : QV__STEPS_UNITS;
+    return s->status == QV_OK;
+}
+
 #endif

@@ -183,6 +183,10 @@ static qv_status count_blocks(struct tally *t, const struct qv__segment *seg,
     uint64_t words[QV__BLOCK_WORDS], rest[QV__BLOCK_WORDS];
     for (uint32_t first = 0, block = 0; first < n_rows; first += rows, block++) {
         uint32_t n = QV_MIN(rows, n_rows - first);
+        qv_status st = qv__qctx_check(t->ctx);
+        if (st != QV_OK) {
+            return qv__fail(err, st, "facet: %s", qv_status_text(st));
+        }
         memset(words, 0, sizeof words);
         memcpy(words, match + first / 64, qv__bitset_words(n) * sizeof *words);
         bool asked = block < built && !holds_twins(t, &f->blocks[block], words, rest) &&

@@ -7,13 +7,14 @@
 struct where {
     const struct qv__run *r;
     uint64_t key;
+    struct qv__steps *steps; /* of conditions */
 };
 
 static bool matches(const struct qv__formula_row *row, const struct qv__filter *f)
 {
     const struct where *w = row->ctx;
     return qv__segment_row_match(w->r->segments[QV__KEY_SEGMENT(w->key)], w->r->rs->schema,
-                                 QV__KEY_ROW(w->key), f);
+                                 QV__KEY_ROW(w->key), f, w->steps);
 }
 
 /* An index of text holds words, not the values. */
@@ -35,10 +36,14 @@ static int key_order(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static qv_status told(qv_status st, struct qv_err *err)
+{
+    return st == QV_OK ? QV_OK : qv__fail(err, st, "query.formula: %s", qv_status_text(st));
+}
+
 static qv_status look(const struct qv__run *r, struct qv_err *err)
 {
-    qv_status st = qv__qctx_check(r->ctx);
-    return st == QV_OK ? QV_OK : qv__fail(err, st, "query.formula: %s", qv_status_text(st));
+    return told(qv__qctx_check(r->ctx), err);
 }
 
 /* scores[i * n_scores + stage] of the i-th candidate; NaN where a stage did not find it. Sorts the
@@ -80,11 +85,12 @@ qv_status qv__rescore_formula(struct qv__run *r, const struct qv__stage *s,
     const struct qv__formula *f = s->q->formula;
     /* A formula may name stages that there are not: these found nothing. */
     uint32_t n_scores = (uint32_t)QV_MIN((size_t)f->n_scores, s->n_prefetch);
+    struct qv__steps steps = {.q = r->ctx};
     float *scores = NULL;
     QV_TRY(qv__rankings_union(r, lists, s->n_prefetch, out, err));
     QV_TRY(score_table(r, n_scores, lists, out, &scores, err));
     for (size_t i = 0; i < out->n; i++) {
-        struct where w = {r, out->items[i].key};
+        struct where w = {r, out->items[i].key, &steps};
         struct qv__formula_row row = {.payload = qv__segment_row_payload(
                                           r->segments[QV__KEY_SEGMENT(w.key)], QV__KEY_ROW(w.key)),
                                       .scores = scores + i * n_scores,
@@ -95,7 +101,9 @@ qv_status qv__rescore_formula(struct qv__run *r, const struct qv__stage *s,
         if ((i & 15) == 15) {
             QV_TRY(look(r, err));
         }
-        QV_TRY(qv__formula_eval(f, &row, &out->items[i].score, err));
+        qv_status st = qv__formula_eval(f, &row, &out->items[i].score, err);
+        QV_TRY(told(steps.status, err)); /* what it is then is no answer, nor an error */
+        QV_TRY(st);
     }
     QV_TRY(qv__ranking_by_score(r, out, err));
     out->n = (size_t)QV_MIN((uint64_t)out->n, s->take);

@@ -215,26 +215,27 @@ struct scroll_source {
 struct scroll {
     struct scroll_source *sources;
     size_t n;
+    struct qv__steps steps;
 };
+
+/* Of a row, whether it matches or not. */
+#define ROW_UNITS 64u
 
 /* Next row of a source that matches the filter. */
 static qv_status source_next(struct scroll_source *s, const struct qv__schema *schema,
                              const struct qv__filter *filter, struct qv__qctx *ctx,
-                             struct qv_err *err)
+                             struct qv__steps *steps, struct qv_err *err)
 {
-    for (uint32_t tried = 0;; tried++) {
-        if ((tried & 1023) == 1023) {
-            qv_status st = qv__qctx_check(ctx);
-            if (st != QV_OK) {
-                return qv__fail(err, st, "scroll: %s", qv_status_text(st));
-            }
+    for (;;) {
+        if (!qv__steps_on(steps, ROW_UNITS)) {
+            return qv__fail(err, steps->status, "scroll: %s", qv_status_text(steps->status));
         }
         s->has_row = qv__id_cursor_next(&s->cursor, &s->row);
         if (!s->has_row || !filter || (s->served && qv__bit_test(s->sure.words, s->row))) {
             return QV_OK;
         }
         ctx->stats.rows_filtered++;
-        if (qv__segment_row_match(s->segment, schema, s->row, filter)) {
+        if (qv__segment_row_match(s->segment, schema, s->row, filter, steps)) {
             return QV_OK;
         }
     }
@@ -251,7 +252,7 @@ static void source_close(struct scroll_source *s)
 static qv_status source_open(struct scroll_source *s, const struct qv__read_view *v,
                              const struct qv__segment *seg, const struct qv__id *from,
                              uint64_t limit, const struct qv__filter *filter, struct qv__qctx *ctx,
-                             struct qv_err *err)
+                             struct qv__steps *steps, struct qv_err *err)
 {
     s->segment = seg;
     QV_TRY(qv__segment_visible(seg, v->ticket.lsn, v->now_ms, ctx->mem, &s->visible, err));
@@ -262,7 +263,7 @@ static qv_status source_open(struct scroll_source *s, const struct qv__read_view
                               &s->served, err));
     QV_TRY(qv__id_cursor_open(seg, from, want, s->served ? s->possible.words : s->visible.words,
                               s->visible.n_rows, ctx->mem, &s->cursor, err));
-    return source_next(s, v->schema, filter, ctx, err);
+    return source_next(s, v->schema, filter, ctx, steps, err);
 }
 
 static struct scroll_source *smallest(struct scroll *s)
@@ -286,7 +287,7 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
                                 struct qv__qctx *ctx, struct qv__result_set *out,
                                 struct qv_err *err)
 {
-    struct scroll s = {0};
+    struct scroll s = {.steps = {.q = ctx}};
     size_t n = 0;
     qv_status st = qv__result_open(c, ctx, out, err);
     QV_GOTO(st);
@@ -308,7 +309,7 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
         for (uint32_t i = 0; i < out->view->views[k]->n; i++) {
             struct scroll_source *src = &s.sources[s.n++];
             QV_GOTO(source_open(src, out->view, out->view->views[k]->segments[i], from, limit + 1,
-                                filter, ctx, err));
+                                filter, ctx, &s.steps, err));
             available += src->visible.count;
         }
     }
@@ -326,7 +327,7 @@ qv_status qv__collection_scroll(struct qv__collection *c, const struct qv__id *f
             break;
         }
         QV_GOTO(qv__result_add(out, src->segment, src->row, 0.0f, f, err));
-        QV_GOTO(source_next(src, out->schema, filter, ctx, err));
+        QV_GOTO(source_next(src, out->schema, filter, ctx, &s.steps, err));
     }
 out:
     for (size_t i = 0; i < s.n; i++) {

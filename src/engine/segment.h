@@ -203,9 +203,9 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema
                             const struct qv__visible *v, const struct qv__filter *f,
                             struct qv__qctx *ctx, struct qv__bitset *out, uint64_t *count,
                             struct qv_err *err) QV_MUST_USE;
-/* Evaluate the filter on one row. */
+/* Evaluate the filter on one row. False as well once `steps` have ended: ask its status. */
 bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema *schema,
-                           uint32_t row, const struct qv__filter *f);
+                           uint32_t row, const struct qv__filter *f, struct qv__steps *steps);
 
 struct qv__row_hit {
     uint32_t row;

@@ -18,8 +18,11 @@ static bool has_vector(const struct qv__filter_row *r, struct qv__str name)
     return c >= 0 && qv__segment_row_vector(x->s, x->schema, (uint32_t)c, x->row) != NULL;
 }
 
+/* A row is found, and its payload read from wherever it lies. */
+#define ROW_UNITS 64u
+
 bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema *schema,
-                           uint32_t row, const struct qv__filter *f)
+                           uint32_t row, const struct qv__filter *f, struct qv__steps *steps)
 {
     struct row_context x = {.s = s, .schema = schema, .row = row};
     struct qv__id id = qv__segment_row_id(s, row);
@@ -27,8 +30,10 @@ bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema 
                                .payload = qv__segment_row_payload(s, row),
                                .has_vector = has_vector,
                                .has_vector_ctx = &x,
-                               .texts = schema->texts.n ? &schema->texts : NULL};
-    return qv__filter_match(f, &r);
+                               .texts = schema->texts.n ? &schema->texts : NULL,
+                               .steps = steps};
+    return qv__steps_on(steps, ROW_UNITS) && qv__filter_match(f, &r) &&
+           (!steps || steps->status == QV_OK);
 }
 
 static bool in_words(const struct qv__visible *v, uint32_t row)
@@ -36,23 +41,31 @@ static bool in_words(const struct qv__visible *v, uint32_t row)
     return row < v->n_rows && (!v->words || qv__bit_test_atomic(v->words, row));
 }
 
-/* The rows of a listed set of ids: a look-up each instead of a pass over all rows. */
-static void match_ids(const struct qv__segment *s, const struct qv__schema *schema,
-                      const struct qv__visible *v, const struct qv__cond *set,
-                      const struct qv__filter *f, struct qv__qctx *ctx, struct qv__bitset *out,
-                      uint64_t *count)
+static qv_status steps_status(const struct qv__steps *w, struct qv_err *err)
 {
-    for (size_t i = 0; i < set->has_id.n; i++) {
+    return w->status == QV_OK ? QV_OK
+                              : qv__fail(err, w->status, "filter: %s", qv_status_text(w->status));
+}
+
+/* The rows of a listed set of ids: a look-up each instead of a pass over all rows. */
+static qv_status match_ids(const struct qv__segment *s, const struct qv__schema *schema,
+                           const struct qv__visible *v, const struct qv__cond *set,
+                           const struct qv__filter *f, struct qv__qctx *ctx, struct qv__bitset *out,
+                           uint64_t *count, struct qv_err *err)
+{
+    struct qv__steps steps = {.q = ctx};
+    for (size_t i = 0; i < set->has_id.n && qv__steps_on(&steps, ROW_UNITS); i++) {
         uint32_t row = 0;
         if (!qv__segment_find(s, &set->has_id.ids[i], v->lsn, &row) || !in_words(v, row)) {
             continue;
         }
         ctx->stats.rows_filtered++;
-        if (!qv__bit_test(out->words, row) && qv__segment_row_match(s, schema, row, f)) {
+        if (!qv__bit_test(out->words, row) && qv__segment_row_match(s, schema, row, f, &steps)) {
             qv__bit_set(out->words, row);
             (*count)++;
         }
     }
+    return steps_status(&steps, err);
 }
 
 /* --- bounds by the indexes --- */
@@ -89,6 +102,9 @@ static const struct qv__bitset *id_rows(struct asked *a, const struct qv__cond *
     struct qv__bitset *rows = &a->ids[a->n_ids].rows;
     for (size_t i = 0; i < c->has_id.n; i++) {
         uint32_t row = 0;
+        if ((i & 1023) == 1023 && qv__qctx_check(a->ctx) != QV_OK) {
+            break; /* as bounds() finds out behind the block */
+        }
         if (qv__segment_find(a->s, &c->has_id.ids[i], a->v->lsn, &row) && row < a->v->n_rows) {
             qv__bit_set(rows->words, row);
         }
@@ -217,8 +233,9 @@ static qv_status match_rows(const struct qv__segment *s, const struct qv__schema
                             const struct qv__filter *f, struct qv__qctx *ctx,
                             struct qv__bitset *out, struct qv_err *err)
 {
+    struct qv__steps steps = {.q = ctx};
     uint32_t looked = 0;
-    for (size_t w = 0; w < qv__bitset_words(v->n_rows); w++) {
+    for (size_t w = 0; steps.status == QV_OK && w < qv__bitset_words(v->n_rows); w++) {
         uint64_t word = up         ? up->words[w] & ~out->words[w]
                         : v->words ? __atomic_load_n(&v->words[w], __ATOMIC_RELAXED)
                                    : UINT64_MAX;
@@ -227,20 +244,14 @@ static qv_status match_rows(const struct qv__segment *s, const struct qv__schema
             if (row >= v->n_rows) {
                 break;
             }
-            if ((++looked & 1023) == 0) {
-                qv_status st = qv__qctx_check(ctx);
-                if (st != QV_OK) {
-                    return qv__fail(err, st, "filter: %s after %" PRIu32 " rows",
-                                    qv_status_text(st), looked);
-                }
-            }
-            if (qv__segment_row_match(s, schema, row, f)) {
+            looked++;
+            if (qv__segment_row_match(s, schema, row, f, &steps)) {
                 qv__bit_set(out->words, row);
             }
         }
     }
     ctx->stats.rows_filtered += looked;
-    return QV_OK;
+    return steps_status(&steps, err);
 }
 
 qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema *schema,
@@ -263,7 +274,7 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema
         return qv__fail(err, QV_ENOMEM, "no memory for a row set of %" PRIu32, v->n_rows);
     }
     if (few_ids) {
-        match_ids(s, schema, v, set, f, ctx, out, count);
+        st = match_ids(s, schema, v, set, f, ctx, out, count, err);
     } else {
         expected = served && ctx->plan ? qv__bitset_count(&up) : expected;
         st = match_rows(s, schema, v, served ? &up : NULL, f, ctx, out, err);

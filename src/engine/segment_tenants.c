@@ -299,6 +299,7 @@ qv_status qv__segment_search_tenant(const struct qv__segment *s, const struct qv
     uint32_t column = qv__segment_column(s, q->schema, q->column);
     const struct qv__vector_def *def = column == QV__NO_ROW ? NULL : s->columns[column].def;
     struct block b = {.n = 0};
+    struct qv__steps steps = {.q = ctx};
     uint64_t matched = 0, before = ctx->stats.distances;
     for (uint32_t i = 0; def && i < rows->n_spans; i++) {
         uint32_t first = rows->spans[i].first, end = QV_MIN(first + rows->spans[i].n, q->n_rows);
@@ -313,7 +314,10 @@ qv_status qv__segment_search_tenant(const struct qv__segment *s, const struct qv
                 continue;
             }
             ctx->stats.rows_filtered += f != NULL;
-            if (f && !qv__segment_row_match(s, q->schema, row, f)) {
+            if (f && !qv__segment_row_match(s, q->schema, row, f, &steps)) {
+                if (steps.status != QV_OK) {
+                    return qv__fail(err, steps.status, "search: %s", qv_status_text(steps.status));
+                }
                 continue;
             }
             matched++;

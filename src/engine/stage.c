@@ -13,6 +13,7 @@ void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__s
     st->schema = schema;
     st->arena = arena;
     st->ctx = ctx;
+    st->steps.q = ctx;
     st->now_ms = ctx->now_ms;
     qv__map_init(&st->map, c->mem);
 }
@@ -99,8 +100,8 @@ static bool staged_has_vector(const struct qv__filter_row *row, struct qv__str n
     return c >= 0 && r->point->vectors[c] != NULL;
 }
 
-static bool staged_match(const struct qv__stage *st, const struct qv__staged *p,
-                         const struct qv__filter *f)
+static qv_status staged_match(struct qv__stage *st, const struct qv__staged *p,
+                              const struct qv__filter *f, bool *out, struct qv_err *err)
 {
     struct staged_row r = {
         .row = {.id = &p->id, .payload = p->payload, .has_vector = staged_has_vector},
@@ -108,7 +109,10 @@ static bool staged_match(const struct qv__stage *st, const struct qv__staged *p,
         .point = p};
     r.row.has_vector_ctx = &r;
     r.row.texts = st->schema->texts.n ? &st->schema->texts : NULL;
-    return qv__filter_match(f, &r.row);
+    r.row.steps = &st->steps;
+    *out = qv__filter_match(f, &r.row);
+    qv_status status = st->steps.status;
+    return status == QV_OK ? QV_OK : qv__fail(err, status, "write: %s", qv_status_text(status));
 }
 
 /* --- selection --- */
@@ -150,8 +154,13 @@ static qv_status select_segment(struct qv__stage *st, struct qv__segment *seg,
     uint64_t count = 0;
     QV_TRY(qv__segment_visible(seg, QV__LSN_MAX, st->now_ms, st->collection->mem, &vis, err));
     qv_status status = qv__segment_match(seg, st->schema, &vis, f, st->ctx, &match, &count, err);
+    size_t done = 0;
     for (size_t row = 0;
          status == QV_OK && count && (row = qv__bitset_next(&match, row)) < match.n_bits; row++) {
+        if ((++done & 1023) == 0 && (status = qv__qctx_check(st->ctx)) != QV_OK) {
+            status = qv__fail(err, status, "write: %s", qv_status_text(status));
+            break;
+        }
         struct qv__id id = qv__segment_row_id(seg, (uint32_t)row);
         uint64_t *at = qv__map_find(&st->map, qv__id_hash(&id), staged_eq, &id, st);
         if (at && *at < n_before && st->points[*at]->touched) {
@@ -173,7 +182,11 @@ static qv_status select_filter(struct qv__stage *st, const struct qv__filter *f,
 {
     size_t n_before = st->n;
     for (size_t i = 0; i < n_before; i++) {
-        if (st->points[i]->touched && st->points[i]->exists && staged_match(st, st->points[i], f)) {
+        bool matches = st->points[i]->touched && st->points[i]->exists;
+        if (matches) {
+            QV_TRY(staged_match(st, st->points[i], f, &matches, err));
+        }
+        if (matches) {
             QV_TRY(select_add(st, sel, st->points[i], err));
         }
     }
@@ -281,9 +294,12 @@ static qv_status upsert(struct qv__stage *st, const struct qv__mutation *m, stru
         QV_TRY(load(st, &from->id, &p, err));
         QV_TRY(expect(p, from->expected.given ? &from->expected : &m->expected, err));
         bool skip = (m->mode == QV__UPDATE_INSERT_ONLY && p->exists) ||
-                    (m->mode == QV__UPDATE_UPDATE_ONLY && !p->exists) ||
-                    (m->condition && p->exists && !staged_match(st, p, m->condition));
-        if (skip) {
+                    (m->mode == QV__UPDATE_UPDATE_ONLY && !p->exists);
+        bool matches = true;
+        if (!skip && m->condition && p->exists) {
+            QV_TRY(staged_match(st, p, m->condition, &matches, err));
+        }
+        if (skip || !matches) {
             continue;
         }
         memset(p->vectors, 0, QV_MAX(st->schema->n_vectors, 1u) * sizeof *p->vectors);
@@ -309,7 +325,11 @@ static qv_status update_vectors(struct qv__stage *st, const struct qv__mutation 
             return qv__fail(err, QV_ENOTFOUND, "No point with id %s found",
                             qv__id_text(&from->id, text, sizeof text));
         }
-        if (m->condition && !staged_match(st, p, m->condition)) {
+        bool matches = true;
+        if (m->condition) {
+            QV_TRY(staged_match(st, p, m->condition, &matches, err));
+        }
+        if (!matches) {
             continue;
         }
         set_vectors(st, p, from);

@@ -16,9 +16,9 @@
 struct qv__staged {
     struct qv__id id;
     uint32_t shard;
-    bool existed; /* a row of it is there, perhaps an expired one */
-    bool exists;  /* as the mutations so far left it */
-    bool touched; /* by a mutation, not just looked at */
+    bool existed;         /* a row of it is there, perhaps an expired one */
+    bool exists;          /* as the mutations so far left it */
+    bool touched;         /* by a mutation, not just looked at */
     bool vectors_changed; /* or the expiry: it takes a whole PUT */
     uint64_t selection;   /* the last one it was put into */
     uint64_t version;     /* before this request; 0 = there was no such point */
@@ -32,6 +32,7 @@ struct qv__stage {
     struct qv__schema *schema;
     struct qv__arena *arena;
     struct qv__qctx *ctx;
+    struct qv__steps steps;     /* of conditions on staged points */
     int64_t now_ms;             /* of the request: what expired by then is absent */
     uint64_t bytes;             /* written by edits so far: QV__REQUEST_BYTES_MAX at most */
     uint64_t selections;        /* made so far */
@@ -45,7 +46,8 @@ void qv__stage_init(struct qv__stage *st, struct qv__collection *c, struct qv__s
 void qv__stage_free(struct qv__stage *st);
 
 /* Check one mutation against the schema and normalise its vectors, before any lock: `out` is a copy
- * with vectors in the arena and the collection's default expiry filled in. Errors name the point's position, the vector, the value and the limit.
+ * with vectors in the arena and the collection's default expiry filled in. Errors name the point's
+ * position, the vector, the value and the limit.
  */
 qv_status qv__stage_check(const struct qv__schema *schema, const struct qv__simd *simd,
                           int64_t now_ms, struct qv__arena *arena, const struct qv__mutation *m,

@@ -225,7 +225,8 @@ bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, 
     }
     switch (c->kind) {
     case QV__COND_MATCH_PREFIX:
-        for (i = lower_bound(b, c->text); i < b->n_terms && qv__match_text(c, term(b, i)); i++) {
+        for (i = lower_bound(b, c->text); i < b->n_terms && qv__match_text(c, term(b, i), NULL);
+             i++) {
             qv__rowset_or(posting(b, i), words);
         }
         return true;
@@ -233,7 +234,7 @@ bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, 
     case QV__COND_MATCH_TEXT_ANY:
     case QV__COND_MATCH_PHRASE:
         for (; i < b->n_terms; i++) {
-            if (qv__match_text(c, term(b, i))) {
+            if (qv__match_text(c, term(b, i), NULL)) {
                 qv__rowset_or(posting(b, i), words);
             }
         }

@@ -153,6 +153,8 @@ struct qv__filter_row {
     bool (*has_vector)(const struct qv__filter_row *row, struct qv__str name);
     const void *has_vector_ctx;
     const struct qv__text_fields *texts; /* borrowed; NULL = none */
+    struct qv__steps *steps; /* what evaluation may take; where it ends the answer means nothing;
+                              NULL = as much as it takes */
 };
 /* filter NULL matches all. Inside a nested condition has_id, has_vector and slice match nothing, as
  * in the peer. A row without bytes, or with damaged ones, is an empty object. Takes no memory. */

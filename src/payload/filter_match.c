@@ -95,7 +95,7 @@ static bool contains(struct qv__str text, struct qv__str part)
 }
 
 /* Any blank-separated word of `words`. */
-static bool contains_any(struct qv__str text, struct qv__str words)
+static bool contains_any(struct qv__str text, struct qv__str words, struct qv__steps *steps)
 {
     const char *p = words.p;
     const char *end = words.n ? p + words.n : p;
@@ -112,15 +112,18 @@ static bool contains_any(struct qv__str text, struct qv__str words)
         if (contains(text, (struct qv__str){from, (size_t)(p - from)})) {
             return true;
         }
+        if (!qv__steps_on(steps, text.n)) {
+            return false;
+        }
     }
     return false;
 }
 
-bool qv__match_text(const struct qv__cond *c, struct qv__str s)
+bool qv__match_text(const struct qv__cond *c, struct qv__str s, struct qv__steps *steps)
 {
     switch (c->kind) {
     case QV__COND_MATCH_TEXT_ANY:
-        return contains_any(s, c->text);
+        return contains_any(s, c->text, steps);
     case QV__COND_MATCH_PREFIX:
         return c->text.n <= s.n && (c->text.n == 0 || memcmp(s.p, c->text.p, c->text.n) == 0);
     default:
@@ -128,15 +131,16 @@ bool qv__match_text(const struct qv__cond *c, struct qv__str s)
     }
 }
 
-static bool match_words(const struct qv__cond *c, const struct qv__tokenizer *t, struct qv__str s)
+static bool match_words(const struct qv__cond *c, const struct qv__tokenizer *t, struct qv__str s,
+                        struct qv__steps *steps)
 {
     switch (c->kind) {
     case QV__COND_MATCH_TEXT_ANY:
-        return qv__text_has_any(t, s, c->text);
+        return qv__text_has_any(t, s, c->text, steps);
     case QV__COND_MATCH_PHRASE:
-        return qv__text_has_phrase(t, s, c->text);
+        return qv__text_has_phrase(t, s, c->text, steps);
     default:
-        return qv__text_has_all(t, s, c->text);
+        return qv__text_has_all(t, s, c->text, steps);
     }
 }
 
@@ -159,10 +163,20 @@ static const struct qv__tokenizer *tokenizer_of(const struct qv__cond *c, const 
     return NULL;
 }
 
-static bool match_geo(const struct qv__cond *c, const struct qv__value *v)
+static uint64_t polygon_units(const struct qv__cond *c)
+{
+    uint64_t n = c->polygon.exterior.n;
+    for (size_t i = 0; i < c->polygon.n_interiors; i++) {
+        n += c->polygon.interiors[i].n;
+    }
+    return n * 8;
+}
+
+static bool match_geo(const struct qv__cond *c, const struct qv__value *v, struct qv__steps *steps)
 {
     struct qv__geo_point p;
-    if (!qv__geo_of(v, &p)) {
+    if (!qv__geo_of(v, &p) ||
+        (c->kind == QV__COND_GEO_POLYGON && steps && !qv__steps_on(steps, polygon_units(c)))) {
         return false;
     }
     switch (c->kind) {
@@ -178,7 +192,7 @@ static bool match_geo(const struct qv__cond *c, const struct qv__value *v)
 
 /* One element: arrays were taken apart before. */
 static bool match_element(const struct qv__cond *c, const struct qv__tokenizer *t,
-                          const struct qv__value *v)
+                          const struct qv__value *v, struct qv__steps *steps)
 {
     double f;
     int64_t us;
@@ -195,11 +209,12 @@ static bool match_element(const struct qv__cond *c, const struct qv__tokenizer *
     case QV__COND_MATCH_TEXT_ANY:
     case QV__COND_MATCH_PHRASE:
     case QV__COND_MATCH_PREFIX:
-        return v->tag == QV__TAG_STR && (t ? match_words(c, t, v->s) : qv__match_text(c, v->s));
+        return v->tag == QV__TAG_STR &&
+               (t ? match_words(c, t, v->s, steps) : qv__match_text(c, v->s, steps));
     case QV__COND_GEO_BOX:
     case QV__COND_GEO_RADIUS:
     case QV__COND_GEO_POLYGON:
-        return match_geo(c, v);
+        return match_geo(c, v, steps);
     default:
         return false;
     }
@@ -208,14 +223,15 @@ static bool match_element(const struct qv__cond *c, const struct qv__tokenizer *
 static bool any_element(const struct qv__cond *c, const struct qv__value *v, const struct scope *sc)
 {
     const struct qv__tokenizer *t = tokenizer_of(c, sc);
+    struct qv__steps *steps = sc->row->steps;
     if (QV_LIKELY(v->tag != QV__TAG_ARR)) {
-        return match_element(c, t, v);
+        return match_element(c, t, v, steps);
     }
     struct qv__value_iter it;
     struct qv__value e;
     qv__value_iter_init(&it, v);
     while (qv__value_iter_next(&it, NULL, &e)) {
-        if (match_element(c, t, &e)) {
+        if (match_element(c, t, &e, steps)) {
             return true;
         }
     }
@@ -362,9 +378,16 @@ static bool has_id(const struct qv__cond *c, const struct qv__id *id)
     return false;
 }
 
+/* Of a condition, and of what it looks through to find its value. */
+#define COND_UNITS     32u
+#define BYTES_PER_UNIT 4u
+
 static bool match_cond(const struct qv__cond *c, const struct scope *sc)
 {
     const struct qv__filter_row *row = sc->row;
+    if (!qv__steps_on(row->steps, COND_UNITS + sc->object.body.n / BYTES_PER_UNIT)) {
+        return false;
+    }
     switch (c->kind) {
     case QV__COND_FILTER:
         return match_filter(c->filter, sc);

@@ -46,6 +46,6 @@ static inline bool qv__value_f64(const struct qv__value *v, double *out)
 }
 
 /* MATCH_TEXT, MATCH_TEXT_ANY, MATCH_PHRASE, MATCH_PREFIX. */
-bool qv__match_text(const struct qv__cond *c, struct qv__str s);
+bool qv__match_text(const struct qv__cond *c, struct qv__str s, struct qv__steps *steps);
 
 #endif

@@ -216,12 +216,23 @@ uint64_t qv__tokenizer_signature(const struct qv__tokenizer *t)
 
 /* --- questions --- */
 
-static bool has_word(const struct qv__tokenizer *t, struct qv__str text, struct qv__str word)
+/* Of a word besides its bytes: it is folded and compared. */
+#define WORD_UNITS 8u
+
+/* The next word, if steps are left; what was passed over takes some, too. */
+static bool next(struct qv__tokens *x, struct qv__str *word, struct qv__steps *steps)
+{
+    const char *from = x->p;
+    return qv__tokens_next(x, word) && qv__steps_on(steps, WORD_UNITS + (uint64_t)(x->p - from));
+}
+
+static bool has_word(const struct qv__tokenizer *t, struct qv__str text, struct qv__str word,
+                     struct qv__steps *steps)
 {
     struct qv__tokens x;
     struct qv__str w;
     qv__tokens_init(&x, t, QV__TEXT_DOCUMENT, text);
-    while (qv__tokens_next(&x, &w)) {
+    while (next(&x, &w, steps)) {
         if (qv__str_eq(w, word)) {
             return true;
         }
@@ -229,14 +240,57 @@ static bool has_word(const struct qv__tokenizer *t, struct qv__str text, struct 
     return false;
 }
 
-static bool has(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query, bool all)
+/* Words of a query that were asked for, by where they stand in it: a repeated one is passed over.
+ * It is exact, and knows so many; the others are asked for again. */
+#define ASKED_SLOTS 2048u
+#define ASKED_BYTES 64u /* shorter queries are not worth it */
+
+struct asked {
+    struct qv__str query;
+    const struct qv__tokenizer *t;
+    uint32_t n, at[ASKED_SLOTS]; /* 0 = free, else 1 + offset */
+};
+
+static bool stands_at(const struct asked *a, uint32_t at, struct qv__str word)
+{
+    struct qv__tokens x;
+    struct qv__str w;
+    qv__tokens_init(&x, a->t, QV__TEXT_QUERY, (struct qv__str){a->query.p + at, a->query.n - at});
+    return qv__tokens_next(&x, &w) && qv__str_eq(w, word);
+}
+
+/* Whether the word, the first one from `at` on, was there before. */
+static bool was_asked(struct asked *a, uint32_t at, struct qv__str word, struct qv__steps *steps)
+{
+    uint32_t i = (uint32_t)qv__hash_bytes(word.p, word.n) % ASKED_SLOTS;
+    for (; a->at[i] && qv__steps_on(steps, WORD_UNITS); i = (i + 1) % ASKED_SLOTS) {
+        if (stands_at(a, a->at[i] - 1, word)) {
+            return true;
+        }
+    }
+    if (a->n < ASKED_SLOTS / 2) {
+        a->n++;
+        a->at[i] = at + 1;
+    }
+    return false;
+}
+
+static bool has(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query, bool all,
+                struct qv__steps *steps)
 {
     struct qv__tokens q;
     struct qv__str word;
-    bool found = false;
+    struct asked asked;
+    bool found = false, remembers = query.n > ASKED_BYTES && query.n < UINT32_MAX;
+    if (remembers) {
+        asked = (struct asked){.query = query, .t = t};
+    }
     qv__tokens_init(&q, t, QV__TEXT_QUERY, query);
-    while (qv__tokens_next(&q, &word)) {
-        found = has_word(t, text, word);
+    for (const char *from = q.p; next(&q, &word, steps); from = q.p) {
+        if (remembers && was_asked(&asked, (uint32_t)(from - query.p), word, steps)) {
+            continue;
+        }
+        found = has_word(t, text, word, steps);
         if (found != all) {
             return found;
         }
@@ -244,29 +298,32 @@ static bool has(const struct qv__tokenizer *t, struct qv__str text, struct qv__s
     return found;
 }
 
-bool qv__text_has_all(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query)
+bool qv__text_has_all(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query,
+                      struct qv__steps *steps)
 {
-    return has(t, text, query, true);
+    return has(t, text, query, true, steps);
 }
 
-bool qv__text_has_any(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query)
+bool qv__text_has_any(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query,
+                      struct qv__steps *steps)
 {
-    return has(t, text, query, false);
+    return has(t, text, query, false, steps);
 }
 
 /* Words of both from here on are equal until those of the phrase end. */
-static bool goes_on(struct qv__tokens text, struct qv__tokens phrase)
+static bool goes_on(struct qv__tokens text, struct qv__tokens phrase, struct qv__steps *steps)
 {
     struct qv__str a, b;
     while (qv__tokens_next(&phrase, &b)) {
-        if (!qv__tokens_next(&text, &a) || !qv__str_eq(a, b)) {
+        if (!next(&text, &a, steps) || !qv__str_eq(a, b)) {
             return false;
         }
     }
     return true;
 }
 
-bool qv__text_has_phrase(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query)
+bool qv__text_has_phrase(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query,
+                         struct qv__steps *steps)
 {
     struct qv__tokens x, q;
     struct qv__str word, first;
@@ -275,8 +332,8 @@ bool qv__text_has_phrase(const struct qv__tokenizer *t, struct qv__str text, str
         return false;
     }
     qv__tokens_init(&x, t, QV__TEXT_DOCUMENT, text);
-    while (qv__tokens_next(&x, &word)) {
-        if (qv__str_eq(word, first) && goes_on(x, q)) {
+    while (next(&x, &word, steps)) {
+        if (qv__str_eq(word, first) && goes_on(x, q, steps)) {
             return true;
         }
     }

@@ -10,6 +10,7 @@
 #ifndef QV_TEXT_TOKENIZER_H
 #define QV_TEXT_TOKENIZER_H
 
+#include "base/qctx.h"
 #include "text/stopwords.h"
 
 #define QV__TOKEN_MAX 512u
@@ -52,9 +53,13 @@ void qv__tokens_init(struct qv__tokens *x, const struct qv__tokenizer *t, enum q
 bool qv__tokens_next(struct qv__tokens *x, struct qv__str *out);
 
 /* Does the text have all words of the query, one of them, or all of them one after the other? A
- * query without words is met by no text. */
-bool qv__text_has_all(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query);
-bool qv__text_has_any(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query);
-bool qv__text_has_phrase(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query);
+ * query without words is met by no text. That takes the words of the one times those of the other,
+ * as `steps` allow; NULL: as it may. */
+bool qv__text_has_all(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query,
+                      struct qv__steps *steps);
+bool qv__text_has_any(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query,
+                      struct qv__steps *steps);
+bool qv__text_has_phrase(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query,
+                         struct qv__steps *steps);
 
 #endif

@@ -78,12 +78,13 @@ static bool row_has_vector(const struct qv__filter_row *row, struct qv__str name
 }
 
 static bool visible(const struct qv__filter *forced, const struct qv__result_set *rs,
-                    const struct qv__result_point *p)
+                    const struct qv__result_point *p, struct qv__steps *steps)
 {
     struct row r = {.row = {.id = &p->id, .payload = p->payload, .has_vector = row_has_vector},
                     .schema = rs->schema,
                     .point = p};
     r.row.has_vector_ctx = &r;
+    r.row.steps = steps;
     r.row.texts = rs->schema->texts.n ? &rs->schema->texts : NULL;
     return qv__filter_match(forced, &r.row);
 }
@@ -100,13 +101,18 @@ qv_status qv__qd_get(struct qv__call *c, struct qv__collection *from, const stru
     }
     QV_TRY(qv__collection_get(from, ids, n, &whole, &c->ctx, out, &c->err));
     if (forced) {
+        struct qv__steps steps = {.q = &c->ctx};
         size_t kept = 0;
         for (size_t i = 0; i < out->n; i++) {
-            if (visible(forced, out, &out->points[i])) {
+            if (visible(forced, out, &out->points[i], &steps)) {
                 out->points[kept++] = out->points[i];
             }
         }
         out->n = kept;
+        if (steps.status != QV_OK) {
+            qv__result_free(out);
+            return qv__fail(&c->err, steps.status, "%s", qv_status_text(steps.status));
+        }
     }
     return QV_OK;
 }

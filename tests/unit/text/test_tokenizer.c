@@ -122,23 +122,23 @@ static void questions(void **state)
 {
     const struct qv__str text = QV__STR("The quick brown fox: very, very quick!");
     (void)state;
-    assert_true(qv__text_has_all(&word, text, QV__STR("QUICK fox")));
-    assert_false(qv__text_has_all(&word, text, QV__STR("quick dog")));
-    assert_false(qv__text_has_all(&word, text, QV__STR("qui")));
-    assert_true(qv__text_has_all(&prefix, text, QV__STR("qui")));
-    assert_false(qv__text_has_all(&prefix, text, QV__STR("uick")));
-    assert_false(qv__text_has_all(&cased, text, QV__STR("the")));
-    assert_true(qv__text_has_any(&word, text, QV__STR("dog fox")));
-    assert_false(qv__text_has_any(&word, text, QV__STR("dog fo")));
-    assert_true(qv__text_has_phrase(&word, text, QV__STR("quick brown fox")));
-    assert_true(qv__text_has_phrase(&word, text, QV__STR("very Very QUICK")));
-    assert_false(qv__text_has_phrase(&word, text, QV__STR("brown quick")));
-    assert_false(qv__text_has_phrase(&word, text, QV__STR("very quick brown")));
+    assert_true(qv__text_has_all(&word, text, QV__STR("QUICK fox"), NULL));
+    assert_false(qv__text_has_all(&word, text, QV__STR("quick dog"), NULL));
+    assert_false(qv__text_has_all(&word, text, QV__STR("qui"), NULL));
+    assert_true(qv__text_has_all(&prefix, text, QV__STR("qui"), NULL));
+    assert_false(qv__text_has_all(&prefix, text, QV__STR("uick"), NULL));
+    assert_false(qv__text_has_all(&cased, text, QV__STR("the"), NULL));
+    assert_true(qv__text_has_any(&word, text, QV__STR("dog fox"), NULL));
+    assert_false(qv__text_has_any(&word, text, QV__STR("dog fo"), NULL));
+    assert_true(qv__text_has_phrase(&word, text, QV__STR("quick brown fox"), NULL));
+    assert_true(qv__text_has_phrase(&word, text, QV__STR("very Very QUICK"), NULL));
+    assert_false(qv__text_has_phrase(&word, text, QV__STR("brown quick"), NULL));
+    assert_false(qv__text_has_phrase(&word, text, QV__STR("very quick brown"), NULL));
     /* nothing asked is nothing met */
-    assert_false(qv__text_has_all(&word, text, QV__STR(" ,")));
-    assert_false(qv__text_has_any(&word, text, QV__STR("")));
-    assert_false(qv__text_has_phrase(&word, text, QV__STR("")));
-    assert_false(qv__text_has_all(&word, QV__STR(""), QV__STR("a")));
+    assert_false(qv__text_has_all(&word, text, QV__STR(" ,"), NULL));
+    assert_false(qv__text_has_any(&word, text, QV__STR(""), NULL));
+    assert_false(qv__text_has_phrase(&word, text, QV__STR(""), NULL));
+    assert_false(qv__text_has_all(&word, QV__STR(""), QV__STR("a"), NULL));
 }
 
 static void signatures(void **state)
@@ -179,12 +179,62 @@ static void any_bytes(void **state)
     }
 }
 
+/* However often a query repeats its words, and whatever they are folded to. */
+static void test_repeated_words(void **state)
+{
+    static const struct qv__tokenizer t = {.kind = QV__TOKENIZE_WORD, .lowercase = true};
+    char query[40000];
+    size_t n = 0;
+    (void)state;
+    for (int i = 0; i < 1500; i++) { /* more than are remembered */
+        n += (size_t)snprintf(query + n, sizeof query - n, "w%d W%d same, SAME ", i, i / 2);
+    }
+    struct qv__str q = {query, n}, text = {query, n};
+    assert_true(qv__text_has_all(&t, text, q, NULL));
+    assert_true(qv__text_has_any(&t, QV__STR("w1499"), q, NULL));
+    assert_true(qv__text_has_any(&t, QV__STR("x SAME"), q, NULL));
+    assert_false(qv__text_has_any(&t, QV__STR("w1500 sam"), q, NULL));
+    assert_false(qv__text_has_all(&t, (struct qv__str){query, n - 30}, q, NULL));
+}
+
+/* Steps end in the middle of a text. */
+static void test_steps(void **state)
+{
+    static const struct qv__tokenizer t = {.kind = QV__TOKENIZE_WORD};
+    enum { LONG = 1 << 18 };
+    _Atomic bool cancel = true;
+    struct qv__qctx ctx = {.cancel = &cancel};
+    (void)state;
+    char *p = malloc(LONG);
+    for (size_t i = 0; i < LONG; i++) {
+        p[i] = i % 2 ? ' ' : 'a';
+    }
+    p[LONG - 2] = 'b';
+    struct qv__str text = {p, LONG}, b = QV__STR("b"), ab = QV__STR("a a b");
+    for (int how = 0; how < 3; how++) {
+        for (int ends = 0; ends < 2; ends++) {
+            struct qv__steps steps = {.q = &ctx};
+            cancel = ends;
+            bool found = how == 0   ? qv__text_has_all(&t, text, b, &steps)
+                         : how == 1 ? qv__text_has_any(&t, text, b, &steps)
+                                    : qv__text_has_phrase(&t, text, ab, &steps);
+            assert_int_equal(found, !ends);
+            assert_int_equal(steps.status, ends ? QV_ECANCELLED : QV_OK);
+            cancel = false; /* once is for good */
+            assert_int_equal(qv__steps_on(&steps, 1), !ends);
+        }
+    }
+    free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits),     cmocka_unit_test(stopwords), cmocka_unit_test(lengths),
-        cmocka_unit_test(long_words), cmocka_unit_test(questions), cmocka_unit_test(signatures),
-        cmocka_unit_test(any_bytes),
+        cmocka_unit_test(splits),     cmocka_unit_test(stopwords),
+        cmocka_unit_test(lengths),    cmocka_unit_test(long_words),
+        cmocka_unit_test(questions),  cmocka_unit_test(signatures),
+        cmocka_unit_test(any_bytes),  cmocka_unit_test(test_repeated_words),
+        cmocka_unit_test(test_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,169 @@
+/* test_filter_ends.c: what looks at rows ends with its time, however few rows there are and
+ * whatever each of them costs. */
+#include "engine/query.h"
+#include "engine/read.h"
+#include "engine/stage.h"
+#include "engine_fixture.h"
+
+enum { ROWS = 3, WORDS = 40000 };
+
+/* A few points of long texts, of one word mostly. */
+static struct qv__collection *filled(struct fix *f, const char *index)
+{
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = 1};
+    struct qv__schema s = fix_schema(&def, 1, 1);
+    struct qv__payload_index_def text = {.key = QV__STR("s"), .type = qv__str_z(index)};
+    struct qv__arena a;
+    s.indexes = &text;
+    s.n_indexes = 1;
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &s, &f->err));
+    struct qv__collection *c = fix_collection(f, "c");
+    qv__arena_init(&a, f->mem);
+    char *json = malloc(3 * WORDS + 64);
+    size_t n = (size_t)sprintf(json, "{\"s\":\"");
+    for (int i = 0; i < WORDS; i++, n += 3) {
+        memcpy(json + n, "ab ", 3);
+    }
+    strcpy(json + n, "\",\"k\":[1,2]}");
+    for (uint64_t i = 0; i < ROWS; i++) {
+        struct qv__point p = {.id = qv__id_u64(i), .payload = fix_payload(f, &a, json)};
+        fix_write(f, c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = &p, .n_points = 1},
+                  1);
+    }
+    free(json);
+    qv__arena_free(&a);
+    return c;
+}
+
+static qv_status count(struct qv__collection *c, const struct qv__filter *filter,
+                       struct qv__qctx *ctx, struct qv_err *err)
+{
+    uint64_t n;
+    return qv__collection_count(c, filter, ctx, &n, err);
+}
+
+static qv_status scroll(struct qv__collection *c, const struct qv__filter *filter,
+                        struct qv__qctx *ctx, struct qv_err *err)
+{
+    struct qv__result_set rs;
+    qv_status st = qv__collection_scroll(c, NULL, 10, filter, NULL, ctx, &rs, err);
+    qv__result_free(&rs);
+    return st;
+}
+
+static qv_status facet(struct qv__collection *c, const struct qv__filter *filter,
+                       struct qv__qctx *ctx, struct qv_err *err)
+{
+    struct qv__facet_result r;
+    struct qv__path path;
+    assert_int_equal(qv__path_parse(QV__STR("k"), &path, err), QV_OK);
+    qv_status st = qv__collection_facet(c, &path, filter, 10, ctx, &r, err);
+    qv__arena_free(&r.arena);
+    return st;
+}
+
+static qv_status delete (struct qv__collection *c, const struct qv__filter *filter,
+                         struct qv__qctx *ctx, struct qv_err *err)
+{
+    struct qv__stage st;
+    struct qv__arena a;
+    struct qv__schema *schema = qv__collection_schema(c);
+    struct qv__mutation m = {.kind = QV__MUT_DELETE, .by_filter = true, .filter = filter};
+    ctx->now_ms = 1;
+    qv__arena_init(&a, ctx->mem);
+    qv__stage_init(&st, c, schema, &a, ctx);
+    qv_status got = qv__stage_apply(&st, &m, err);
+    qv__stage_free(&st);
+    qv__arena_free(&a);
+    qv__schema_release(schema);
+    return got;
+}
+
+/* Replace them if they match: asked of the point as it is staged. */
+static qv_status upsert_if(struct qv__collection *c, const struct qv__filter *filter,
+                           struct qv__qctx *ctx, struct qv_err *err)
+{
+    struct qv__stage st;
+    struct qv__arena a;
+    struct qv__schema *schema = qv__collection_schema(c);
+    struct qv__point p = {.id = qv__id_u64(1)};
+    struct qv__mutation m = {
+        .kind = QV__MUT_UPSERT, .condition = filter, .points = &p, .n_points = 1};
+    ctx->now_ms = 1;
+    qv__arena_init(&a, ctx->mem);
+    qv__stage_init(&st, c, schema, &a, ctx);
+    qv_status got = qv__stage_apply(&st, &m, err);
+    qv__stage_free(&st);
+    qv__arena_free(&a);
+    qv__schema_release(schema);
+    return got;
+}
+
+static qv_status (*const calls[])(struct qv__collection *c, const struct qv__filter *filter,
+                                  struct qv__qctx *ctx,
+                                  struct qv_err *err) = {count, scroll, facet, delete, upsert_if};
+
+static void ends(struct fix *f, struct qv__collection *c, const char *json)
+{
+    struct qv__arena a;
+    _Atomic bool cancel = true;
+    qv__arena_init(&a, f->mem);
+    const struct qv__filter *filter = json ? fix_filter(f, &a, json) : NULL;
+    for (size_t i = 0; i < QV_ARRAY_LEN(calls); i++) {
+        struct qv__qctx gone = fix_ctx(f), ctx = fix_ctx(f);
+        gone.cancel = &cancel;
+        if (calls[i](c, filter, &gone, &f->err) != QV_ECANCELLED) {
+            fail_msg("call %zu goes on: %s", i, json);
+        }
+        OK(calls[i](c, filter, &ctx, &f->err));
+    }
+    qv__arena_free(&a);
+}
+
+#define WORDS_NOT_THERE "zz yy xx ww vv uu tt ss rr qq pp oo nn mm ll kk jj ii hh gg ff ee dd cc"
+
+static void test_long_texts(void **state)
+{
+    static const char *const indexes[] = {"keyword", "text"};
+    struct fix f0, *f = &f0;
+    (void)state;
+    for (size_t i = 0; i < QV_ARRAY_LEN(indexes); i++) {
+        fix_open(f, 0);
+        struct qv__collection *c = filled(f, indexes[i]);
+        ends(f, c, "{\"must\":[{\"key\":\"s\",\"match\":{\"text_any\":\"" WORDS_NOT_THERE "\"}}]}");
+        ends(f, c,
+             "{\"must_not\":[{\"key\":\"s\",\"match\":{\"text_any\":\"" WORDS_NOT_THERE "\"}}],"
+             "\"must\":[{\"has_id\":[0,1]}]}");
+        if (i == 1) {
+            ends(f, c, "{\"must_not\":[{\"key\":\"s\",\"match\":{\"phrase\":\"ab ab ab c\"}}]}");
+            ends(f, c, "{\"must\":[{\"key\":\"s\",\"match\":{\"text\":\"ab cd\"}}]}");
+        }
+        qv__collection_release(c);
+        fix_close(f);
+    }
+}
+
+/* Without a filter a facet looks at every row all the same. */
+static void test_facet(void **state)
+{
+    struct fix f0, *f = &f0;
+    _Atomic bool cancel = true;
+    (void)state;
+    fix_open(f, 0);
+    struct qv__collection *c = filled(f, "keyword");
+    struct qv__qctx ctx = fix_ctx(f);
+    OK(facet(c, NULL, &ctx, &f->err));
+    ctx.cancel = &cancel;
+    assert_int_equal(facet(c, NULL, &ctx, &f->err), QV_ECANCELLED);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_facet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
