@@ -137,6 +137,7 @@ static qv_status answer(struct collect *c, struct qv__ranking *out, struct qv_er
 static qv_status ask_rows(struct collect *c, uint32_t n, const uint64_t *words, struct qv_err *err)
 {
     const struct qv__segment *seg = c->r->segments[c->segment];
+    struct qv__steps steps = {.q = c->r->ctx};
     uint32_t first = c->first, asked = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (!qv__bit_test(words, i)) {
@@ -144,10 +145,10 @@ static qv_status ask_rows(struct collect *c, uint32_t n, const uint64_t *words, 
         }
         c->first = first + i;
         qv__row_order(qv__segment_row_payload(seg, c->first), &c->s->q->order_by->path,
-                      &c->s->order, offer, c);
-        qv_status st = (++asked & 1023) == 0 ? qv__qctx_check(c->r->ctx) : QV_OK;
-        if (st != QV_OK) {
-            return qv__fail(err, st, "order_by: %s", qv_status_text(st));
+                      &c->s->order, offer, c, &steps);
+        asked++;
+        if (steps.status != QV_OK) {
+            return qv__fail(err, steps.status, "order_by: %s", qv_status_text(steps.status));
         }
     }
     c->r->ctx->stats.rows_filtered += asked;
@@ -222,15 +223,15 @@ qv_status qv__order_over(struct qv__run *r, const struct qv__stage *s,
                          struct qv_err *err)
 {
     struct collect c = {.r = r, .s = s};
+    struct qv__steps steps = {.q = r->ctx};
     for (size_t i = 0; i < candidates->n; i++) {
         uint64_t key = candidates->items[i].key;
         c.segment = QV__KEY_SEGMENT(key);
         c.first = QV__KEY_ROW(key);
         qv__row_order(qv__segment_row_payload(r->segments[c.segment], c.first),
-                      &s->q->order_by->path, &s->order, offer, &c);
-        qv_status st = (i & 1023) == 1023 ? qv__qctx_check(r->ctx) : QV_OK;
-        if (st != QV_OK) {
-            return qv__fail(err, st, "order_by: %s", qv_status_text(st));
+                      &s->q->order_by->path, &s->order, offer, &c, &steps);
+        if (steps.status != QV_OK) {
+            return qv__fail(err, steps.status, "order_by: %s", qv_status_text(steps.status));
         }
     }
     return answer(&c, out, err);

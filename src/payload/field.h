@@ -102,9 +102,10 @@ typedef bool (*qv__order_cb)(void *ctx, int64_t key, uint32_t row);
  * none of their values comes here. */
 void qv__field_order(const struct qv__field_block *b, const struct qv__order *o,
                      const uint64_t *words, uint64_t *rest, qv__order_cb cb, void *ctx);
-/* The same of one row without an index. */
+/* The same of one row without an index. A row of very many values takes memory of the query's, and
+ * `steps`: once they have ended values may be left out. */
 void qv__row_order(struct qv__bytes row, const struct qv__path *path, const struct qv__order *o,
-                   qv__order_cb cb, void *ctx);
+                   qv__order_cb cb, void *ctx, struct qv__steps *steps);
 /* The double of a key of a float index; keys of the other types are the values themselves. */
 double qv__field_key_double(int64_t key);
 
