@@ -532,6 +532,10 @@ static const struct wrong collections[] = {
               "example `max_sim`"},
     {"PUT", "/collections/d", "{\"sparse_vectors\":{\"s\":{\"modifier\":\"bm25\"}}}", 400,
      BAD_JSON "sparse_vectors.s.modifier: unknown variant `bm25`, expected for example `none`"},
+    {"PUT", "/collections/d",
+     "{\"sparse_vectors\":{\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},"
+     "\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{},\"s\":{}}}",
+     422, INVALID "[vectors: value 17 invalid, must be from 0 to 16]"},
     {"PUT", "/collections/d", "{\"sparse_vectors\":{\"\":{}}}", 400,
      "Wrong input: Sparse vector name cannot be empty"},
     {"PUT", "/collections/d", "{\"sparse_vectors\":{\"s\":{\"index\":{\"datatype\":\"turbo4\"}}}}",

@@ -112,6 +112,7 @@ static qv_status parse_sparse(struct qv__call *c, qv__json v, struct qv__schema 
     if (!qv__json_is(v, QV__JSON_OBJ)) {
         return qv__qd_expected(c, "sparse_vectors", "an object", v);
     }
+    QV_TRY(qv__qd_range(c, "vectors", v->len, 0, QV__VECTORS_MAX)); /* as many look-ups, squared */
     ch->sparse = v;
     for (uint32_t i = 0; i < v->len; i++, key = qv__json_next(key + 1)) {
         char place[QV__VECTOR_NAME_MAX + 32];
