@@ -49,6 +49,7 @@ static uint64_t bound_of(struct qv__collection *c)
 
 bool qv__pace_hold(struct qv__collection *c, struct qv__paced *p)
 {
+    struct qv__db *db = c->db; /* once it is in the line, p may be let go, and c with it */
     struct qv__shard *worst = NULL;
     uint64_t total = 0, most = 0;
     for (uint32_t i = 0; p->vectors && i < c->n_shards; i++) {
@@ -63,7 +64,7 @@ bool qv__pace_hold(struct qv__collection *c, struct qv__paced *p)
         return false;
     }
     p->next = NULL;
-    p->since_ns = qv__mono_ns(c->db->clock);
+    p->since_ns = qv__mono_ns(db->clock);
     struct qv__pace *line = &worst->pace;
     qv__mutex_lock(&line->lock);
     bool held = line->is_running;
@@ -79,7 +80,7 @@ bool qv__pace_hold(struct qv__collection *c, struct qv__paced *p)
     }
     qv__mutex_unlock(&line->lock);
     if (held) {
-        qv__count(&c->db->paced, 1);
+        qv__count(&db->paced, 1);
     }
     return held;
 }
