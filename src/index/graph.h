@@ -113,12 +113,13 @@ struct qv__graph_sketches;
 struct qv__graph {
     struct qv__index index; /* first member */
     struct qv__kernels kernels;
-    uint32_t n_max;    /* ordinals it may hold; immutable */
-    uint32_t cap_base; /* links of a base record: 2m; immutable */
-    uint32_t m;        /* links of an upper record; immutable */
-    uint32_t root;     /* entry point; immutable once n_indexed > 0 */
-    bool is_view;      /* links and codes are borrowed from saved parts, or copied from them */
-    double walk_cost;  /* what a distance of a walk costs in distances of a scan */
+    uint32_t n_max;      /* ordinals it may hold; immutable */
+    uint32_t cap_base;   /* links of a base record: 2m; immutable */
+    uint32_t m;          /* links of an upper record; immutable */
+    uint32_t root;       /* entry point; immutable once n_indexed > 0 */
+    uint32_t entry_beam; /* of an opened graph: see graph_entry.h; 0 and 1 = one node; immutable */
+    bool is_view;        /* links and codes are borrowed from saved parts, or copied from them */
+    double walk_cost;    /* what a distance of a walk costs in distances of a scan */
     struct qv__quant *quant; /* NULL = walks compare the vectors */
     struct qv__rows codes;   /* with quant */
     struct qv__graph_narrow
@@ -141,9 +142,9 @@ struct qv__graph {
     _Atomic uint64_t n_scanned;                  /* codes that scans compared before that */
     _Atomic bool is_sketching;                   /* a search makes them, or did */
     struct qv__mutex lock;                       /* QV__RANK_LEAF: what follows */
-    struct qv__graph_costs costs;      /* guarded by: lock; zero before they are measured */
+    struct qv__graph_costs costs; /* guarded by: lock; zero before they are measured */
     float sketch_row; /* guarded by: lock; ns a row of a scan by sketches takes; 0 = not known */
-    uint32_t costs_n;                  /* guarded by: lock; ordinals there were then */
+    uint32_t costs_n; /* guarded by: lock; ordinals there were then */
     struct qv__graph_scratch *scratch; /* guarded by: lock; idle ones */
 };
 
@@ -252,6 +253,12 @@ static inline unsigned qv__env_threads(const struct qv__index_env *env)
 {
     unsigned n = env->threads || !env->pool ? env->threads : qv__pool_threads(env->pool) + 1;
     return env->pool ? QV_MAX(QV_MIN(n, (unsigned)QV__GRAPH_THREADS_MAX), 1u) : 1;
+}
+
+/* True once the caller of the build or insert wants to stop. */
+static inline bool qv__env_cancelled(const struct qv__index_env *env)
+{
+    return env->cancel && atomic_load_explicit(env->cancel, memory_order_relaxed);
 }
 
 /* graph_codes.c */

@@ -17,6 +17,7 @@
  * codes lie closer together than in the file, where that takes no more lines. Without
  * memory for that, and for what is small, an opened graph borrows the parts. Save and insert
  * exclude each other. */
+#include "index/graph_entry.h"
 #include "index/graph_fused.h"
 
 #define META_MAGIC   UINT32_C(0x4d475651) /* "QVGM" */
@@ -500,6 +501,7 @@ qv_status qv__graph_open(const struct qv__index_params *params, const struct qv_
         qv__graph_free(&g->index);
         return st;
     }
+    qv__entry_measure(g, env);
     qv__fused_make(g, env);
     atomic_store_explicit(&g->index.n_indexed, n, memory_order_release);
     *out = &g->index;

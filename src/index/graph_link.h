@@ -98,12 +98,6 @@ void qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n
  * QV_ENOMEM, QV_ECANCELLED; then some links are there. */
 qv_status qv__batch_links_back(struct qv__graph_batch *b, const uint32_t *ords, uint32_t n,
                                const uint8_t *marks, struct qv_err *err) QV_MUST_USE;
-/* True once the caller of the build or insert wants to stop. */
-static inline bool qv__env_cancelled(const struct qv__index_env *env)
-{
-    return env->cancel && atomic_load_explicit(env->cancel, memory_order_relaxed);
-}
-
 /* The beam of a walk that is to find n_candidates. */
 uint32_t qv__link_beam(uint32_t n_candidates);
 

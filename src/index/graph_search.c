@@ -12,6 +12,7 @@
  * Completeness: a walk that ends with fewer hits than there are (a reader that skips newer nodes
  * may meet a gap; a filter may hide what a small beam needs) is followed by the scan, so that a
  * search always returns min(k, allowed) hits. */
+#include "index/graph_entry.h"
 #include "index/graph_filter.h"
 #include "index/graph_fused.h"
 #include "index/row_cache.h"
@@ -54,17 +55,23 @@ uint32_t qv__graph_descend(struct qv__graph *g, const struct qv__graph_target *t
     return qv__graph_ord(g, layer, node);
 }
 
-/* Over fused records; true if it found k nodes, or failed. The layer above the base is left out on
- * the way down: its nodes are as far apart as those that the first expansions go to, and cost more.
- */
+/* Over fused records; true if it found k nodes, or failed. Where one node is entered, the layer
+ * above the base is left out on the way down: its nodes are as far apart as those that the first
+ * expansions go to, and cost more. */
 static bool walk_fused(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w,
                        uint32_t k, qv_status *st)
 {
     if (!qv__fused_serves(g, w)) {
         return false;
     }
-    w->entry = qv__graph_descend(g, &w->to, w->n, 1, &w->distances);
-    *st = qv__fused_walk(g, s, w);
+    if (g->entry_beam > 1) {
+        struct qv__entry entry;
+        *st = qv__entry_find(g, s, w, &entry);
+        w->entry = *st == QV_OK ? entry.nodes[0] : 0;
+    } else {
+        w->entry = qv__graph_descend(g, &w->to, w->n, 1, &w->distances);
+    }
+    *st = *st == QV_OK ? qv__fused_walk(g, s, w) : *st;
     return *st != QV_OK || s->n_best >= k;
 }
 
@@ -73,9 +80,16 @@ static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct q
                       uint32_t k)
 {
     qv_status st = QV_OK;
+    struct qv__entry entry;
     if (!walk_fused(g, s, w, k, &st)) {
-        w->entry = qv__graph_descend(g, &w->to, w->n, 0, &w->distances);
-        st = qv__walk_beam(g, s, w);
+        st = qv__entry_find(g, s, w, &entry);
+        if (st == QV_OK) {
+            w->entry = entry.nodes[0];
+            w->seeds = entry.nodes + 1;
+            w->n_seeds = entry.n - 1;
+            st = qv__walk_beam(g, s, w);
+        }
+        w->n_seeds = 0; /* they end here */
     }
     w->ctx->stats.distances += w->distances;
     w->ctx->stats.hops += w->hops;
