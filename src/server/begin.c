@@ -1,10 +1,11 @@
 /* begin.c: everything that is decided when the head of a request is complete.
  *
  * In this order, each before the next has any effect: the layout and the checks of gate.h, whose
- * page a browser asks for, credentials, the number of requests in flight, a server that is
- * stopping. Only then is anything of the request kept: the headers (names lower-cased in the arena,
- * values where the library has them, which is valid until the request is complete), trace id and
- * idempotency key. The two headers that hold credentials are not passed on. */
+ * page a browser asks for, credentials, whether they allow an upload, the number of requests in
+ * flight, a server that is stopping. Only then is anything of the request kept: the headers (names
+ * lower-cased in the arena, values where the library has them, which is valid until the request is
+ * complete), trace id and idempotency key. The two headers that hold credentials are not passed on.
+ */
 #include "server/auth.h"
 #include "server/server_impl.h"
 
@@ -247,6 +248,10 @@ enum qv__refusal qv__begin(struct qv__conn *c, const char *method, const char *v
     no = qv__auth_check(&s->o.config, &head, &c->gate, &r->principal);
     if (no != QV__ACCEPTED) {
         return no;
+    }
+    /* The dialect would refuse it too, but only when all of the body is on the disk. */
+    if (c->to_file && r->principal.read_only) {
+        return QV__REFUSE_READ_ONLY;
     }
     if (r->method == QV__OPTIONS) {
         return QV__REFUSE_OPTIONS;

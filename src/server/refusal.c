@@ -44,6 +44,8 @@ static const struct qv__refusal_row rows[QV__REFUSALS] = {
     [QV__REFUSE_CROSS_SITE] = {403, false,
                                BODY("Forbidden: a web page of another site may not write; see the "
                                     "setting cors")},
+    /* The dialect's text for a principal that may only read. */
+    [QV__REFUSE_READ_ONLY] = {403, true, BODY("Forbidden: these credentials allow reading only")},
     [QV__REFUSE_BUSY] = {503, false, BODY("Service unavailable: too many requests in flight")},
     [QV__REFUSE_MEMORY] = {503, false, BODY("Service unavailable: no memory for a request")},
     [QV__REFUSE_STOPPING] = {503, true, BODY("Service unavailable: shutting down")},

@@ -31,6 +31,7 @@ enum qv__refusal {
     QV__REFUSE_NO_KEY,
     QV__REFUSE_BAD_KEY,
     QV__REFUSE_CROSS_SITE,
+    QV__REFUSE_READ_ONLY, /* an upload of those who may only read */
     QV__REFUSE_BUSY,
     QV__REFUSE_MEMORY,
     QV__REFUSE_STOPPING,

@@ -8,21 +8,27 @@ struct real {
     struct qv__api *api;
 };
 
-/* Limits of bodies in memory and in files; 0 = the default. */
-static void open_real_with(struct real *real, struct qv__server_options *o, uint64_t body_max,
-                           uint64_t upload_max)
+/* With the settings of `o`. */
+static void start_real(struct real *real, struct qv__server_options *o)
 {
-    env_init(&env, o);
     assert_ok(qv__io_sim_open(env.mem, &env.io, &err));
     struct qv__db_options d = {.io = env.io, .threads = 2, .seed = 7};
     assert_ok(qv__db_open(&d, &real->db, &err));
     assert_ok(qv__api_create(real->db, NULL, &real->api, &err));
     struct qv__server_config config = o->config;
-    config.body_bytes_max = body_max ? body_max : config.body_bytes_max;
-    config.upload_bytes_max = upload_max ? upload_max : config.upload_bytes_max;
     qv__server_options_init(o, &config, real->db, real->api);
     o->sweep_ms = 20;
     env_start(&env, o);
+}
+
+/* Limits of bodies in memory and in files; 0 = the default. */
+static void open_real_with(struct real *real, struct qv__server_options *o, uint64_t body_max,
+                           uint64_t upload_max)
+{
+    env_init(&env, o);
+    o->config.body_bytes_max = body_max ? body_max : o->config.body_bytes_max;
+    o->config.upload_bytes_max = upload_max ? upload_max : o->config.upload_bytes_max;
+    start_real(real, o);
 }
 
 static void open_real(struct real *real, struct qv__server_options *o)
@@ -268,6 +274,39 @@ static void test_snapshots(void **state)
     close_real(&real);
 }
 
+/* Those who may only read are refused before a byte of an upload is on the disk: the body never
+ * ends, and the answer comes, in the words of other refused writes. */
+static void test_upload_of_a_reader(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "POST /collections/c/snapshots/upload HTTP/1.1\r\nHost: a\r\napi-key: read-key\r\n"
+        "Content-Length: 1000000\r\n\r\nhalf",
+        "POST /collections/c/snapshots HTTP/1.1\r\nHost: a\r\napi-key: read-key\r\n\r\n"};
+    for (int i = 0; i < 4; i++) {
+        struct real real;
+        struct qv__server_options o;
+        struct reply r;
+        char v[512];
+        env_init(&env, &o);
+        memcpy(o.config.read_only_api_key, "read-key", sizeof "read-key");
+        if (i >= 2) {
+            o.config.read_only_api_key[0] = 0;
+            o.config.read_only = true;
+        }
+        start_real(&real, &o);
+        struct client c = client_open(&env);
+        assert_true(send_z(&c, heads[i % 2]) && read_reply(&c, &r, false));
+        assert_int_equal(r.status, 403);
+        assert_non_null(strstr(r.body, "\"Forbidden: these credentials allow reading only\""));
+        assert_int_equal(reply_header(&r, "connection", v) != NULL, i % 2 == 0);
+        reply_free(&r);
+        client_close(&c);
+        assert_int_equal(files_in_tmp(), 0);
+        close_real(&real);
+    }
+}
+
 /* A write that the disk has no room for may be tried again. */
 static void test_no_room(void **state)
 {
@@ -299,9 +338,8 @@ static void test_no_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_points),
-        cmocka_unit_test(test_many_writers),
-        cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_points),    cmocka_unit_test(test_many_writers),
+        cmocka_unit_test(test_snapshots), cmocka_unit_test(test_upload_of_a_reader),
         cmocka_unit_test(test_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
