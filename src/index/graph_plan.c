@@ -63,10 +63,10 @@ struct search {
 
 /* --- the ways --- */
 
-static uint32_t take(struct search *x, struct qv__index_hit *hits)
+static qv_status take(struct search *x, struct qv__index_hit *hits, uint32_t *n_hits)
 {
     struct qv__graph_walk w = {.to = x->to, .ctx = x->ctx};
-    return qv__graph_take_hits(x->g, x->s, &w, x->q, hits);
+    return qv__graph_take_hits(x->g, x->s, &w, x->q, hits, n_hits);
 }
 
 static qv_status by_scan(struct search *x, struct qv__index_hit *hits, uint32_t *n_hits,
@@ -89,10 +89,7 @@ static qv_status by_scan(struct search *x, struct qv__index_hit *hits, uint32_t 
                                         : qv__scan_codes(g, x->s, &x->to, x->q->allow, x->q->n,
                                                          pool, x->ctx, &distances);
     x->ctx->stats.distances += distances;
-    if (st == QV_OK) {
-        *n_hits = take(x, hits);
-    }
-    return st;
+    return st == QV_OK ? take(x, hits, n_hits) : st;
 }
 
 static qv_status by_filtered_walk(struct search *x, double budget, struct qv__index_hit *hits,
@@ -112,10 +109,8 @@ static qv_status by_filtered_walk(struct search *x, double budget, struct qv__in
     x->ctx->stats.distances += f.distances;
     x->ctx->stats.hops += f.hops;
     *gave_up = f.gave_up || x->s->n_best < QV_MIN(x->q->k, x->n_allowed);
-    if (st == QV_OK && !*gave_up) { /* what is told of hits is told once */
-        *n_hits = take(x, hits);
-    }
-    return st;
+    /* What is told of hits is told once. */
+    return st == QV_OK && !*gave_up ? take(x, hits, n_hits) : st;
 }
 
 /* How many of a walk's results are allowed; they are moved to the front. */
@@ -247,8 +242,7 @@ static qv_status run(struct search *x, struct qv__index_hit *hits, uint32_t *n_h
             QV_TRY(by_post_filter(x, beam, &kept));
         }
         if (kept >= wanted && (2 * kept >= x->ef || kept == x->n_allowed || is_forced)) {
-            *n_hits = take(x, hits);
-            return QV_OK;
+            return take(x, hits, n_hits);
         }
         p->what = "post-filter walk, then filtered walk";
     }

@@ -22,6 +22,7 @@
 /* Of what a walk over codes found: measured beyond k at once, then at a time; and how many
  * deviations an estimate may be off. */
 enum { MEASURE_OVER = 4, MEASURE_STEP = 8 };
+enum { CHECK_EVERY = 256 }; /* measured between two looks at the deadline */
 /* Vectors asked for before the kernel runs, and how much of each; it fetches ahead itself. */
 enum { FETCH_ROWS = 4, FETCH_BYTES = 256 };
 /* Of a beam that a walk shares with others, the part (one of so many) that it goes through anyway.
@@ -98,7 +99,8 @@ static qv_status walk(struct qv__graph *g, struct qv__graph_scratch *s, struct q
 
 /* What measuring found of a walk's estimates. */
 struct measured {
-    uint32_t n;                  /* keys measured: they are in front, in true order */
+    uint32_t n;                  /* keys measured: they are in front */
+    uint32_t check_at;           /* so many, and it is time for a look at the deadline */
     double square2;              /* sum of (estimate - distance)^2 */
     struct qv__row_cache *cache; /* may be NULL */
 };
@@ -147,14 +149,20 @@ static void measure_rows(const struct qv__graph *g, struct qv__row_cache *cache,
     }
 }
 
-static void measure_more(const struct qv__graph *g, const void *query, uint64_t *keys, uint32_t n,
-                         struct measured *m)
+/* Errors as qv__qctx_check. */
+static qv_status measure_more(const struct qv__graph *g, const void *query,
+                              const struct qv__qctx *ctx, uint64_t *keys, uint32_t n,
+                              struct measured *m)
 {
     uint32_t nodes[QV__GRAPH_BLOCK];
     float dists[QV__GRAPH_BLOCK];
     while (m->n < n) {
         uint32_t n_block = QV_MIN(n - m->n, (uint32_t)QV__GRAPH_BLOCK);
         uint64_t *at = keys + m->n;
+        if (m->n + n_block > m->check_at) {
+            QV_TRY(qv__qctx_check(ctx));
+            m->check_at = m->n + CHECK_EVERY;
+        }
         for (uint32_t j = 0; j < n_block; j++) {
             nodes[j] = qv__key_node(at[j]);
         }
@@ -166,37 +174,70 @@ static void measure_more(const struct qv__graph *g, const void *query, uint64_t 
         }
         m->n += n_block;
     }
-    qv__keys_sort(keys, m->n);
+    return QV_OK;
 }
 
-/* Put the k nearest of n_keys estimates in front, by their true distances; returns how many were
+/* A heap with the largest on top of what is in order: that turned around is one. */
+static void sorted_to_heap(uint64_t *keys, uint32_t n)
+{
+    for (uint32_t i = 0; i < n / 2; i++) {
+        uint64_t key = keys[i];
+        keys[i] = keys[n - 1 - i];
+        keys[n - 1 - i] = key;
+    }
+}
+
+/* The rest of rerank. Of what is measured only the k nearest are kept in order, as a heap: a beam
+ * may hold all nodes, and sorting it again with every few of them would take the square of that. */
+static qv_status measure_doubtful(const struct qv__graph *g, const struct qv__index_query *q,
+                                  const struct qv__qctx *ctx, uint64_t *keys, uint32_t n_keys,
+                                  struct measured *m)
+{
+    sorted_to_heap(keys, q->k);
+    while (m->n < n_keys) {
+        double reach = DEVIATIONS * __builtin_sqrt(m->square2 / m->n);
+        double limit = (double)qv__key_dist(keys[0]) + reach;
+        uint32_t old = m->n, n = old;
+        while (n < n_keys && n < old + MEASURE_STEP && (double)qv__key_dist(keys[n]) <= limit) {
+            n++;
+        }
+        if (n == old) {
+            break;
+        }
+        QV_TRY(measure_more(g, q->vector, ctx, keys, n, m));
+        for (uint32_t i = old; i < n; i++) {
+            uint64_t key = keys[i];
+            if (key < keys[0]) {
+                keys[i] = keys[0];
+                qv__heap_replace(keys, q->k, key);
+            }
+        }
+    }
+    qv__keys_sort(keys, q->k);
+    return QV_OK;
+}
+
+/* Put the k nearest of n_keys estimates in front, by their true distances, and count what was
  * measured. Asked to oversample, it is that many; else a few more than k, which also show how far
  * off estimates are here, and then whatever could be nearer than the k-th if it is off by some of
  * these deviations. So it is few where codes are fine, and the whole beam where they are coarse
  * (vectors far from what the quantizer was trained on, say). */
-static uint32_t rerank(const struct qv__graph *g, const struct qv__index_query *q, uint64_t *keys,
-                       uint32_t n_keys)
+static qv_status rerank(const struct qv__graph *g, const struct qv__index_query *q,
+                        struct qv__qctx *ctx, uint64_t *keys, uint32_t n_keys)
 {
-    struct measured m = {.cache = cache_of(g)};
-    if (q->oversample >= 1.0f) {
-        double n = QV_MIN((double)q->k * (double)q->oversample, (double)n_keys);
-        measure_more(g, q->vector, keys, (uint32_t)n, &m);
-        return m.n;
+    struct measured m = {.cache = cache_of(g), .check_at = CHECK_EVERY};
+    bool is_told = q->oversample >= 1.0f;
+    double n_first = is_told ? (double)q->k * (double)q->oversample : (double)q->k + MEASURE_OVER;
+    qv_status st =
+        measure_more(g, q->vector, ctx, keys, (uint32_t)QV_MIN(n_first, (double)n_keys), &m);
+    if (st == QV_OK) {
+        qv__keys_sort(keys, m.n);
     }
-    measure_more(g, q->vector, keys, (uint32_t)QV_MIN((uint64_t)q->k + MEASURE_OVER, n_keys), &m);
-    while (m.n < n_keys) {
-        double reach = DEVIATIONS * __builtin_sqrt(m.square2 / m.n);
-        double limit = (double)qv__key_dist(keys[q->k - 1]) + reach;
-        uint32_t n = m.n;
-        while (n < n_keys && n < m.n + MEASURE_STEP && (double)qv__key_dist(keys[n]) <= limit) {
-            n++;
-        }
-        if (n == m.n) {
-            break;
-        }
-        measure_more(g, q->vector, keys, n, &m);
+    if (st == QV_OK && !is_told && m.n < n_keys) {
+        st = measure_doubtful(g, q, ctx, keys, n_keys, &m);
     }
-    return m.n;
+    ctx->stats.reranked += m.n;
+    return st;
 }
 
 /* Let later walks of the query know what this one found. */
@@ -217,23 +258,25 @@ static void beam_tell(struct qv__index_beam *beam, const struct qv__graph_scratc
     }
 }
 
-uint32_t qv__graph_take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
-                             const struct qv__graph_walk *w, const struct qv__index_query *q,
-                             struct qv__index_hit *hits)
+qv_status qv__graph_take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
+                              const struct qv__graph_walk *w, const struct qv__index_query *q,
+                              struct qv__index_hit *hits, uint32_t *n_hits)
 {
+    *n_hits = 0;
     qv__beam_sort(s);
     if (q->beam) {
         beam_tell(q->beam, s);
     }
     if (w->to.codes) {
-        w->ctx->stats.reranked += rerank(g, q, s->best, s->n_best);
+        QV_TRY(rerank(g, q, w->ctx, s->best, s->n_best));
     }
     uint32_t n = QV_MIN(q->k, s->n_best);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t key = s->best[i];
         hits[i] = (struct qv__index_hit){qv__key_node(key), qv__key_dist(key), 0.0f};
     }
-    return n;
+    *n_hits = n;
+    return QV_OK;
 }
 
 /* Give the walk of a search patience. These shares find at least what a beam of ef finds when all
@@ -256,11 +299,8 @@ qv_status qv__graph_walk_hits(struct qv__graph *g, struct qv__graph_scratch *s,
     *n_hits = 0;
     w->to = qv__target_set(g, s, q->vector, !q->no_codes);
     take_patience(w, q->k);
-    qv_status st = walk(g, s, w, q->k);
-    if (st == QV_OK) {
-        *n_hits = qv__graph_take_hits(g, s, w, q, hits);
-    }
-    return st;
+    QV_TRY(walk(g, s, w, q->k));
+    return qv__graph_take_hits(g, s, w, q, hits, n_hits);
 }
 
 /* The beam: as asked for, or what the recall asked for takes, or the one of the build. */

@@ -193,11 +193,11 @@ uint32_t qv__beam_rest(struct qv__graph_scratch *s, uint32_t n);
  * `last`. Adds to *distances. */
 uint32_t qv__graph_descend(struct qv__graph *g, const struct qv__graph_target *to, uint32_t n,
                            uint32_t last, uint64_t *distances);
-/* The k nearest of what the beam of `s` holds, by true distance; returns how many there are. Of
- * `w`: to, ctx. */
-uint32_t qv__graph_take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
-                             const struct qv__graph_walk *w, const struct qv__index_query *q,
-                             struct qv__index_hit *hits);
+/* The k nearest of what the beam of `s` holds, by true distance. Of `w`: to, ctx. QV_ETIMEOUT and
+ * QV_ECANCELLED: there are no hits. */
+qv_status qv__graph_take_hits(const struct qv__graph *g, struct qv__graph_scratch *s,
+                              const struct qv__graph_walk *w, const struct qv__index_query *q,
+                              struct qv__index_hit *hits, uint32_t *n_hits) QV_MUST_USE;
 /* Down from the root and through the base: w->ef, n, ctx and hidden are given, the rest is
  * filled in. Hits as of a search. Errors as qv__walk_beam. */
 qv_status qv__graph_walk_hits(struct qv__graph *g, struct qv__graph_scratch *s,

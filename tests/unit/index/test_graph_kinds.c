@@ -105,8 +105,67 @@ static void test_kinds(void **state)
     }
 }
 
+/* Time that passes by one nanosecond per look. */
+static uint64_t ticking(void *ctx)
+{
+    return ++*(uint64_t *)ctx;
+}
+
+/* Measuring what a walk over codes found ends with the deadline, as the walk does, and is no less
+ * right for keeping only the nearest in order. */
+static void test_measuring_stops(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = data_make(12000, 96, QV__L2, 31);
+    fill_uniform(&d, 1);
+    struct qv__index_params params = {.kind = QV__INDEX_GRAPH,
+                                      .m = 8,
+                                      .ef_construct = 32,
+                                      .codes = QV__INDEX_CODES_BITS1,
+                                      .seed = 9};
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    struct qv__index *x = NULL;
+    check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->build(&params, &env, &d.v, d.n, &x, &err));
+    static const float oversamples[] = {1, 60, 0}; /* few, the whole beam, own choice */
+    struct qv__index_hit hits[3][K];
+    uint64_t looks_of_few = 0;
+    for (unsigned i = 0; i < QV_ARRAY_LEN(oversamples); i++) {
+        uint64_t now = 0;
+        struct qv__clock clock = {ticking, ticking, &now};
+        struct qv__qctx ctx = ctx_make(mem);
+        uint32_t n_hits = 0;
+        struct qv__index_query q = {
+            .vector = data_row(&d, 7), .k = K, .ef = 600, .oversample = oversamples[i], .n = d.n};
+        ctx.clock = &clock;
+        ctx.deadline_ns = UINT64_MAX;
+        check_ok(x->ops->search(x, &q, &ctx, hits[i], &n_hits, &err));
+        assert_int_equal(n_hits, K);
+        check_hits(&d, &q, hits[i], n_hits);
+        uint64_t n_looks = now;
+        looks_of_few = i ? looks_of_few : n_looks;
+        assert_true(i == 0 || ctx.stats.reranked > 512);
+        assert_true(n_looks >= looks_of_few + ctx.stats.reranked / 256);
+        for (uint64_t deadline = 1; deadline < n_looks; deadline++) {
+            struct qv__index_hit none[K];
+            now = 0;
+            ctx.deadline_ns = deadline;
+            assert_int_equal(x->ops->search(x, &q, &ctx, none, &n_hits, &err), QV_ETIMEOUT);
+            assert_int_equal(n_hits, 0);
+        }
+    }
+    for (uint32_t j = 0; j < K; j++) {
+        assert_int_equal(hits[1][j].ord, hits[2][j].ord);
+    }
+    x->ops->free(x);
+    data_free(&d);
+    qv__mem_close(mem);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds),
+                                       cmocka_unit_test(test_measuring_stops)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
