@@ -361,7 +361,8 @@ qv_status qv__graph_open(const struct qv__index_params *params, const struct qv_
 /* graph_check.c */
 
 /* Everything a walk relies on, in O(n * degree): links in range and well formed, towers that meet
- * their base node, the root on top. *n_links: links of the base. */
+ * their base node, one slot a node, the root on top. *n_links: links of the base. QV_ECORRUPT,
+ * QV_ENOMEM. */
 qv_status qv__graph_check_links(const struct qv__graph *g, uint32_t n, uint64_t *n_links,
                                 struct qv_err *err) QV_MUST_USE;
 /* That, and every ordinal reachable from the root on the base. */

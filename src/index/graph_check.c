@@ -2,8 +2,9 @@
  *
  * check_links proves all that a walk dereferences: every base link names another ordinal below n
  * and empties come last; every upper link names a slot in use; every slot's ordinal and its node
- * one layer down are in range and agree; the root stands in slot 0 of every layer. It reads each
- * byte once and needs no memory. validate adds a breadth-first search from the root. */
+ * one layer down are in range and agree; no two slots of a layer stand for one node, so no layer
+ * has more of them than the one below; the root stands in slot 0 of every layer. It reads each byte
+ * once and needs a bit per node. validate adds a breadth-first search from the root. */
 #include "base/alloc.h"
 #include "bitmap/bitset.h"
 #include "index/graph.h"
@@ -27,7 +28,8 @@ static uint32_t check_record(const uint32_t *links, uint32_t cap, uint32_t self,
     return n;
 }
 
-static qv_status check_layer(const struct qv__graph *g, uint32_t layer, uint32_t n,
+/* seen: zeroed, a bit per node of the layer below. */
+static qv_status check_layer(const struct qv__graph *g, uint32_t layer, uint32_t n, uint64_t *seen,
                              struct qv_err *err)
 {
     uint32_t n_slots = g->upper[layer - 1].n;
@@ -41,6 +43,13 @@ static qv_status check_layer(const struct qv__graph *g, uint32_t layer, uint32_t
                             " does not meet the layer below",
                             layer, slot);
         }
+        if (qv__bit_test(seen, u->down)) {
+            return qv__fail(err, QV_ECORRUPT,
+                            "graph: layer %" PRIu32 ", slot %" PRIu32 " is node %" PRIu32
+                            " a second time",
+                            layer, slot, u->ord);
+        }
+        qv__bit_set(seen, u->down);
         if (check_record(u->links, g->m, slot, n_slots) == QV__GRAPH_EMPTY) {
             return qv__fail(err, QV_ECORRUPT,
                             "graph: layer %" PRIu32 ", slot %" PRIu32 " has a bad link", layer,
@@ -65,10 +74,18 @@ qv_status qv__graph_check_links(const struct qv__graph *g, uint32_t n, uint64_t 
         }
         *n_links += n_here;
     }
-    for (uint32_t layer = 1; layer < n_layers; layer++) {
-        QV_TRY(check_layer(g, layer, n, err));
+    size_t n_words = qv__bitset_words(n);
+    uint64_t *seen = n_layers > 1 ? qv__calloc(g->index.mem, n_words, sizeof *seen) : NULL;
+    if (n_layers > 1 && !seen) {
+        return qv__fail(err, QV_ENOMEM, "graph: no memory to check %" PRIu32 " nodes", n);
     }
-    return QV_OK;
+    qv_status st = QV_OK; /* no layer has more slots than n, once those below it have passed */
+    for (uint32_t layer = 1; st == QV_OK && layer < n_layers; layer++) {
+        memset(seen, 0, n_words * sizeof *seen);
+        st = check_layer(g, layer, n, seen, err);
+    }
+    qv__free(seen);
+    return st;
 }
 
 /* Count what the root reaches on the base; queue has room for n. */

@@ -1,5 +1,6 @@
 /* test_graph_file.c: the saved form: round trip, every truncation, random damage; and every failing
  * allocation of build, search, save and open. */
+#include "index/graph.h"
 #include "index_fixture.h"
 
 static const struct qv__index_ops *graph_ops(void)
@@ -305,6 +306,32 @@ static void test_unreachable_found(void **state)
     qv__mem_close(mem);
 }
 
+/* Slots that are sound one by one, but two of them one node: a layer may then have more of them
+ * than there are nodes, and a merge no room for what it reads of it. */
+static void test_node_twice_on_a_layer(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct data d = data_make(3000, 4, QV__L2, 31);
+    fill_uniform(&d, 1);
+    struct qv__index *x = graph_build(mem, &d, 4);
+    struct saved s;
+    saved_take(&s, x);
+    struct qv__index_parts parts = saved_parts(&s);
+    struct qv__index *y = NULL;
+    uint8_t *slot = s.bytes[2] + 64 + qv__graph_upper_stride(4); /* the second of layer 1 */
+    memcpy(slot + qv__graph_upper_stride(4), slot, 8);           /* ord and down */
+    assert_int_equal(graph_open(mem, &d, d.n, &parts, &y, &err), QV_ECORRUPT);
+    assert_non_null(strstr(err.message, "layer 1, slot 2 is node "));
+    assert_null(y);
+    x->ops->free(x);
+    saved_free(&s);
+    data_free(&d);
+    assert_int_equal(qv__mem_used(mem), 0);
+    qv__mem_close(mem);
+}
+
 /* ---- allocations ---- */
 
 static void test_build_without_memory(void **state)
@@ -452,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_unreachable_found),
+        cmocka_unit_test(test_node_twice_on_a_layer),
         cmocka_unit_test(test_build_without_memory),
         cmocka_unit_test(test_search_without_memory),
         cmocka_unit_test(test_save_and_open_without_memory),
