@@ -709,22 +709,32 @@ static bool attach(struct qv__graph_batch *b, uint32_t ord, bool forced)
     return true;
 }
 
-void qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n, uint32_t *queue)
+/* A node that nobody in the tree is near waits for those that are read after it, until a pass gets
+ * nowhere. There may be as many such passes as nodes, in a file that was made so: after PASSES each
+ * goes where it can. */
+qv_status qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n,
+                         uint32_t *queue, struct qv_err *err)
 {
+    enum { PASSES = 128, CHECK_EVERY = 1024 };
     struct qv__graph *g = b->g;
     queue[0] = g->root;
     uint32_t n_queued = span_from(g, queue, 0, 1);
     b->n = 0;
-    for (bool forced = false; n_queued < n;) {
+    bool forced = false;
+    for (uint32_t pass = 0; n_queued < n; pass++) {
         uint32_t n_before = n_queued;
         for (uint32_t i = 0; i < n && n_queued < n; i++) {
+            if (i % CHECK_EVERY == 0 && qv__env_cancelled(b->env)) {
+                return qv__fail(err, QV_ECANCELLED, "graph: merge cancelled");
+            }
             if (qv__graph_tree_at(g, nodes[i])->parent == QV__GRAPH_EMPTY &&
                 attach(b, nodes[i], forced)) {
                 queue[n_queued] = nodes[i];
                 n_queued = span_from(g, queue, n_queued, n_queued + 1);
-                forced = false;
+                forced = pass >= PASSES;
             }
         }
-        forced = n_queued == n_before;
+        forced = n_queued == n_before || pass + 1 >= PASSES;
     }
+    return QV_OK;
 }

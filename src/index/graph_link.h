@@ -91,8 +91,9 @@ qv_status qv__batch_run(struct qv__graph_batch *b, const uint32_t *ords, uint32_
 bool qv__graph_root_set(struct qv__graph *g, uint32_t ord);
 /* Make every node that has links a part of the spanning tree, where its links reach the root; the
  * rest gets a link from a neighbour, or from some node of the tree. `nodes` are those with links;
- * `queue` has room for so many. Between batches. */
-void qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n, uint32_t *queue);
+ * `queue` has room for so many. Between batches. QV_ECANCELLED: part of the tree is missing. */
+qv_status qv__batch_span(struct qv__graph_batch *b, const uint32_t *nodes, uint32_t n,
+                         uint32_t *queue, struct qv_err *err) QV_MUST_USE;
 /* Links back to n base nodes, whose records are written, from those of their neighbours that are
  * marked QV__STITCH_LINKED: each the nearest m at most. The same for any number of threads. Errors:
  * QV_ENOMEM, QV_ECANCELLED; then some links are there. */

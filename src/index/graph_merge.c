@@ -192,7 +192,7 @@ static qv_status stitch_all(struct merge *m, struct qv__index *const *sources,
 }
 
 /* Who is not linked yet, in the order of before; and the tree of the others. */
-static void stitched_finish(struct merge *m)
+static qv_status stitched_finish(struct merge *m, struct qv_err *err)
 {
     struct qv__graph *g = m->g;
     uint32_t n_linked = 0, n_left = 0;
@@ -209,7 +209,7 @@ static void stitched_finish(struct merge *m)
         n_left += !m->marks[m->order[i]];
     }
     m->n_order = n_left;
-    qv__batch_span(&m->batch, m->linked, n_linked, m->queue);
+    return qv__batch_span(&m->batch, m->linked, n_linked, m->queue, err);
 }
 
 static qv_status merge_run(struct merge *m, const struct qv__index_env *env,
@@ -229,7 +229,7 @@ static qv_status merge_run(struct merge *m, const struct qv__index_env *env,
     QV_TRY(qv__batch_open(&m->batch, g, env, n_points, err));
     order_make(m, sources, remaps, n_sources);
     QV_TRY(qv__adopt(&m->donor, &m->batch, m->order, m->n_order, err));
-    qv__batch_span(&m->batch, m->linked, m->donor.n_kept, m->queue);
+    QV_TRY(qv__batch_span(&m->batch, m->linked, m->donor.n_kept, m->queue, err));
     if (env->progress) {
         env->progress(env->progress_ctx, m->donor.n_kept, n);
     }
@@ -237,7 +237,7 @@ static qv_status merge_run(struct merge *m, const struct qv__index_env *env,
     bool is_whole = kept_count(m->donor.remap, m->donor.n) == m->donor.n;
     if (is_whole) {
         QV_TRY(stitch_all(m, sources, remaps, n_sources, &n_linked, err));
-        stitched_finish(m);
+        QV_TRY(stitched_finish(m, err));
         m->batch.seeds = &m->seeds;
     }
     return qv__build_link(&m->batch, m->order, m->n_order, n_linked, err);

@@ -3,7 +3,7 @@
 #include "index_fixture.h"
 
 #include "base/pool.h"
-#include "index/graph.h"
+#include "index/graph_link.h"
 
 enum { M = 8, EF = 48, PARTS_MAX = 5 };
 
@@ -496,6 +496,44 @@ static void test_islands(void **state)
     qv__mem_close(mem);
 }
 
+/* The tree of a graph whose links lead nowhere, as a file can be made: it takes a few passes, not
+ * one or two for each node, and ends when it is told to. */
+static void test_tree_without_links(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    _Atomic bool cancel = false;
+    struct qv__index_env env = env_make(mem, NULL, 1);
+    env.cancel = &cancel;
+    const uint32_t n = 2000;
+    struct data d = clustered(n, 6);
+    struct qv__index *x = NULL;
+    check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->create(params_of(EF), &env, &d.v, n, &x, &err));
+    check_ok(x->ops->insert(x, &env, n, &err));
+    struct qv__graph *g = (struct qv__graph *)(void *)x;
+    uint32_t *nodes = calloc(n, sizeof *nodes), *queue = calloc(n, sizeof *queue);
+    for (uint32_t ord = 0; ord < n; ord++) {
+        nodes[ord] = ord;
+        memset(qv__graph_base_links(g, ord), 0xff, g->cap_base * sizeof(uint32_t));
+        *qv__graph_tree_at(g, ord) = (struct qv__graph_tree){.parent = QV__GRAPH_EMPTY};
+    }
+    qv__graph_tree_at(g, g->root)->parent = g->root;
+    struct qv__graph_batch batch;
+    check_ok(qv__batch_open(&batch, g, &env, n, &err));
+    cancel = true;
+    assert_int_equal(qv__batch_span(&batch, nodes, n, queue, &err), QV_ECANCELLED);
+    cancel = false;
+    check_ok(qv__batch_span(&batch, nodes, n, queue, &err));
+    qv__batch_close(&batch);
+    check_ok(x->ops->validate(x, &err));
+    x->ops->free(x);
+    free(nodes);
+    free(queue);
+    data_free(&d);
+    qv__mem_close(mem);
+}
+
 /* A mapped file that fails under a merge reads as zeros from some place on. What comes out is
  * thrown away by whoever mapped it; until then nothing may be read or written that is not the
  * graph's. */
@@ -532,11 +570,17 @@ static void test_zeroed_source(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recall),    cmocka_unit_test(test_turnover),
-        cmocka_unit_test(test_sources),   cmocka_unit_test(test_deterministic),
-        cmocka_unit_test(test_edges),     cmocka_unit_test(test_beams),
-        cmocka_unit_test(test_cancelled), cmocka_unit_test(test_without_memory),
-        cmocka_unit_test(test_islands),   cmocka_unit_test(test_zeroed_source),
+        cmocka_unit_test(test_recall),
+        cmocka_unit_test(test_turnover),
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_deterministic),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_beams),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_islands),
+        cmocka_unit_test(test_zeroed_source),
+        cmocka_unit_test(test_tree_without_links),
     };
     return run_with_and_without_codes("graph_merge", tests, QV_ARRAY_LEN(tests));
 }
