@@ -186,12 +186,11 @@ static void find_origin(struct qv__conn *c, const struct gathering *g)
 /* Without a key, what keeps a page of any web site from writing to a server on the reader's own
  * machine? Not the same-origin policy, which hides answers but sends simple requests. Browsers say
  * whose page it was. */
-static bool is_cross_site_write(const struct qv__conn *c, const struct gathering *g)
+static bool is_cross_site(const struct qv__conn *c, const struct gathering *g)
 {
     const struct qv__header *site = qv__head_find(g->list, g->n, "sec-fetch-site", NULL);
     bool any;
-    return site && qv__str_is_nocase(site->value, "cross-site") && c->gate.method != QV__GET &&
-           c->gate.method != QV__OPTIONS &&
+    return site && qv__str_is_nocase(site->value, "cross-site") &&
            !qv__origin_allowed(c->server->o.config.cors, c->origin, &any);
 }
 
@@ -242,13 +241,15 @@ enum qv__refusal qv__begin(struct qv__conn *c, const char *method, const char *v
     if (c->gate.preflight && s->o.config.cors[0]) {
         return QV__REFUSE_PREFLIGHT; /* browsers send it without credentials */
     }
-    if (is_cross_site_write(c, &g)) {
+    bool is_foreign = is_cross_site(c, &g);
+    if (is_foreign && r->method != QV__GET && r->method != QV__OPTIONS) {
         return QV__REFUSE_CROSS_SITE;
     }
     no = qv__auth_check(&s->o.config, &head, &c->gate, &r->principal);
     if (no != QV__ACCEPTED) {
         return no;
     }
+    r->principal.read_only |= is_foreign; /* a GET may write too: a snapshot that is made for it */
     /* The dialect would refuse it too, but only when all of the body is on the disk. */
     if (c->to_file && r->principal.read_only) {
         return QV__REFUSE_READ_ONLY;

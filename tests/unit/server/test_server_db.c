@@ -307,6 +307,33 @@ static void test_upload_of_a_reader(void **state)
     }
 }
 
+/* A page of another site writes nothing by a request that says GET, either. */
+static void test_cross_site_snapshot(void **state)
+{
+    (void)state;
+    struct real real;
+    struct qv__server_options o;
+    struct reply r;
+    open_real(&real, &o);
+    struct client c = client_open(&env);
+    expect(&c, "PUT /collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", 200, "");
+    static const char made[] = "GET /collections/c/shards/0/snapshot HTTP/1.1\r\nHost: a\r\n"
+                               "Sec-Fetch-Site: cross-site\r\n\r\n";
+    assert_true(send_z(&c, made) && read_reply(&c, &r, false));
+    assert_int_equal(r.status, 403);
+    assert_non_null(strstr(r.body, "allow reading only"));
+    reply_free(&r);
+    static const char seen[] = "GET /collections/c HTTP/1.1\r\nHost: a\r\n"
+                               "Sec-Fetch-Site: cross-site\r\n\r\n";
+    assert_true(send_z(&c, seen) && read_reply(&c, &r, false));
+    assert_int_equal(r.status, 200);
+    reply_free(&r);
+    assert_int_equal(call(&c, "GET /collections/c/shards/0/snapshot", "", &r), 200);
+    reply_free(&r);
+    client_close(&c);
+    close_real(&real);
+}
+
 /* A write that the disk has no room for may be tried again. */
 static void test_no_room(void **state)
 {
@@ -338,8 +365,11 @@ static void test_no_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_points),    cmocka_unit_test(test_many_writers),
-        cmocka_unit_test(test_snapshots), cmocka_unit_test(test_upload_of_a_reader),
+        cmocka_unit_test(test_points),
+        cmocka_unit_test(test_many_writers),
+        cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_upload_of_a_reader),
+        cmocka_unit_test(test_cross_site_snapshot),
         cmocka_unit_test(test_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
