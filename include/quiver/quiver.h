@@ -176,8 +176,9 @@ struct qv_collection_change {
     bool has_ttl;
     uint64_t ttl_ms; /* of points written from now on, whole seconds; 0 = for ever */
 };
-/* All or nothing. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, no such value),
- * QV_EVALIDATION (names field, value, limit), QV_EREADONLY, QV_ENOMEM. */
+/* All or nothing. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, no such value, a
+ * sparse vector, which has nothing of this), QV_EVALIDATION (names field, value, limit),
+ * QV_EREADONLY, QV_ENOMEM. */
 QV_API QV_MUST_USE qv_status qv_alter_collection(qv_db *db, const char *collection,
                                                  const struct qv_collection_change *change,
                                                  struct qv_err *err);

@@ -95,7 +95,7 @@ static void put_codes(struct qv__jw *w, enum qv_quantization q)
     qv__jw_obj_end(w);
 }
 
-/* All vectors of the collection, so that what is not changed is said as it is. */
+/* All vectors of the collection that have a graph, so that what is not changed is said as it is. */
 static void put_vectors(struct qv__jw *w, const struct qv__schema *s,
                         const struct qv_collection_change *c)
 {
@@ -104,6 +104,9 @@ static void put_vectors(struct qv__jw *w, const struct qv__schema *s,
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         const struct qv__vector_def *v = &s->vectors[i];
         struct qv_vector_change ch = {0};
+        if (v->kind == QV__VEC_SPARSE) {
+            continue;
+        }
         for (size_t k = 0; k < c->n_vectors; k++) {
             const char *name = c->vectors[k].name ? c->vectors[k].name : "";
             ch = qv__str_eq(v->name, qv__str_z(name)) ? c->vectors[k] : ch;
@@ -126,6 +129,12 @@ static void put_vectors(struct qv__jw *w, const struct qv__schema *s,
     qv__jw_obj_end(w);
 }
 
+static bool is_change(const struct qv_vector_change *v)
+{
+    return v->m || v->ef_construct || v->no_graph || v->quantization != QV_QUANTIZATION_KEEP ||
+           v->graph != QV_PLACEMENT_KEEP || v->stored != QV_PLACEMENT_KEEP;
+}
+
 static qv_status check_change(const struct qv__schema *s, const struct qv_collection_change *c,
                               struct qv_err *err)
 {
@@ -133,9 +142,16 @@ static qv_status check_change(const struct qv__schema *s, const struct qv_collec
         const struct qv_vector_change *v = &c->vectors[i];
         const char *name = v->name ? v->name : "";
         char field[64];
-        if (qv__schema_vector(s, qv__str_z(name)) < 0) {
+        int at = qv__schema_vector(s, qv__str_z(name));
+        if (at < 0) {
             return qv__fail(err, QV_EINVAL,
                             "change.vectors[%zu].name: there is no vector \"%.64s\"", i, name);
+        }
+        if (s->vectors[at].kind == QV__VEC_SPARSE && is_change(v)) {
+            return qv__fail(err, QV_EINVAL,
+                            "change.vectors[%zu].name: \"%.64s\" is a sparse vector, which has no "
+                            "graph, codes or placement",
+                            i, name);
         }
         if (v->no_graph && v->m) {
             return qv__fail(err, QV_EINVAL,

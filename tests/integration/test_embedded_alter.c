@@ -125,6 +125,45 @@ static void test_vectors(void **state)
     OK(qv_drop_vector(t->db, "d", "b/%", e_));
 }
 
+/* Sparse vectors have no graph to change, and are in the way of no other change. */
+static void test_beside_sparse(void **state)
+{
+    struct rest *t = *state;
+    struct qv_vector_change v = {.name = "d", .m = 8};
+    struct qv_collection_change ch = {.vectors = &v, .n_vectors = 1};
+    assert_int_equal(ask(t, "PUT", "/collections/c",
+                         "{\"vectors\":{\"d\":{\"size\":2,\"distance\":\"Dot\"}},\"sparse_"
+                         "vectors\":{\"s\":{}}}"),
+                     200);
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    shows(t, "\"m\":8");
+    shows(t, "\"sparse_vectors\":{\"s\":{");
+    ch = (struct qv_collection_change){.has_ttl = true, .ttl_ms = 5000000};
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    shows(t, "\"ttl\":5000");
+    const struct qv_vector_change wrong[] = {
+        {.name = "s", .m = 8},
+        {.name = "s", .ef_construct = 40},
+        {.name = "s", .no_graph = true},
+        {.name = "s", .quantization = QV_QUANTIZATION_INT8},
+        {.name = "s", .graph = QV_ON_DISK},
+        {.name = "s", .stored = QV_ON_DISK},
+    };
+    ch = (struct qv_collection_change){.vectors = &v, .n_vectors = 1};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        v = wrong[i];
+        REFUSED(QV_EINVAL, "change.vectors[0].name: \"s\" is a sparse vector",
+                qv_alter_collection(t->db, "c", &ch, e_));
+    }
+    v = (struct qv_vector_change){.name = "s"};
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    /* And where there is no other vector. */
+    assert_int_equal(ask(t, "PUT", "/collections/only", "{\"sparse_vectors\":{\"s\":{}}}"), 200);
+    ch = (struct qv_collection_change){.durability = QV_RELAXED};
+    OK(qv_alter_collection(t->db, "only", &ch, e_));
+    OK(qv_alter_collection(t->db, "only", &(struct qv_collection_change){0}, e_));
+}
+
 static void test_refused(void **state)
 {
     struct rest *t = *state;
@@ -212,8 +251,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_settings),     T(test_vectors),    T(test_refused),
-        T(test_disk_reserve), T(test_idle_merge),
+        T(test_settings), T(test_vectors),      T(test_beside_sparse),
+        T(test_refused),  T(test_disk_reserve), T(test_idle_merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
