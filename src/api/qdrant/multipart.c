@@ -68,12 +68,23 @@ static qv_status read_at(struct form *f, uint64_t at, size_t *n)
     return *n ? qv__upload_read(f->call->db, f->file, at, f->block, *n, &f->call->err) : QV_OK;
 }
 
+/* A client that hung up, or a server that stops, ends it. The deadline does not: it is that of
+ * short requests, and neither the upload before nor the recovery after this is held to it. */
+static qv_status go_on(const struct form *f)
+{
+    struct qv__qctx ctx = f->call->ctx;
+    ctx.deadline_ns = 0;
+    qv_status st = qv__qctx_check(&ctx);
+    return st == QV_OK ? st : qv__fail(&f->call->err, st, "multipart form: %s", qv_status_text(st));
+}
+
 /* Where the text next occurs at or after `at`; f->bytes if it does not. */
 static qv_status find(struct form *f, uint64_t at, const char *text, size_t n_text, uint64_t *out)
 {
     *out = f->bytes;
     while (at < f->bytes && f->bytes - at >= n_text) {
         size_t n;
+        QV_TRY(go_on(f));
         QV_TRY(read_at(f, at, &n));
         const uint8_t *p = memmem(f->block, n, text, n_text);
         if (p) {

@@ -24,6 +24,8 @@ struct fix {
     struct qv__api *api;
     struct qv_err err;
     struct qv__principal principal; /* of every request */
+    struct qv__header header;       /* the only one, if it has a name */
+    struct qv__request *request;    /* under way */
     uint64_t deadline_ns;
     bool cancelled;
     /* the last answer */
@@ -110,6 +112,9 @@ static inline int fix_ask_chunks(struct fix *f, enum qv__method method, const ch
     r.body = chunks;
     r.n_body = n_chunks;
     r.principal = f->principal;
+    f->request = &r;
+    r.headers = &f->header;
+    r.n_headers = f->header.name.n ? 1 : 0;
     r.deadline_ns = f->deadline_ns;
     atomic_init(&r.cancelled, f->cancelled);
     r.started_ns = qv__mono_ns(qv__db_clock(f->db));

@@ -73,6 +73,55 @@ static void test_body_limit(void **state)
     free(path);
 }
 
+/* A clock that, at one of its looks, has the client of a request hang up. */
+struct hanging_up {
+    struct fix *f;
+    uint32_t at, looks;
+};
+
+static uint64_t hang_up_ns(void *ctx)
+{
+    struct hanging_up *h = ctx;
+    if (++h->looks == h->at) {
+        atomic_store(&h->f->request->cancelled, true);
+    }
+    return 1000000000u + h->looks;
+}
+
+static uint64_t some_time_ms(void *ctx)
+{
+    (void)ctx;
+    return 1700000000000u;
+}
+
+/* Looking for the end of an upload, which may be long, is given up when its client has gone. */
+static void test_cancelled_upload(void **state)
+{
+    struct fix *f = *state;
+    struct hanging_up h = {.f = f};
+    const struct qv__clock clock = {hang_up_ns, some_time_ms, &h};
+    static const char path[] = "/collections/c/snapshots/upload";
+    static const char form[] = "there is no such boundary in it";
+    f->header = (struct qv__header){QV__STR("content-type"),
+                                    QV__STR("multipart/form-data; boundary=b0undary")};
+    f->options.clock = &clock;
+    fix_reopen(f);
+    f->deadline_ns = UINT64_MAX; /* so that it is looked at */
+    unsigned n_given_up = 0;
+    do {
+        h.at++;
+        h.looks = 0;
+        fix_ask(f, QV__POST, path, form);
+        n_given_up += f->status == 499 && strstr(f->text, "multipart form: cancelled");
+    } while (f->status == 499);
+    assert_int_equal(f->status, 400);
+    assert_non_null(strstr(f->text, "boundary does not occur"));
+    assert_true(n_given_up > 0);
+    f->deadline_ns = 0;
+    f->options.clock = NULL;
+    fix_reopen(f);
+}
+
 static void test_deadline_and_cancel(void **state)
 {
     struct fix *f = *state;
@@ -415,6 +464,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_body_chunks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_body_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deadline_and_cancel, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cancelled_upload, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_only_principal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forced_filter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
