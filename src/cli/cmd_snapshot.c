@@ -86,6 +86,16 @@ static void put_json(struct snapshot *s, qv__json result)
     qv__buf_putc(&s->out, '\n');
 }
 
+/* The list of snapshots. */
+static qv_status list_get(struct snapshot *s, qv__json *all, struct qv_err *err)
+{
+    QV_TRY(qv__target_call(&s->target, QV__GET, path_of(s, NULL, ""), NULL, &s->arena, all, err));
+    return (*all)->kind == QV__JSON_ARR
+               ? QV_OK
+               : qv__fail(err, QV_EIO, "%s answered with no list of snapshots",
+                          qv__target_name(&s->target));
+}
+
 static qv_status create(struct snapshot *s, struct qv_err *err)
 {
     qv__json made = NULL;
@@ -102,7 +112,7 @@ static qv_status create(struct snapshot *s, struct qv_err *err)
 static qv_status list(struct snapshot *s, struct qv_err *err)
 {
     qv__json all = NULL;
-    QV_TRY(qv__target_call(&s->target, QV__GET, path_of(s, NULL, ""), NULL, &s->arena, &all, err));
+    QV_TRY(list_get(s, &all, err));
     if (s->args.json) {
         put_json(s, all);
         return QV_OK;
@@ -158,7 +168,7 @@ static qv_status keep(void *ctx, const void *p, size_t n, uint64_t of, struct qv
 static qv_status expected(struct snapshot *s, struct qv__str *out, struct qv_err *err)
 {
     qv__json all = NULL;
-    QV_TRY(qv__target_call(&s->target, QV__GET, path_of(s, NULL, ""), NULL, &s->arena, &all, err));
+    QV_TRY(list_get(s, &all, err));
     qv__json o = qv__json_first(all);
     for (uint32_t i = 0; i < all->len; i++, o = qv__json_next(o)) {
         if (qv__str_eq(text_of(o, "name"), qv__str_z(s->name))) {

@@ -769,6 +769,21 @@ class Answers(Case):
             self.quiver_any("import", self.path("v.npy"), "--collection", "c", "--url",
                             self.server(answer, *[answer] * 8))
 
+    def test_no_snapshots(self):
+        """What is no list of snapshots, where one is due; or one of other things."""
+        for result in ["5", '"text"', "null", "{}", '{"a": 1, "b": 2}', "true"]:
+            answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b'{"result": %s}' % result.encode()
+            for args in (["list"], ["download", "x"]):
+                with self.subTest(result=result, args=args):
+                    self.fails("snapshot", *args, "--url", self.server(*[answer] * 4),
+                               said="no list of snapshots")
+        for result in ["[]", "[5]", '["text", null]', '[{"name": 5, "checksum": []}]']:
+            answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b'{"result": %s}' % result.encode()
+            self.quiver_any("snapshot", "list", "--url", self.server(*[answer] * 4))
+            self.quiver_any("snapshot", "create", "--url", self.server(*[answer] * 4))
+            self.fails("snapshot", "download", "x", "--url", self.server(*[answer] * 4),
+                       said="there is no snapshot x")
+
     def quiver_any(self, *args):
         done = subprocess.run([QUIVER, *args], env=self.env(), cwd=self.dir, timeout=TIMEOUT_S,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
