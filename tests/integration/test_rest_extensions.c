@@ -192,6 +192,7 @@ static void test_background_work(void **state)
     has(t, "GET", "/collections/c/optimizations?with=nothing", NULL, 400,
         "with: unknown variant `nothing`");
     has(t, "GET", "/collections/c/optimizations?completed_limit=x", NULL, 400, "completed_limit");
+    has(t, "GET", "/collections/c/optimizations?completed_limit=", NULL, 400, "completed_limit");
     has(t, "DELETE", "/collections/c/optimizations/4711", NULL, 404,
         "there is no background job 4711 under way");
     has(t, "DELETE", "/collections/c/optimizations/x", NULL, 400, "the number of a job is needed");

@@ -217,7 +217,7 @@ static qv_status parse_listing(struct qv__call *c, struct listing *out)
     }
     QV_TRY(qv__qd_param(c, "completed_limit", &given, &limit));
     struct qv__json_node v;
-    if (given && (qv__json_number(limit.p, limit.p + limit.n, &v) != limit.n ||
+    if (given && (limit.n == 0 || qv__json_number(limit.p, limit.p + limit.n, &v) != limit.n ||
                   !qv__json_u64(&v, &out->completed_limit))) {
         return qv__qd_fail(c, QV__QD_QUERY_FORMAT, "completed_limit: expected an unsigned integer");
     }
