@@ -227,9 +227,10 @@ static qv_status read_bytes(struct qv__http_source *s, struct qv__buf *out, uint
     return qv__buf_status(out, err);
 }
 
-static qv_status sink_bytes(struct qv__http_source *s, uint64_t of, struct qv_err *err)
+/* n bytes of a body of `of` in all; 0 = it is not told how many. */
+static qv_status sink_bytes(struct qv__http_source *s, uint64_t n, uint64_t of, struct qv_err *err)
 {
-    for (uint64_t n = of; n > 0;) {
+    while (n > 0) {
         if (s->at == s->n) {
             QV_TRY(refill(s, err));
         }
@@ -270,6 +271,7 @@ static qv_status chunk_size(const char *line, size_t n, uint64_t *out, struct qv
     return QV_OK;
 }
 
+/* `out` NULL: to the sink. */
 static qv_status read_chunks(struct qv__http_source *s, size_t body_max, struct qv__buf *out,
                              struct qv_err *err)
 {
@@ -282,10 +284,10 @@ static qv_status read_chunks(struct qv__http_source *s, size_t body_max, struct 
         if (size == 0) {
             break;
         }
-        if (size > body_max - out->n) {
+        if (out && size > body_max - out->n) {
             return too_large(body_max, err);
         }
-        QV_TRY(read_bytes(s, out, size, err));
+        QV_TRY(out ? read_bytes(s, out, size, err) : sink_bytes(s, size, 0, err));
         QV_TRY(read_line(s, line, CHUNK_LINE_MAX, &n, err));
         if (n != 0) {
             return malformed(err, "a chunk is longer than its size");
@@ -300,16 +302,16 @@ static qv_status read_chunks(struct qv__http_source *s, size_t body_max, struct 
     return malformed(err, "its trailer is too large");
 }
 
+/* `out` NULL: to the sink. */
 static qv_status read_to_end(struct qv__http_source *s, size_t body_max, struct qv__buf *out,
                              struct qv_err *err)
 {
     for (;;) {
-        if (s->n - s->at > body_max - out->n) {
+        if (out && s->n - s->at > body_max - out->n) {
             return too_large(body_max, err);
         }
-        qv__buf_put(out, s->block + s->at, s->n - s->at);
+        QV_TRY(out ? read_bytes(s, out, s->n - s->at, err) : sink_bytes(s, s->n - s->at, 0, err));
         s->at = s->n = 0;
-        QV_TRY(qv__buf_status(out, err));
         size_t got = 0;
         QV_TRY(s->read(s, s->block, sizeof s->block, &got, err));
         if (got == 0) {
@@ -340,11 +342,12 @@ qv_status qv__http_read_answer(struct qv__http_source *s, size_t body_max,
     if (h.status == 204 || h.status == 304) {
         return QV_OK;
     }
+    struct qv__buf *out = s->sink && h.status == 200 ? NULL : &a->body;
     if (h.chunked) {
-        return read_chunks(s, body_max, &a->body, err);
+        return read_chunks(s, body_max, out, err);
     }
-    if (h.has_length && s->sink && h.status == 200) {
-        return sink_bytes(s, h.length, err);
+    if (h.has_length && !out) {
+        return sink_bytes(s, h.length, h.length, err);
     }
     if (h.has_length) {
         return h.length > body_max ? too_large(body_max, err)
@@ -353,5 +356,5 @@ qv_status qv__http_read_answer(struct qv__http_source *s, size_t body_max,
     if (!h.close) {
         return malformed(err, "it says nothing about its length");
     }
-    return read_to_end(s, body_max, &a->body, err);
+    return read_to_end(s, body_max, out, err);
 }

@@ -68,7 +68,7 @@ qv_status qv__http_send(struct qv__http *h, const char *method, const char *path
                         const struct qv__http_upload *up, struct qv__http_answer *a,
                         struct qv_err *err) QV_MUST_USE;
 /* GET with an answer of any length: the body of a 200 goes to `sink` piece by piece (`of` bytes in
- * all), any other to the answer. */
+ * all; 0 = not told), any other to the answer. */
 qv_status qv__http_fetch(struct qv__http *h, const char *path,
                          qv_status (*sink)(void *ctx, const void *p, size_t n, uint64_t of,
                                            struct qv_err *err),
@@ -84,7 +84,8 @@ struct qv__http_source {
     uint8_t block[16384];
     size_t at, n; /* unread bytes of the block */
     bool began;   /* at least one byte of the answer came */
-    /* Where the body of a 200 of known length goes instead of the answer; NULL = nowhere else. */
+    /* Where the body of a 200 goes instead of the answer, `of` 0 where the head does not tell its
+     * length; NULL = nowhere else. */
     qv_status (*sink)(void *ctx, const void *p, size_t n, uint64_t of, struct qv_err *err);
     void *sink_ctx;
 };

@@ -14,6 +14,10 @@ struct feed {
     size_t n, at, piece;
 };
 
+/* Where bodies go; NULL = to the answer. */
+static qv_status (*sink)(void *ctx, const void *p, size_t n, uint64_t of, struct qv_err *err);
+static void *sink_ctx;
+
 static qv_status feed_read(struct qv__http_source *s, void *to, size_t n, size_t *got,
                            struct qv_err *err)
 {
@@ -32,6 +36,8 @@ static qv_status answer(struct qv__mem *mem, const char *text, size_t n, size_t 
     struct qv_err err = {.code = QV_OK};
     memset(&f, 0, sizeof f);
     f.source.read = feed_read;
+    f.source.sink = sink;
+    f.source.sink_ctx = sink_ctx;
     f.p = text;
     f.n = n;
     f.piece = piece;
@@ -74,6 +80,46 @@ static void test_good(void **state)
             assert_int_equal(a.close, goods[i].close);
             assert_int_equal(a.body.n, strlen(goods[i].body));
             assert_memory_equal(a.body.n ? (const char *)a.body.p : "", goods[i].body, a.body.n);
+            qv__buf_free(&a.body);
+        }
+    }
+}
+
+struct taken {
+    char text[64];
+    size_t n;
+    uint64_t of;
+};
+
+static qv_status take(void *ctx, const void *p, size_t n, uint64_t of, struct qv_err *err)
+{
+    struct taken *t = ctx;
+    (void)err;
+    assert_true(t->n + n <= sizeof t->text);
+    memcpy(t->text + t->n, p, n);
+    t->n += n;
+    t->of = of;
+    return QV_OK;
+}
+
+/* A sink gets the bodies of 200s, however their ends are told, and of any length. */
+static void test_sink(void **state)
+{
+    struct qv__mem *mem = *state;
+    for (size_t i = 0; i < QV_ARRAY_LEN(goods); i++) {
+        size_t n = strlen(goods[i].text), n_body = strlen(goods[i].body);
+        bool is_sunk = goods[i].status == 200;
+        for (size_t piece = 1; piece <= n; piece++) {
+            struct qv__http_answer a = {.status = 0};
+            struct taken t = {.n = 0};
+            sink = take;
+            sink_ctx = &t;
+            assert_int_equal(answer(mem, goods[i].text, n, piece, is_sunk ? 0 : 1000, &a), QV_OK);
+            sink = NULL;
+            assert_int_equal(a.body.n, is_sunk ? 0 : n_body);
+            assert_int_equal(t.n, is_sunk ? n_body : 0);
+            assert_memory_equal(t.text, goods[i].body, t.n);
+            assert_int_equal(t.of, t.n && strstr(goods[i].text, "Length") ? n_body : 0);
             qv__buf_free(&a.body);
         }
     }
@@ -265,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sink, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
