@@ -261,6 +261,17 @@ static void put_hit(struct qv__buf *out, struct qv__cli *cli, uint32_t rank, qv_
     }
 }
 
+/* A server's text and blanks, `width` columns if it is no longer. */
+static void put_column(struct qv__buf *out, struct qv__str text, size_t width)
+{
+    size_t before = out->n;
+    qv__term_put(out, text);
+    struct qv__str put = {(const char *)out->p + before, out->n - before};
+    for (size_t w = put.n ? qv__term_width(put) : 0; w < width; w++) {
+        qv__buf_putc(out, ' ');
+    }
+}
+
 /* The steps of a plan, or of a query that ran, one a line. */
 static void put_steps(struct qv__buf *out, struct qv__cli *cli, qv__json told, bool is_plan)
 {
@@ -276,8 +287,10 @@ static void put_steps(struct qv__buf *out, struct qv__cli *cli, qv__json told, b
         (void)qv__json_f64(qv__json_get(step, "estimated"), &estimated);
         (void)qv__json_f64(qv__json_get(step, "actual"), &actual);
         (void)qv__json_f64(qv__json_get(step, "us"), &us);
-        qv__buf_printf(out, "%-16.*s %-36.*s %12.6g", (int)stage.n, stage.p, (int)detail.n,
-                       detail.p, estimated);
+        put_column(out, stage, 16);
+        qv__buf_putc(out, ' ');
+        put_column(out, detail, 36);
+        qv__buf_printf(out, " %12.6g", estimated);
         if (!is_plan) {
             qv__buf_printf(out, " %12.6g %12.6g", actual, us);
         }

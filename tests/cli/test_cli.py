@@ -769,6 +769,18 @@ class Answers(Case):
             self.quiver_any("import", self.path("v.npy"), "--collection", "c", "--url",
                             self.server(answer, *[answer] * 8))
 
+    def test_plan_is_shown_safely(self):
+        steps = [{"stage": "\x1b[31mred", "detail": "a\x07\u00e9", "estimated": 5},
+                 {"stage": "scan", "detail": "b", "estimated": 6}, {"stage": 7, "detail": None}]
+        body = json.dumps({"result": {"points": []}, "explain": {"steps": steps}}).encode()
+        url = self.server(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+        out, _ = self.quiver("query", "--collection", "c", "--id", "1", "--explain", "--url", url)
+        self.assertNotIn("\x1b", out)
+        lines = out.splitlines()
+        self.assertEqual(lines[1], "%-16s %-36s %12d" % ("\\x1b[31mred", "a\\x07\u00e9", 5))
+        self.assertEqual(lines[2], "%-16s %-36s %12d" % ("scan", "b", 6))
+        self.assertEqual(lines[3], "%-16s %-36s %12d" % ("", "", 0))
+
     def test_no_snapshots(self):
         """What is no list of snapshots, where one is due; or one of other things."""
         for result in ["5", '"text"', "null", "{}", '{"a": 1, "b": 2}', "true"]:
