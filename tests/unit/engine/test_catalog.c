@@ -242,7 +242,8 @@ static void test_aliases_without_memory(void **state)
     for (uint64_t n = 1; reached; n++) {
         fix_open(f, -1);
         create(f, "a");
-        struct qv__alias_action first = make("x", "a"), second[2] = {make("y", "a"), make("z", "a")};
+        struct qv__alias_action first = make("x", "a"),
+                                second[2] = {make("y", "a"), make("z", "a")};
         OK(qv__db_update_aliases(f->db, &first, 1, &f->err));
         uint64_t before = qv__mem_allocations(qv__db_mem(f->db));
         qv__mem_fail_at(qv__db_mem(f->db), n, false);
@@ -259,13 +260,39 @@ static void test_aliases_without_memory(void **state)
     }
 }
 
+/* Two collections with one number would have each other's points: such a catalog is refused, by an
+ * open and by a check. */
+static void test_one_number_twice(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__io *after = NULL;
+    struct qv__db *db = NULL;
+    fix_open(f, -1);
+    create(f, "a");
+    f->db->next_collection_id--;
+    create(f, "b");
+    OK(qv__io_sim_crash(f->io, QV__CRASH_KEEP_ALL, NULL, &after, &f->err));
+    (void)!qv__db_close(f->db, NULL);
+    qv__io_close(f->io);
+    assert_int_equal(qv__db_check(after, f->mem, NULL, NULL, NULL), QV_ECORRUPT);
+    f->options.io = after;
+    assert_int_equal(qv__db_open(&f->options, &db, &f->err), QV_ECORRUPT);
+    assert_non_null(strstr(f->err.message, "collections `a` and `b` have one id"));
+    qv__io_close(after);
+    qv__mem_close(f->mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),           cmocka_unit_test(test_drop_frees_files),
-        cmocka_unit_test(test_schema_changes), cmocka_unit_test(test_second_handle),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_drop_frees_files),
+        cmocka_unit_test(test_schema_changes),
+        cmocka_unit_test(test_second_handle),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_aliases_without_memory),
+        cmocka_unit_test(test_one_number_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
