@@ -72,7 +72,8 @@ static void expand(const struct qv__graph *g, struct qv__graph_scratch *s, struc
             s->cand[s->n_cand++] = qv__key(own, node);
         }
         float worst = s->n_best < s->ef ? __builtin_inff() : qv__key_dist(s->best[s->n_best - 1]);
-        uint32_t good[QV__LOOKUP_CODES], n = 0;
+        uint32_t good[QV__LOOKUP_CODES], n = 0, n_keys = 0;
+        uint64_t keys[QV__LOOKUP_CODES], bound = qv__beam_bound(s);
         for (uint32_t k = 0; k < QV__LOOKUP_CODES; k++) { /* without a branch that is a guess */
             good[n] = k;
             dists[k] += own;
@@ -80,11 +81,11 @@ static void expand(const struct qv__graph *g, struct qv__graph_scratch *s, struc
         }
         for (uint32_t k = 0; k < n; k++) {
             uint32_t to = near[i + good[k]];
-            uint64_t key = qv__key(dists[good[k]], to);
-            if (s->stamps[to] != s->epoch && key < qv__beam_bound(s)) {
-                qv__beam_offer_linear(s, key);
-            }
+            keys[n_keys] = qv__key(dists[good[k]], to);
+            n_keys += s->stamps[to] != s->epoch && keys[n_keys] < bound;
         }
+        qv__beam_offer_block(s, keys, n_keys);
+        s->n_best = QV_MIN(s->n_best, s->ef);
         block += block_bytes;
         next += next ? block_bytes : 0;
     }

@@ -10,7 +10,8 @@
  *     lines arrive meanwhile. Now and then the second would not have been second had the walk
  *     waited; nearly all of a beam gets expanded anyway, so that costs 1 to 3 % more distances.
  *     Records of the nodes that will probably be expanded next are asked for, too.
- * (3) A walk with patience ends before its beam is expanded, once its nearest nodes have not
+ * (3) What a block's comparison found goes into the beam at once (graph_beam.c), not one by one.
+ * (4) A walk with patience ends before its beam is expanded, once its nearest nodes have not
  *     changed for a while: easy queries end early, hard ones have a wider beam. (Cf. "patience" in
  *     Teofili and Lin, 2025, "Patience in proximity".)
  * Searches with a filter that rank allowed nodes only have a walk of their own: graph_filter.c.
@@ -39,6 +40,7 @@ struct block {
     bool is_last; /* the record ended here */
     uint32_t nodes[QV__GRAPH_BLOCK];
     float dists[QV__GRAPH_BLOCK];
+    const uint8_t *codes[QV__GRAPH_BLOCK]; /* of a walk over codes, once they are asked for */
 };
 
 INLINE uint32_t visit(struct qv__graph_scratch *s, uint32_t node)
@@ -56,11 +58,15 @@ INLINE void block_load(const struct qv__graph *g, const uint32_t *links, uint32_
     b->is_last = false;
     for (uint32_t i = 0; i < n_links; i++) {
         uint32_t node = layer ? qv__graph_link_acquire(links + i) : qv__graph_link_load(links + i);
-        if (QV_UNLIKELY(node == QV__GRAPH_EMPTY)) {
-            b->is_last = true;
-            break;
+        /* One comparison for both where a node is its ordinal: no ordinal is EMPTY. */
+        if (layer ? QV_UNLIKELY(node == QV__GRAPH_EMPTY) : QV_UNLIKELY(node >= n)) {
+            if (node == QV__GRAPH_EMPTY) {
+                b->is_last = true;
+                break;
+            }
+            continue;
         }
-        if (QV_UNLIKELY((layer ? qv__graph_upper_at(g, layer, node)->ord : node) >= n)) {
+        if (layer && QV_UNLIKELY(qv__graph_upper_at(g, layer, node)->ord >= n)) {
             continue;
         }
         b->nodes[fill] = node;
@@ -94,15 +100,11 @@ INLINE const uint8_t *code_at(const struct qv__graph *g, const struct qv__graph_
 }
 
 INLINE void measure_codes(const struct qv__graph *g, const struct qv__graph_target *to,
-                          uint32_t layer, const uint32_t *nodes, uint32_t n, bool is_fetched,
-                          float *dists)
+                          uint32_t layer, const uint32_t *nodes, uint32_t n, float *dists)
 {
     const uint8_t *codes[QV__GRAPH_BLOCK];
     for (uint32_t i = 0; i < n; i++) {
         codes[i] = code_at(g, to, layer, nodes[i]);
-        if (is_fetched) {
-            continue;
-        }
         if (i < FETCH_ROWS) {
             qv__prefetch_span(codes[i], to->codes->code_bytes);
         } else { /* the rest of it is asked for when its turn is next */
@@ -112,15 +114,14 @@ INLINE void measure_codes(const struct qv__graph *g, const struct qv__graph_targ
     to->codes->gather(to->codes, codes, n, dists, NULL);
 }
 
-/* is_fetched: the codes have been asked for. */
 INLINE void measure(const struct qv__graph *g, const struct qv__graph_target *to, uint32_t layer,
-                    const uint32_t *nodes, uint32_t n, bool is_fetched, float *dists)
+                    const uint32_t *nodes, uint32_t n, float *dists)
 {
     if (n == 0) {
         return;
     }
     if (to->codes) {
-        measure_codes(g, to, layer, nodes, n, is_fetched, dists);
+        measure_codes(g, to, layer, nodes, n, dists);
     } else {
         measure_vectors(g, to->vector, layer, nodes, n, dists);
     }
@@ -129,7 +130,18 @@ INLINE void measure(const struct qv__graph *g, const struct qv__graph_target *to
 void qv__walk_measure(const struct qv__graph *g, const struct qv__graph_target *to, uint32_t layer,
                       const uint32_t *nodes, uint32_t n, float *dists)
 {
-    measure(g, to, layer, nodes, n, false, dists);
+    measure(g, to, layer, nodes, n, dists);
+}
+
+/* Of neighbours whose codes have been asked for, at least one. */
+INLINE void measure_block(const struct qv__graph *g, const struct qv__graph_target *to,
+                          uint32_t layer, struct block *b)
+{
+    if (to->codes) {
+        to->codes->gather(to->codes, b->codes, b->n, b->dists, NULL);
+    } else {
+        measure_vectors(g, to->vector, layer, b->nodes, b->n, b->dists);
+    }
 }
 
 INLINE uint64_t block_key(const struct block *b, uint32_t i)
@@ -141,7 +153,7 @@ static uint64_t entry_key(const struct qv__graph *g, const struct qv__graph_targ
                           uint32_t layer, uint32_t node)
 {
     float dist;
-    measure(g, to, layer, &node, 1, false, &dist);
+    measure(g, to, layer, &node, 1, &dist);
     return qv__key(dist, node);
 }
 
@@ -158,7 +170,7 @@ uint32_t qv__walk_greedy(const struct qv__graph *g, const struct qv__graph_targe
         for (uint32_t i = 0; i < g->m && !b.is_last; i += QV__GRAPH_BLOCK) {
             block_load(g, links + i, QV_MIN(g->m - i, (uint32_t)QV__GRAPH_BLOCK), layer, n, NULL,
                        &b);
-            measure(g, to, layer, b.nodes, b.n, false, b.dists);
+            measure(g, to, layer, b.nodes, b.n, b.dists);
             done += b.n;
             for (uint32_t j = 0; j < b.n; j++) {
                 uint64_t key = block_key(&b, j);
@@ -212,7 +224,8 @@ INLINE bool block_next(const struct qv__graph *g, struct qv__graph_scratch *s,
         r->at = b->is_last ? cap : r->at + n;
     } while (b->n == 0);
     for (uint32_t i = 0; w->to.codes && i < b->n; i++) {
-        qv__prefetch_span(code_at(g, &w->to, layer, b->nodes[i]), w->to.codes->code_bytes);
+        b->codes[i] = code_at(g, &w->to, layer, b->nodes[i]);
+        qv__prefetch_span(b->codes[i], w->to.codes->code_bytes);
     }
     return true;
 }
@@ -230,6 +243,38 @@ INLINE void fetch_ahead(const struct qv__graph *g, const struct qv__graph_scratc
     }
 }
 
+/* Put what was compared into the beam, and what that leaves out into the rest if there is to be
+ * one. is_changed: one of the n_top nearest is new, or there are not ef yet. False when memory is
+ * out. */
+INLINE bool block_offer(struct qv__graph *g, struct qv__graph_scratch *s, const struct block *b,
+                        bool has_rest, uint32_t n_top, uint32_t ef, bool *is_changed)
+{
+    uint64_t keys[QV__GRAPH_BLOCK], bound = qv__beam_bound(s);
+    uint32_t n = 0;
+    if (has_rest && !qv__scratch_room(g, s, b->n + 1)) {
+        return false;
+    }
+    uint64_t top = n_top && s->n_best >= ef ? s->best[n_top - 1] : UINT64_MAX;
+    bool new_top = false;
+    for (uint32_t j = 0; j < b->n; j++) {
+        uint64_t key = block_key(b, j);
+        keys[n] = key;
+        n += key < bound;
+        new_top |= key < top;
+        if (has_rest) {
+            s->cand[s->n_cand] = key;
+            s->n_cand += key >= bound;
+        }
+    }
+    *is_changed = new_top;
+    qv__beam_offer_block(s, keys, n);
+    for (uint32_t i = s->ef; has_rest && i < s->n_best; i++) {
+        s->cand[s->n_cand++] = s->best[i] & ~UINT64_C(1);
+    }
+    s->n_best = QV_MIN(s->n_best, s->ef);
+    return true;
+}
+
 /* The sorted-array walk. `layer` is a constant 0 in the copies that matter, has_rest always one. */
 INLINE qv_status walk_linear(struct qv__graph *g, struct qv__graph_scratch *s,
                              struct qv__graph_walk *w, uint32_t layer, bool has_rest)
@@ -237,28 +282,19 @@ INLINE qv_status walk_linear(struct qv__graph *g, struct qv__graph_scratch *s,
     struct block blocks[2];
     struct reading r = {.at = qv__graph_cap(g, layer)};
     uint32_t since_check = 0, now = 0;
+    bool is_changed = false;
     uint64_t changed = 0; /* hops when the n_top nearest last changed */
     bool is_there = block_next(g, s, w, layer, &r, &blocks[0]);
     while (is_there || block_next(g, s, w, layer, &r, &blocks[now])) {
         struct block *b = &blocks[now];
         now ^= 1;
         is_there = block_next(g, s, w, layer, &r, &blocks[now]);
-        measure(g, &w->to, layer, b->nodes, b->n, true, b->dists);
+        measure_block(g, &w->to, layer, b);
         w->distances += b->n;
-        if (has_rest && !qv__scratch_room(g, s, b->n)) {
+        if (!block_offer(g, s, b, has_rest, w->patience ? w->n_top : 0, w->ef, &is_changed)) {
             return QV_ENOMEM;
         }
-        for (uint32_t j = 0; j < b->n; j++) {
-            uint64_t key = block_key(b, j);
-            if (has_rest) {
-                qv__beam_offer_rest(s, key);
-            } else if (key < qv__beam_bound(s)) {
-                if (w->patience && (s->n_best < w->ef || key < s->best[w->n_top - 1])) {
-                    changed = w->hops;
-                }
-                qv__beam_offer_linear(s, key);
-            }
-        }
+        changed = is_changed ? w->hops : changed;
         if (!has_rest && w->patience && w->hops - changed >= w->patience) {
             break;
         }
@@ -302,7 +338,7 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
         for (uint32_t i = 0; i < cap && !b.is_last; i += QV__GRAPH_BLOCK) {
             block_load(g, links + i, QV_MIN(cap - i, (uint32_t)QV__GRAPH_BLOCK), layer, w->n, s,
                        &b);
-            measure(g, &w->to, layer, b.nodes, b.n, false, b.dists);
+            measure(g, &w->to, layer, b.nodes, b.n, b.dists);
             w->distances += b.n;
             if (!qv__scratch_room(g, s, b.n)) {
                 return QV_ENOMEM;
@@ -328,7 +364,7 @@ static qv_status walk_heaps(struct qv__graph *g, struct qv__graph_scratch *s,
 static bool begin_with(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__graph_walk *w)
 {
     float dists[QV__GRAPH_BLOCK];
-    measure(g, &w->to, w->layer, w->seeds, w->n_seeds, false, dists);
+    measure(g, &w->to, w->layer, w->seeds, w->n_seeds, dists);
     if ((!s->is_linear || w->n_rest) && !qv__scratch_room(g, s, w->n_seeds)) {
         return false;
     }

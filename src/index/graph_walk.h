@@ -157,6 +157,10 @@ static inline void qv__beam_offer_linear(struct qv__graph_scratch *s, uint64_t k
         s->next_open = at;
     }
 }
+/* graph_beam.c: keep n keys below the bound, at most a block, in a sorted beam with room for them,
+ * as if they were offered one by one; but the beam may be that much too wide afterwards: what is
+ * behind s->ef is what it lost, and the caller's to take off. keys[] is scratch. */
+void qv__beam_offer_block(struct qv__graph_scratch *s, uint64_t *keys, uint32_t n);
 /* Keep a key below the bound as a result. */
 static inline void qv__beam_offer(struct qv__graph_scratch *s, uint64_t key)
 {
