@@ -121,19 +121,45 @@ struct qv__factors qv__factors_load(const uint8_t *p)
                                 load_head(p + 10)};
 }
 
+static void tuck(uint8_t *code, const struct qv__factors *f)
+{
+    uint32_t scale, add;
+    memcpy(&scale, &f->scale, sizeof scale);
+    memcpy(&add, &f->add, sizeof add);
+    uint64_t bits = (uint64_t)add << 32 | scale;
+    for (unsigned i = 0; i < QV__TUCKED; i++) {
+        code[i] = (uint8_t)((code[i] & 0xfeu) | (bits >> i & 1u));
+    }
+}
+
+struct qv__factors qv__code_factors(const struct qv__quant *z, const uint8_t *code)
+{
+    if (!z->is_tucked) {
+        return qv__factors_load(code + z->code_bytes - QV__FACTOR_BYTES);
+    }
+    uint64_t bits;
+    z->kernels->low_bits(&code, 1, &bits);
+    return (struct qv__factors){.scale = qv__tucked_scale(bits),
+                                .add = qv__tucked_add(bits),
+                                .error = __builtin_inff(),
+                                .norm = __builtin_inff()};
+}
+
 static float as_float(double v)
 {
     return v > (double)FLT_MAX ? FLT_MAX : v < -(double)FLT_MAX ? -FLT_MAX : (float)v;
 }
 
-/* Of the upper bits of `ints`, for a direction y of a vector `norm` long. */
-static struct qv__factors factors_of(const float *y, const uint8_t *ints, size_t n, unsigned bits,
-                                     unsigned drop, double norm, double add)
+/* Of the upper bits of `ints`, for a direction y of a vector `norm` long. The first n_halved are
+ * halfway between two. */
+static struct qv__factors factors_of(const float *y, const uint8_t *ints, size_t n, size_t n_halved,
+                                     unsigned bits, unsigned drop, double norm, double add)
 {
     double dot = 0.0, v_norm2 = 0.0, y_norm2 = 0.0;
     double middle = (double)qv__quant_middle(bits - drop);
     for (size_t i = 0; i < n; i++) {
-        double v = (double)(ints[i] >> drop) - middle, x = (double)y[i];
+        double c = i < n_halved ? (double)(ints[i] & 0xfeu) + 0.5 : (double)(ints[i] >> drop);
+        double v = c - middle, x = (double)y[i];
         dot += v * x;
         v_norm2 += v * v;
         y_norm2 += x * x;
@@ -221,11 +247,16 @@ void qv__quant_encode(struct qv__quant_encoder *e, const float *vector, uint8_t 
         qv__plane_pack((enum qv__code_width)at->width, at->shift + p->rest_bits, e->ints, z->dims,
                        code + at->offset);
     }
-    struct qv__factors f = factors_of(y, e->ints, n, bits, p->rest_bits, norm, add);
-    qv__factors_store(code + z->code_bytes - QV__FACTOR_BYTES, &f);
+    size_t n_halved = z->is_tucked ? QV__TUCKED : 0;
+    struct qv__factors f = factors_of(y, e->ints, n, n_halved, bits, p->rest_bits, norm, add);
+    if (z->is_tucked) {
+        tuck(code, &f);
+    } else {
+        qv__factors_store(code + z->code_bytes - QV__FACTOR_BYTES, &f);
+    }
     if (p->rest_bits > 0) {
         qv__plane_pack(QV__W4, 0, e->ints, z->dims, rest);
-        f = factors_of(y, e->ints, n, bits, 0, norm, add);
+        f = factors_of(y, e->ints, n, 0, bits, 0, norm, add);
         qv__factors_store(rest + z->rest_bytes - QV__FACTOR_BYTES, &f);
     }
 }

@@ -5,7 +5,11 @@
  * A code of scalar and rabitq is planes of packed integers c (a width of 8, 4, 2 or 1 bits each,
  * widest first: 7 bits are planes of 4, 2 and 1) and then 12 bytes of factors. The element stands
  * for (c - middle) * step; the step is absorbed by the factors. A rest is one more plane and the
- * factors of code and rest together. */
+ * factors of code and rest together.
+ *
+ * A tucked code of 8 bits keeps two factors, scale and add, in the lowest bits of its first 64
+ * integers, and the other two not at all: it ends with its elements, where 12 bytes more would take
+ * one more cache line. Those integers count as halfway between the two that they may have been. */
 #ifndef QV_QUANT_IMPL_H
 #define QV_QUANT_IMPL_H
 
@@ -13,6 +17,7 @@
 
 enum {
     QV__FACTOR_BYTES = 12,
+    QV__TUCKED = 64, /* integers of a tucked code whose lowest bits are not theirs */
     QV__PLANES_MAX = 4,
     QV__BATCH = 32, /* codes whose integer products are taken before they become distances */
 };
@@ -48,6 +53,7 @@ struct qv__quant {
         dims; /* of a code: dim, or rounded up to a multiple of 64 where the rotation fills it */
     uint8_t metric;
     uint8_t n_planes;
+    bool is_tucked;
     struct qv__plane planes[QV__PLANES_MAX];
     struct qv__plane rest; /* with rest_bits: its only plane */
     uint32_t code_bytes, rest_bytes;
@@ -89,10 +95,12 @@ static inline float qv__quant_weight(const struct qv__quant *z)
 
 /* quant.c */
 
+/* Do these settings have tucked codes? Only where that takes a line less. */
+bool qv__quant_tucks(const struct qv__quant_params *p, uint32_t dim);
 /* An empty quantizer of these settings, with its layout and rotation, mean zero. */
-qv_status qv__quant_create(const struct qv__quant_params *p, uint32_t dim, uint8_t metric,
-                           struct qv__mem *mem, const struct qv__simd *simd, struct qv__quant **out,
-                           struct qv_err *err) QV_MUST_USE;
+qv_status qv__quant_create(const struct qv__quant_params *p, bool is_tucked, uint32_t dim,
+                           uint8_t metric, struct qv__mem *mem, const struct qv__simd *simd,
+                           struct qv__quant **out, struct qv_err *err) QV_MUST_USE;
 /* out[0 .. padded) = vector - mean and zeros, rotated where the kind rotates. */
 void qv__quant_center(const struct qv__quant *z, const float *vector, float *out);
 /* The floats that elements of a datatype stand for among a metric's: `elements` itself if they are
@@ -123,6 +131,19 @@ void qv__rotation_apply(const float *signs, float *v, uint32_t dims);
 
 void qv__factors_store(uint8_t *p, const struct qv__factors *f);
 struct qv__factors qv__factors_load(const uint8_t *p);
+/* Of a code, wherever they are; the error of a tucked one is not known: infinite. */
+struct qv__factors qv__code_factors(const struct qv__quant *z, const uint8_t *code);
+/* Of the bits that a tucked code has for its first integers' lowest. */
+static inline float qv__tucked_scale(uint64_t bits)
+{
+    uint32_t half = (uint32_t)bits;
+    return qv__load_float(&half);
+}
+static inline float qv__tucked_add(uint64_t bits)
+{
+    uint32_t half = (uint32_t)(bits >> 32);
+    return qv__load_float(&half);
+}
 
 /* query.c, binary.c: the calls of a query. */
 void qv__query_calls(struct qv__quant_query *q);

@@ -78,6 +78,10 @@ static void lay_out(struct qv__quant *z)
         z->code_bytes = (uint32_t)at;
         return;
     }
+    if (z->is_tucked) {
+        z->code_bytes = (uint32_t)at;
+        return;
+    }
     z->code_bytes = (uint32_t)at + QV__FACTOR_BYTES;
     if (z->params.rest_bits > 0) {
         z->rest = (struct qv__plane){QV__W4, 0, 0};
@@ -85,9 +89,20 @@ static void lay_out(struct qv__quant *z)
     }
 }
 
-qv_status qv__quant_create(const struct qv__quant_params *p, uint32_t dim, uint8_t metric,
-                           struct qv__mem *mem, const struct qv__simd *simd, struct qv__quant **out,
-                           struct qv_err *err)
+static size_t lines(size_t n_bytes)
+{
+    return QV_ALIGN_UP(n_bytes, (size_t)QV__CACHE_LINE_BYTES) / QV__CACHE_LINE_BYTES;
+}
+
+bool qv__quant_tucks(const struct qv__quant_params *p, uint32_t dim)
+{
+    return p->kind == QV__QUANT_SCALAR && p->bits == 8 && dim >= QV__TUCKED &&
+           lines(dim) < lines((size_t)dim + QV__FACTOR_BYTES);
+}
+
+qv_status qv__quant_create(const struct qv__quant_params *p, bool is_tucked, uint32_t dim,
+                           uint8_t metric, struct qv__mem *mem, const struct qv__simd *simd,
+                           struct qv__quant **out, struct qv_err *err)
 {
     QV_TRY(qv__quant_params_check(p, err));
     QV_TRY(check_column(dim, metric, err));
@@ -101,6 +116,7 @@ qv_status qv__quant_create(const struct qv__quant_params *p, uint32_t dim, uint8
     z->params = *p;
     z->dim = dim;
     z->metric = metric;
+    z->is_tucked = is_tucked;
     bool rotates = p->kind == QV__QUANT_RABITQ;
     z->dims = rotates || p->bits < 8 ? (uint32_t)qv__quant_padded(z) : dim;
     lay_out(z);
@@ -208,7 +224,8 @@ qv_status qv__quant_train(const struct qv__quant_params *p, const struct qv__vec
                         qv__datatype_name(rows->datatype));
     }
     struct qv__quant *z;
-    QV_TRY(qv__quant_create(p, rows->dim, rows->metric, mem, simd, &z, err));
+    QV_TRY(qv__quant_create(p, qv__quant_tucks(p, rows->dim), rows->dim, rows->metric, mem, simd,
+                            &z, err));
     qv_status st = learn_mean(z, rows, n, err);
     if (st != QV_OK) {
         qv__quant_free(z);
@@ -240,14 +257,15 @@ size_t qv__quant_rest_bytes(const struct qv__quant *z)
 void qv__quant_describe(const struct qv__quant *z, struct qv__quant_info *info)
 {
     size_t n_signs = z->signs != NULL ? qv__rotation_floats(z->dims) : 0;
+    bool has_bound = z->params.kind != QV__QUANT_BINARY && !z->is_tucked;
     *info = (struct qv__quant_info){
         .kind = kind_name(z->params.kind),
         .bits = z->params.bits,
         .rest_bits = z->params.rest_bits,
         .code_bytes = z->code_bytes,
         .rest_bytes = z->rest_bytes,
-        .has_bound = z->params.kind != QV__QUANT_BINARY,
-        .confidence = z->params.kind == QV__QUANT_BINARY   ? 0.0f
+        .has_bound = has_bound,
+        .confidence = !has_bound                           ? 0.0f
                       : z->params.kind == QV__QUANT_RABITQ ? QV__RABITQ_CONFIDENCE
                                                            : 1.0f,
         .memory_bytes = sizeof *z + z->dim * sizeof *z->mean + n_signs * sizeof *z->signs,

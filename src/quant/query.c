@@ -39,6 +39,12 @@ static inline float finish(const struct qv__quant_query *q, const uint8_t *facto
     return as_number(q->constant + add - scale * (q->per_int * (float)product + q->per_code));
 }
 
+static inline float finish_tucked(const struct qv__quant_query *q, uint64_t bits, int32_t product)
+{
+    float scale = qv__tucked_scale(bits), add = qv__tucked_add(bits);
+    return as_number(q->constant + add - scale * (q->per_int * (float)product + q->per_code));
+}
+
 static inline void add_plane(int32_t *sum, const int32_t *of_plane, size_t n, unsigned shift)
 {
     for (size_t i = 0; i < n; i++) {
@@ -122,12 +128,55 @@ static void run(const struct qv__quant_query *q, const uint8_t *codes, size_t st
     }
 }
 
+static void no_bounds(float *bounds, size_t n)
+{
+    for (size_t i = 0; bounds != NULL && i < n; i++) {
+        bounds[i] = __builtin_inff();
+    }
+}
+
+static void gather_tucked(const struct qv__quant_query *q, const uint8_t *const *codes, size_t n,
+                          float *dists, float *bounds)
+{
+    int32_t products[QV__BATCH];
+    uint64_t bits[QV__BATCH];
+    for (size_t from = 0; from < n; from += QV__BATCH) {
+        size_t m = QV_MIN(n - from, (size_t)QV__BATCH);
+        q->z->kernels->gather[QV__W8](&q->ints, codes + from, 0, m, products);
+        q->z->kernels->low_bits(codes + from, m, bits);
+        for (size_t i = 0; i < m; i++) {
+            dists[from + i] = finish_tucked(q, bits[i], products[i]);
+        }
+    }
+    no_bounds(bounds, n);
+}
+
+static void run_tucked(const struct qv__quant_query *q, const uint8_t *codes, size_t stride_bytes,
+                       size_t n, float *dists, float *bounds)
+{
+    int32_t products[QV__BATCH];
+    uint64_t bits[QV__BATCH];
+    const uint8_t *at[QV__BATCH];
+    for (size_t from = 0; from < n; from += QV__BATCH) {
+        size_t m = QV_MIN(n - from, (size_t)QV__BATCH);
+        for (size_t i = 0; i < m; i++) {
+            at[i] = codes + (from + i) * stride_bytes;
+        }
+        q->z->kernels->many[QV__W8](&q->ints, at[0], stride_bytes, m, products);
+        q->z->kernels->low_bits(at, m, bits);
+        for (size_t i = 0; i < m; i++) {
+            dists[from + i] = finish_tucked(q, bits[i], products[i]);
+        }
+    }
+    no_bounds(bounds, n);
+}
+
 static float refine_alone(const struct qv__quant_query *q, const uint8_t *code, const uint8_t *rest,
                           float *bound)
 {
     (void)rest;
     float dist;
-    gather(q, &code, 1, &dist, bound);
+    q->gather(q, &code, 1, &dist, bound);
     return dist;
 }
 
@@ -154,8 +203,8 @@ static float refine(const struct qv__quant_query *q, const uint8_t *code, const 
 
 void qv__query_calls(struct qv__quant_query *q)
 {
-    q->gather = gather;
-    q->run = run;
+    q->gather = q->z->is_tucked ? gather_tucked : gather;
+    q->run = q->z->is_tucked ? run_tucked : run;
     q->refine = q->z->params.rest_bits > 0 ? refine : refine_alone;
 }
 
@@ -318,7 +367,7 @@ void qv__quant_query_set_code(struct qv__quant_query *q, const uint8_t *code)
     } else {
         unpack_to_bytes(q, code, n);
     }
-    struct qv__factors f = qv__factors_load(code + z->code_bytes - QV__FACTOR_BYTES);
+    struct qv__factors f = qv__code_factors(z, code);
     q->constant = f.add;
     q->norm = f.norm;
     q->error = f.error;

@@ -67,6 +67,20 @@ static void block_load(const struct qv__quant *z, const uint8_t *plane, size_t b
     }
 }
 
+/* |v|, of the integers v around zero; a tucked code does not tell it. */
+static float length_of(const struct qv__quant *z, const uint8_t *code, const struct qv__factors *f)
+{
+    if (!z->is_tucked) {
+        return f->scale > 0.0f ? f->norm / f->scale : 0.0f;
+    }
+    float square = 0.0f;
+    for (uint32_t i = 0; i < z->dim; i++) {
+        float v = (float)code[i] - 127.5f;
+        square += v * v;
+    }
+    return f->scale > 0.0f ? __builtin_sqrtf(square) : 0.0f;
+}
+
 void qv__quant_sketch(const struct qv__quant *z, const uint8_t *code, uint8_t *out)
 {
     bool is_w8 = z->planes[0].width == QV__W8;
@@ -91,8 +105,8 @@ void qv__quant_sketch(const struct qv__quant *z, const uint8_t *code, uint8_t *o
     }
     /* A half each, and of four bits the bytes are sixteen times as large. */
     float size = is_w8 ? (float)sum + 0.5f * (float)n_all : (float)sum / 16 + 0.5f * (float)n_all;
-    struct qv__factors f = qv__factors_load(code + z->code_bytes - QV__FACTOR_BYTES);
-    float length = f.scale > 0.0f ? f.norm / f.scale : 0.0f;
+    struct qv__factors f = qv__code_factors(z, code);
+    float length = length_of(z, code, &f);
     float scale = f.scale * (length * (length / size));
     scale = scale <= FLT_MAX ? scale : 0.0f;
     memcpy(out + 8 * n_blocks, &scale, sizeof scale);

@@ -43,6 +43,8 @@ typedef void (*qv__code_many_fn)(const struct qv__code_query *q, const uint8_t *
 /* ... or of the codes at codes[i] + offset. The prefetched bytes begin at codes[i]. */
 typedef void (*qv__code_gather_fn)(const struct qv__code_query *q, const uint8_t *const *codes,
                                    size_t offset, size_t n, int32_t *out);
+/* out[i]: the lowest bits of the first 64 bytes at codes[i], that of byte j in bit j. */
+typedef void (*qv__code_low_bits_fn)(const uint8_t *const *codes, size_t n, uint64_t *out);
 /* Number of bits that differ in n_bytes. */
 typedef uint32_t (*qv__hamming_fn)(const uint8_t *a, const uint8_t *b, size_t n_bytes);
 
@@ -66,6 +68,7 @@ struct qv__codes {
     qv__code_many_fn many[QV__WIDTHS];
     qv__code_gather_fn gather[QV__WIDTHS];
     qv__code_lookup_fn lookup;
+    qv__code_low_bits_fn low_bits;
     qv__hamming_fn hamming;
     struct qv__dist bits; /* Hamming distance of vectors of dim bits; those behind them are zero */
 };

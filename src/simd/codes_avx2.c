@@ -286,6 +286,15 @@ QV__KERNEL ivec count_bits(ivec v)
     return _mm256_sad_epu8(s, _mm256_setzero_si256());
 }
 
+QV__KERNEL uint64_t low_bits64(const uint8_t *c)
+{
+    __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)c);
+    __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(c + 32));
+    uint32_t low = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(a, 7));
+    uint32_t high = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(b, 7));
+    return (uint64_t)high << 32 | low;
+}
+
 #define bvec      __m256i
 #define bits_zero _mm256_setzero_si256
 

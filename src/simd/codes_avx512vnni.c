@@ -172,6 +172,11 @@ static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
     lookup_store(out + 16, y, odd_y);
 }
 
+QV__KERNEL uint64_t low_bits64(const uint8_t *c)
+{
+    return _mm512_test_epi8_mask(_mm512_loadu_si512(c), _mm512_set1_epi8(1));
+}
+
 #define bvec      __m512i
 #define bits_zero _mm512_setzero_si512
 

@@ -11,6 +11,7 @@
  *   BIAS8                       what block8 and part8 take off each code: 128 where only signed
  *                               bytes can be multiplied, else 0
  *   lookup                      as codes.h has it
+ *   low_bits64(c)               the lowest bits of the 64 bytes at c
  *   what bits_body.h defines, CODES_NAME, CODES_TABLE
  * What it is not: a header of declarations. It emits static functions and one table, compiled with
  * the flags of the file that includes it.
@@ -260,11 +261,19 @@ KERNELS(dot2, QV__W2)
 KERNELS(dot4, QV__W4)
 KERNELS(dot8, QV__W8)
 
+static void low_bits(const uint8_t *const *codes, size_t n, uint64_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = low_bits64(codes[i]);
+    }
+}
+
 const struct qv__codes CODES_TABLE = {
     .name = CODES_NAME,
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
     .lookup = lookup,
+    .low_bits = low_bits,
     .hamming = hamming,
     .bits = {bits_one, bits_many, bits_gather},
 };

@@ -152,8 +152,10 @@ static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
     }
 }
 
-#define bvec      uint32x4_t
-#define bits_zero zero_bits
+#define low_bits64 qv__low_bits_by_words
+
+#define bvec       uint32x4_t
+#define bits_zero  zero_bits
 
 QV__KERNEL bvec zero_bits(void)
 {

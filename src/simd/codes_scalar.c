@@ -67,6 +67,13 @@ static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
     }
 }
 
+static void low_bits(const uint8_t *const *codes, size_t n, uint64_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = qv__low_bits_by_words(codes[i]);
+    }
+}
+
 #define bvec            uint32_t
 #define bits_zero       zero_bits
 #define bits_total(sum) (sum)
@@ -100,6 +107,7 @@ const struct qv__codes qv__codes_scalar = {
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
     .lookup = lookup,
+    .low_bits = low_bits,
     .hamming = hamming,
     .bits = {bits_one, bits_many, bits_gather},
 };

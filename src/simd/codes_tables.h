@@ -26,4 +26,16 @@ QV__KERNEL uint64_t qv__load_bits64(const uint8_t *p)
     return v;
 }
 
+/* Lowest bits of 64 bytes by words: a multiplication gathers those of eight into its highest byte.
+ */
+QV__KERNEL uint64_t qv__low_bits_by_words(const uint8_t *p)
+{
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t low = qv__load_bits64(p + 8 * i) & UINT64_C(0x0101010101010101);
+        bits |= (low * UINT64_C(0x0102040810204080) >> 56) << 8 * i;
+    }
+    return bits;
+}
+
 #endif

@@ -107,7 +107,8 @@ static void one_version(const char *name)
                      : strcmp(name, "v3") == 0 ? content_altered_more(&c)
                      : strcmp(name, "v4") == 0 ? content_packed_more(&c)
                      : strcmp(name, "v5") == 0 ? content_narrow_more(&c)
-                                               : content_varied_more(&c);
+                     : strcmp(name, "v6") == 0 ? content_varied_more(&c)
+                                               : content_tucked_more(&c);
     must(more, &c.err, "write");
     want = read_out(&c);
     must(qv__db_close(c.db, &err), &err, "close");

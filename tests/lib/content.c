@@ -11,6 +11,7 @@
 
 #define DIM_MAX    32  /* of a vector */
 #define DIM_NARROW 256 /* ... whose complete graphs get codes of 4 bits beside those of 8 */
+#define DIM_TUCKED 64  /* ... that fill lines, so that codes keep their factors in them */
 
 /* --- writing --- */
 
@@ -97,6 +98,13 @@ static const struct qv__vector_def narrow_vectors[] = {
      .index = {.m = 4, .ef_construct = 16, .seed = 17}},
 };
 
+static const struct qv__vector_def tucked_vectors[] = {
+    {.name = QV__STR(""),
+     .metric = QV__L2,
+     .dim = DIM_TUCKED,
+     .index = {.m = 4, .ef_construct = 16, .seed = 19}},
+};
+
 static const struct qv__vector_def *vectors_of(const struct content *c, const char *name,
                                                unsigned *n)
 {
@@ -113,6 +121,7 @@ static const struct qv__vector_def *vectors_of(const struct content *c, const ch
            : *name == 'c' ? codes_vectors
            : *name == 't' ? types_vectors
            : *name == 'n' ? narrow_vectors
+           : *name == 'w' ? tucked_vectors
                           : alpha_vectors;
 }
 
@@ -475,6 +484,22 @@ qv_status content_narrow(struct content *c)
 qv_status content_narrow_more(struct content *c)
 {
     return put_range(c, "narrow", 1, 3, 400);
+}
+
+qv_status content_tucked(struct content *c)
+{
+    QV_TRY(create(c, "whole", tucked_vectors, 1, 1));
+    QV_TRY(put_range(c, "whole", 0, c->n, 0));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    QV_TRY(edit(c, "whole", QV__MUT_DELETE, qv__id_u64(4), NULL));
+    QV_TRY(put_range(c, "whole", c->n, c->n + c->n / 2, 200));
+    QV_TRY(qv__db_checkpoint(c->db, &c->err));
+    return put_range(c, "whole", 2 * c->n, 2 * c->n + 3, 300); /* these stay in the log */
+}
+
+qv_status content_tucked_more(struct content *c)
+{
+    return put_range(c, "whole", 1, 3, 400);
 }
 
 qv_status content_varied(struct content *c)

@@ -57,6 +57,11 @@ qv_status content_narrow_more(struct content *c) QV_MUST_USE;
 qv_status content_varied(struct content *c) QV_MUST_USE;
 qv_status content_varied_more(struct content *c) QV_MUST_USE;
 
+/* What came after the sixth one: codes of a byte an element with their factors in them; flushed,
+ * and some points that stay in the log. */
+qv_status content_tucked(struct content *c) QV_MUST_USE;
+qv_status content_tucked_more(struct content *c) QV_MUST_USE;
+
 /* Everything about one collection as one JSON document: schema, points with ids, versions, vectors
  * and payloads, counts, searches. */
 qv_status content_collection(struct content *c, struct qv__str name,

@@ -406,7 +406,7 @@ static void test_codes_and_vectors(void **state)
     struct qv__index_info info;
     x->ops->describe(x, &info);
     bool codes = fixture_codes == QV__INDEX_CODES_INT8;
-    assert_int_equal(info.code_bytes, codes ? 64 + 12 : 64 * sizeof(float));
+    assert_int_equal(info.code_bytes, codes ? 64 : 64 * sizeof(float));
     struct qv__index_hit hits[10], others[10];
     uint32_t n_hits, n_others, n_equal = 0;
     static const float oversamples[] = {0.0f, 1.0f, 3.0f};

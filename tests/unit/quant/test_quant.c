@@ -53,9 +53,10 @@ static void codes_have_the_size_they_say(void **state)
     static const struct {
         uint32_t which, dim, code, rest;
     } want[] = {
-        {0, 384, 384 + 12, 0},   {0, 100, 100 + 12, 0}, {1, 384, 192 + 12, 0},
-        {2, 384, 204, 192 + 12}, {3, 384, 48 + 12, 0},  {5, 100, 48 + 12, 0},
-        {9, 64, 56 + 12, 0},     {12, 384, 48, 0},      {12, 1, 8, 0},
+        {0, 200, 200 + 12, 0}, {0, 100, 100 + 12, 0},   {1, 384, 192 + 12, 0}, {0, 384, 384, 0},
+        {0, 128, 128, 0},      {0, 117, 117, 0},        {0, 116, 116 + 12, 0}, {0, 64, 64, 0},
+        {0, 63, 63 + 12, 0},   {2, 384, 204, 192 + 12}, {3, 384, 48 + 12, 0},  {5, 100, 48 + 12, 0},
+        {9, 64, 56 + 12, 0},   {12, 384, 48, 0},        {12, 1, 8, 0},
     };
     for (size_t i = 0; i < QV_ARRAY_LEN(want); i++) {
         struct rows r;
@@ -159,7 +160,7 @@ static void forms_agree(void **state)
 {
     (void)state;
     enum { N = 77 };
-    static const uint32_t dims[] = {1, 17, 64, 65, 130, 384, 700};
+    static const uint32_t dims[] = {1, 17, 64, 65, 117, 128, 130, 384, 700};
     for (size_t d = 0; d < QV_ARRAY_LEN(dims); d++) {
         struct rows r;
         rows_clustered(&r, N, dims[d], all_metrics[d % 3], 3);

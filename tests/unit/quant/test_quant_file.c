@@ -58,6 +58,66 @@ static void round_trips(void **state)
     }
 }
 
+/* Tucked codes have a version of their own; codes of before are read on as they are. */
+static void tucked_and_not(void **state)
+{
+    (void)state;
+    struct rows r;
+    struct coded c;
+    struct qv__buf b;
+    struct qv__quant *z;
+    struct qv__quant_info info;
+    struct qv__quant_encoder *e;
+    struct qv__quant_query *q;
+    struct qv_err err = {0};
+    rows_clustered(&r, 300, 128, QV__L2, 19);
+    coded_make(&c, &all_params[0], &r, qv__simd_best(NULL));
+    save(&c, &b);
+    assert_int_equal(qv__load_u32(b.p + 4), 2);
+    assert_int_equal(c.info.code_bytes, 128);
+    assert_false(c.info.has_bound);
+    qv__store_u32(b.p + 4, 1);
+    qv__store_u32(b.p + b.n - 4, qv__crc32c(0, b.p, b.n - 4));
+    check_ok(open_bytes(&c, &r, b.p, b.n, &z, &err));
+    qv__quant_describe(z, &info);
+    assert_int_equal(info.code_bytes, 128 + 12);
+    assert_true(info.has_bound);
+    check_ok(qv__quant_encoder_new(z, c.mem, &e, &err));
+    check_ok(qv__quant_query_new(z, c.mem, &q, &err));
+    qv__quant_query_set(q, row(&r, 0));
+    qv__quant_query_set(c.q, row(&r, 0));
+    double spread = 0, off = 0, off_tucked = 0;
+    for (uint32_t i = 1; i < r.n; i++) {
+        uint8_t code[128 + 12];
+        double want = exact(QV__L2, row(&r, 0), row(&r, i), 128);
+        qv__quant_encode(e, row(&r, i), code, NULL);
+        spread += want * want;
+        off += pow((double)qv__quant_dist(q, code) - want, 2);
+        off_tucked += pow((double)qv__quant_dist(c.q, code_at(&c, i)) - want, 2);
+    }
+    print_message("off by %.5f, tucked by %.5f\n", sqrt(off / spread), sqrt(off_tucked / spread));
+    assert_true(off_tucked < 9 * off && off_tucked < 1e-4 * spread);
+    qv__quant_query_free(q);
+    qv__quant_encoder_free(e);
+    qv__quant_free(z);
+    qv__buf_free(&b);
+    coded_free(&c);
+    rows_free(&r);
+    /* Where nothing is tucked, it cannot be. */
+    rows_clustered(&r, 10, 100, QV__L2, 19);
+    coded_make(&c, &all_params[0], &r, qv__simd_best(NULL));
+    save(&c, &b);
+    assert_int_equal(qv__load_u32(b.p + 4), 1);
+    qv__store_u32(b.p + 4, 2);
+    qv__store_u32(b.p + b.n - 4, qv__crc32c(0, b.p, b.n - 4));
+    assert_int_equal(open_bytes(&c, &r, b.p, b.n, &z, &err), QV_ECORRUPT);
+    qv__store_u32(b.p + 4, 3);
+    assert_int_equal(open_bytes(&c, &r, b.p, b.n, &z, &err), QV_EVERSION);
+    qv__buf_free(&b);
+    coded_free(&c);
+    rows_free(&r);
+}
+
 static void damage_is_found(void **state)
 {
     (void)state;
@@ -129,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
+        cmocka_unit_test(tucked_and_not),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(nonsense_is_refused),
     };

@@ -335,6 +335,35 @@ static inline void case_lookup(struct code_report *r)
     }
 }
 
+static inline void case_low_bits(struct code_report *r)
+{
+    enum { N = 37, BYTES = 64 };
+    struct fenced f;
+    struct qv__rng rng;
+    qv__rng_seed(&rng, SEED);
+    bool open = fenced_open(&f, N * BYTES);
+    code_check(r, open, "no memory for the pages", 0, 0);
+    for (size_t n = 0; open && n <= N; n++) {
+        const uint8_t *codes[N];
+        uint64_t out[N + 1], want[N];
+        uint8_t *all = f.end - n * BYTES;
+        for (size_t i = 0; i < n; i++) {
+            want[i] = 0;
+            codes[i] = all + i * BYTES;
+            for (size_t k = 0; k < BYTES; k++) {
+                all[i * BYTES + k] = (uint8_t)qv__rng_u64(&rng);
+                want[i] |= (uint64_t)(codes[i][k] & 1) << k;
+            }
+        }
+        out[n] = 77;
+        r->k->low_bits(codes, n, out);
+        code_check(r, memcmp(out, want, n * sizeof *want) == 0 && out[n] == 77, "low bits", n, 0);
+    }
+    if (open) {
+        fenced_close(&f);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct code_report *);
@@ -342,7 +371,7 @@ static const struct {
     {"codes: lengths", case_code_lengths}, {"codes: extremes", case_code_extremes},
     {"codes: longest", case_code_longest}, {"codes: page ends", case_code_page_ends},
     {"codes: hamming", case_hamming},      {"codes: bits", case_bits},
-    {"codes: lookup", case_lookup},
+    {"codes: lookup", case_lookup},        {"codes: low bits", case_low_bits},
 };
 enum { CODE_CASES = sizeof(code_cases) / sizeof(code_cases[0]) };
 

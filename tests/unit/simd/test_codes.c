@@ -32,7 +32,7 @@ static void tables_are_whole(void **state)
         }
         assert_string_equal(k->name, names[isa]);
         for (int w = 0; w < QV__WIDTHS; w++) {
-            assert_true(k->many[w] && k->gather[w] && k->hamming && k->lookup);
+            assert_true(k->many[w] && k->gather[w] && k->hamming && k->lookup && k->low_bits);
         }
     }
     assert_non_null(qv__codes_table(QV__CODES_SCALAR));
