@@ -6,6 +6,7 @@
  * saved as the growing segment built it, or merged out of the sources' graphs over their vectors in
  * place, addressed one by one; nothing is copied but into the file. */
 #include "engine/segment_impl.h"
+#include "engine/segment_near.h"
 
 /* --- ids and rows --- */
 
@@ -541,8 +542,8 @@ static qv_status merge_dead(struct qv__segment *s, uint64_t flushed, const uint3
  */
 static qv_status merge_plan(const struct qv__segment_env *env, const struct qv__schema *schema,
                             struct qv__segment *const *sources, size_t n, uint64_t drop_lsn,
-                            uint64_t flushed, uint32_t **remaps, struct merge *m,
-                            struct qv_err *err)
+                            uint64_t flushed, const struct qv__work *work, uint32_t **remaps,
+                            struct merge *m, struct qv_err *err)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) {
@@ -562,6 +563,8 @@ static qv_status merge_plan(const struct qv__segment_env *env, const struct qv__
     const struct qv__index_spec *spec = qv__tenants_of(schema, &key);
     if (spec) {
         QV_TRY(qv__tenants_order(env->mem, spec, sources, m->rows, m->n_rows, &m->moved, err));
+    } else {
+        QV_TRY(qv__near_order(env, schema, sources, n, work, m->rows, m->n_rows, &m->moved, err));
     }
     for (uint32_t row = 0; row < m->n_rows; row++) {
         remaps[m->rows[row].source][m->rows[row].row] = row;
@@ -579,7 +582,7 @@ qv_status qv__segment_merge(const struct qv__segment_env *env, struct qv__schema
 {
     struct merge m = {0};
     *out = NULL;
-    qv_status st = merge_plan(env, schema, sources, n, drop_lsn, flushed, remaps, &m, err);
+    qv_status st = merge_plan(env, schema, sources, n, drop_lsn, flushed, work, remaps, &m, err);
     if (st == QV_OK && m.n_rows) {
         struct qv__segment_build b = {.env = env,
                                       .schema = schema,

@@ -68,6 +68,21 @@ static inline float qv__kernels_dist(bool is_similarity, float raw)
     return d == d ? d : __builtin_inff();
 }
 
+enum { QV__INDEX_THREADS_MAX = 256 };
+
+/* Threads that a build or an insert may use, at least 1. */
+static inline unsigned qv__env_threads(const struct qv__index_env *env)
+{
+    unsigned n = env->threads || !env->pool ? env->threads : qv__pool_threads(env->pool) + 1;
+    return env->pool ? QV_MAX(QV_MIN(n, (unsigned)QV__INDEX_THREADS_MAX), 1u) : 1;
+}
+
+/* True once the caller of the build or insert wants to stop. */
+static inline bool qv__env_cancelled(const struct qv__index_env *env)
+{
+    return env->cancel && atomic_load_explicit(env->cancel, memory_order_relaxed);
+}
+
 /* QV_EUNSUPPORTED naming the datatype or metric that no index of this layer serves yet; QV_EINVAL
  * for a run that cannot be one. */
 qv_status qv__index_vectors_check(const struct qv__vectors *v, struct qv_err *err) QV_MUST_USE;

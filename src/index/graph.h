@@ -44,7 +44,6 @@ enum {
     QV__GRAPH_LAYERS_MAX = 16, /* with the base; 16^15 ordinals at m 16, and higher nodes are cut */
     QV__GRAPH_BLOCK = 64,      /* neighbours gathered at a time */
     QV__GRAPH_ALIGN = 64,
-    QV__GRAPH_THREADS_MAX = 256,
     QV__GRAPH_TUNED_MAX = 12, /* beams at which recall is measured */
     QV__GRAPH_SHARES = 8,     /* shares of allowed nodes at which costs are: 1, 1/2, 1/4, … */
 };
@@ -246,19 +245,6 @@ bool qv__graph_layer_add(struct qv__graph *g, uint32_t layer, uint32_t n_slots);
 static inline uint64_t qv__graph_layer_room(const struct qv__graph_layer *l)
 {
     return (uint64_t)l->rows.n_chunks_max * l->rows.n_chunk_rows;
-}
-
-/* Threads that a build or an insert may use, at least 1. */
-static inline unsigned qv__env_threads(const struct qv__index_env *env)
-{
-    unsigned n = env->threads || !env->pool ? env->threads : qv__pool_threads(env->pool) + 1;
-    return env->pool ? QV_MAX(QV_MIN(n, (unsigned)QV__GRAPH_THREADS_MAX), 1u) : 1;
-}
-
-/* True once the caller of the build or insert wants to stop. */
-static inline bool qv__env_cancelled(const struct qv__index_env *env)
-{
-    return env->cancel && atomic_load_explicit(env->cancel, memory_order_relaxed);
 }
 
 /* graph_codes.c */
