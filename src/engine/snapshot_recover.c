@@ -115,13 +115,14 @@ static qv_status put_in_place(struct qv__db *db, struct qv__str name, struct qv_
     return st;
 }
 
-/* Queue what the new segments are due for. */
+/* Queue what the new segments are due for, and note when the first of their points expires. */
 static void look_at(struct qv__collection *c)
 {
     for (uint32_t i = 0; i < c->n_shards; i++) {
         qv__mutex_lock(&c->shards[i].write);
         qv__maintain_look(&c->shards[i]);
         qv__mutex_unlock(&c->shards[i].write);
+        qv__purge_open(&c->shards[i]);
     }
 }
 

@@ -3,6 +3,7 @@
  *
  * The clock is the test's own, the database is stepped: nothing here depends on real time but the
  * last test, which waits for the alarm's own thread. */
+#include "engine/snapshot.h"
 #include "engine_fixture.h"
 
 #define DIM 2
@@ -327,6 +328,28 @@ static void test_purge_through_restarts(void **state)
     }
 }
 
+/* A collection that comes back from a snapshot knows when its points expire, as after a start. */
+static void test_purge_after_a_recovery(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_info info;
+    struct qv__collection *c = start(f, 3, 0);
+    put(f, c, 0, 60, T0 + 1000);
+    put(f, c, 60, 100, INT64_MAX);
+    OK(qv__db_snapshot_create(f->db, QV__STR("c"), &info, &f->err));
+    struct qv__snapshot_from from = {.id = info.id};
+    OK(qv__db_snapshot_recover(f->db, QV__STR("back"), &from, &f->err));
+    struct qv__collection *back = fix_collection(f, "back");
+    assert_int_equal(rows_alive(f, back), 100);
+    at(f, 1000);
+    run(f);
+    assert_int_equal(count(f, back, NULL), 40);
+    assert_int_equal(rows_alive(f, back), 40);
+    qv__collection_release(back);
+    stop(f, c);
+}
+
 /* A point that is refreshed between the gathering of a purge and its write stays. */
 static void test_refresh_wins(void **state)
 {
@@ -452,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_expired_example),
         cmocka_unit_test(test_defaults_and_edits),
         cmocka_unit_test(test_purge_through_restarts),
+        cmocka_unit_test(test_purge_after_a_recovery),
         cmocka_unit_test(test_refresh_wins),
         cmocka_unit_test(test_reader_across_purge),
         cmocka_unit_test(test_large_purge_then_silence),
