@@ -77,15 +77,26 @@ static void finding(void *arg, const struct qv__check_finding *f)
     qv__buf_putc(&c->out, '\n');
 }
 
+/* Anything that a start or a restore leaves first; the rest may be lost. */
+static bool has_database(const char *dir)
+{
+    static const char *const names[] = {"log", "CURRENT", "RESTORING"};
+    bool found = false;
+    for (size_t i = 0; i < QV_ARRAY_LEN(names) && !found; i++) {
+        struct stat s;
+        char path[4200];
+        int n = snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        found = n > 0 && (size_t)n < sizeof path && stat(path, &s) == 0;
+    }
+    return found;
+}
+
 static qv_status check(struct check *c, const char *dir, struct qv_err *err)
 {
     struct qv__io *io = NULL;
-    struct stat s;
-    char log[4200];
-    int n = snprintf(log, sizeof log, "%s/log", dir);
     QV_TRY(qv__io_posix_open(c->cli->mem, dir, false, &io, err));
     qv_status st = QV_OK;
-    if (n < 0 || (size_t)n >= sizeof log || stat(log, &s) != 0) {
+    if (!has_database(dir)) {
         st = qv__fail(err, QV_ENOTFOUND, "there is no database in %s", dir);
     } else {
         st = qv__db_check(io, c->cli->mem, finding, c, err);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "engine/check_impl.h"
+#include "engine/snapshot_impl.h"
 #include "store/segfile_format.h"
 
 static void tell(struct qv__check *c, struct qv__check_finding *f, const char *fmt, va_list ap)
@@ -274,6 +275,26 @@ static qv_status check_lock(struct qv__check *c, struct qv__file **lock, struct 
     return qv__io_lock(*lock, err);
 }
 
+/* There is no manifest: nothing was flushed yet, or a restore was not finished. */
+static qv_status check_fresh(struct qv__check *c, struct qv_err *err)
+{
+    struct qv_err why = {.code = QV_OK};
+    qv_status st = qv__restore_unfinished(c->io, &why);
+    if (st == QV_OK) {
+        c->is_fresh = true;
+        qv__check_report(c, false, "CURRENT", "no checkpoint yet");
+        return QV_OK;
+    }
+    if (st != QV_ECORRUPT) {
+        return qv__fail(err, st, "%s", why.message);
+    }
+    struct qv__check_finding f = {.damaged = true,
+                                  .file = QV__RESTORE_MARKER,
+                                  .remedy = "restore into it again, from the same snapshot"};
+    qv__check_report_full(c, f, "%s; a start is refused", why.message);
+    return QV_OK;
+}
+
 qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
                        void (*cb)(void *arg, const struct qv__check_finding *f), void *arg,
                        struct qv_err *err)
@@ -298,8 +319,7 @@ qv_status qv__db_check(struct qv__io *io, struct qv__mem *mem,
         (void)!c.blobs->ops->list(c.blobs, surplus_cb, &c, &ignored);
         (void)!qv__io_list(io, QV__DIR_TMP, tmp_cb, &c, &ignored);
     } else if (st == QV_ENOTFOUND) {
-        c.is_fresh = true;
-        qv__check_report(&c, false, "CURRENT", "no checkpoint yet");
+        QV_GOTO(check_fresh(&c, err));
     } else {
         bool is_current = strncmp(detail.message, "CURRENT", 7) == 0;
         snprintf(c.manifest_file, sizeof c.manifest_file, "%.25s",

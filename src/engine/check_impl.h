@@ -23,7 +23,9 @@ struct qv__check {
     bool has_manifest, is_fresh; /* neither: it is damaged, and what is live is not known */
     char manifest_file[64];
     qv__json catalog; /* of the manifest; NULL = none, or damaged */
-    uint64_t n_log_files, log_first, log_last;
+    uint64_t n_log_files, log_first;
+    uint64_t log_end;              /* the last record that is there, or was before the log */
+    bool log_is_damaged;           /* one of its files was reported */
     bool log_is_broken;            /* what comes now follows on records that were not read */
     struct qv__check_known *known; /* at first those of the manifest */
     struct qv__arena arena;

@@ -30,7 +30,8 @@ static void log_cb(void *arg, const struct qv__log_file_report *r)
     snprintf(file, sizeof file, "%s/%s", QV__DIR_LOG, r->name);
     c->n_log_files++;
     c->log_first = c->log_first ? c->log_first : r->first_lsn;
-    c->log_last = QV_MAX(c->log_last, r->last_lsn);
+    c->log_end = QV_MAX(c->log_end, r->records ? r->last_lsn : r->first_lsn - 1);
+    c->log_is_damaged |= r->status != QV_OK;
     c->log_is_broken |= r->status != QV_OK;
     if (r->status == QV_OK && r->records == 0) {
         qv__check_report(c, false, file, "no records yet, LSN %" PRIu64 " is the next",
@@ -73,12 +74,12 @@ static void check_reach(struct qv__check *c)
         qv__check_report_full(c, f,
                               "records from LSN %" PRIu64 " are needed, the log begins at %" PRIu64,
                               from + 1, c->log_first);
-    } else if (c->log_last && c->log_last < m->checkpoint_lsn && !c->damaged) {
-        f.min_lsn = c->log_last + 1;
+    } else if (c->log_end < m->checkpoint_lsn && !c->log_is_damaged) {
+        f.min_lsn = c->log_end + 1;
         f.max_lsn = m->checkpoint_lsn;
         qv__check_report_full(
             c, f, "records up to LSN %" PRIu64 " were durable once, the last one is %" PRIu64,
-            m->checkpoint_lsn, c->log_last);
+            m->checkpoint_lsn, c->log_end);
     }
 }
 
@@ -277,8 +278,13 @@ static qv_status record_cb(void *arg, const struct qv__log_file_report *r,
 qv_status qv__check_log(struct qv__check *c, struct qv_err *err)
 {
     bool is_known = c->is_fresh || c->catalog;
-    QV_TRY(qv__log_local_check(c->io, QV__DIR_LOG, c->mem, log_cb, is_known ? record_cb : NULL, c,
-                               err));
+    struct qv_err why = {.code = QV_OK};
+    qv_status st = qv__log_local_check(c->io, QV__DIR_LOG, c->mem, log_cb,
+                                       is_known ? record_cb : NULL, c, &why);
+    bool has_none = st == QV_ENOTFOUND && c->n_log_files == 0; /* nor its directory */
+    if (st != QV_OK && !has_none) {
+        return qv__fail(err, st, "%s", why.message);
+    }
     check_reach(c);
     return QV_OK;
 }

@@ -156,7 +156,7 @@ static void judge_end(struct qv__dump *d, const char *file, const struct qv__log
     if (!next_lsn && s->is_closed) {
         qv__dump_lost(d, file, "the next file, which begins with record %" PRIu64 ", is missing",
                       s->lsn);
-    } else if (next_lsn ? s->lsn < next_lsn : !s->is_clean && tail->synced_lsn >= s->lsn) {
+    } else if (next_lsn ? s->lsn < next_lsn : tail->synced_lsn >= s->lsn) {
         qv__dump_lost(d, file, "offset %" PRIu64 ": record %" PRIu64 " is damaged: %s", s->off,
                       s->lsn, s->stop ? s->stop : "");
     }

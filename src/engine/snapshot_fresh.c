@@ -7,8 +7,6 @@
 
 #include "engine/snapshot_impl.h"
 
-#define MARKER "RESTORING"
-
 struct fresh {
     const struct qv__restore_options *o;
     struct qv__snap_reader reader;
@@ -40,14 +38,15 @@ static bool exists(struct qv__io *io, const char *name, qv_status *st, struct qv
 qv_status qv__restore_unfinished(struct qv__io *io, struct qv_err *err)
 {
     qv_status st;
-    if (exists(io, MARKER, &st, err)) {
+    if (exists(io, QV__RESTORE_MARKER, &st, err)) {
         return qv__fail(err, QV_ECORRUPT,
                         "a restore into this directory was interrupted: run it again");
     }
     return st;
 }
 
-static const char *const files[] = {"LOCK", MARKER, MARKER ".tmp", "CURRENT", "CURRENT.tmp", NULL};
+static const char *const files[] = {"LOCK",    QV__RESTORE_MARKER, QV__RESTORE_MARKER ".tmp",
+                                    "CURRENT", "CURRENT.tmp",      NULL};
 static const char *const dirs[] = {QV__DIR_LOG, QV__DIR_BLOBS, QV__DIR_TMP, QV__DIR_SNAPSHOTS,
                                    NULL};
 
@@ -91,7 +90,7 @@ static qv_status check_fresh(struct qv__io *io, struct qv__mem *mem, struct qv_e
     qv__arena_init(&arena, mem);
     qv_status live = l.foreign ? QV_OK : qv__manifest_read(io, &arena, &m, &why);
     qv__arena_free(&arena);
-    bool marked = exists(io, MARKER, &st, err);
+    bool marked = exists(io, QV__RESTORE_MARKER, &st, err);
     QV_TRY(st);
     for (size_t i = 0; !marked && dirs[i]; i++) {
         st = qv__io_list(io, dirs[i], look_inside, &l, &why);
@@ -106,7 +105,7 @@ static qv_status check_fresh(struct qv__io *io, struct qv__mem *mem, struct qv_e
 static void gather_root_file(void *arg, const char *name, bool is_dir)
 {
     struct qv__buf *b = arg;
-    if (!is_dir && strcmp(name, MARKER) != 0 && strcmp(name, "LOCK") != 0) {
+    if (!is_dir && strcmp(name, QV__RESTORE_MARKER) != 0 && strcmp(name, "LOCK") != 0) {
         qv__buf_put(b, name, strlen(name) + 1);
     }
 }
@@ -136,7 +135,7 @@ static qv_status claim(struct fresh *f, struct qv_err *err)
     QV_TRY(qv__datadir_open(to, &f->datadir, err));
     QV_TRY(check_fresh(to, f->o->mem, err)); /* once more, with the lock */
     f->is_ours = true;
-    QV_TRY(qv__io_write_file(to, MARKER, "", 0, err));
+    QV_TRY(qv__io_write_file(to, QV__RESTORE_MARKER, "", 0, err));
     if (!empty(to, f->o->mem)) {
         return qv__fail(err, QV_EIO, "what an interrupted restore left cannot be removed");
     }
@@ -254,7 +253,7 @@ static void tidy(struct fresh *f, bool failed)
     struct qv_err ignored;
     bool clean = f->is_ours && (!failed || empty(to, f->o->mem));
     if (clean) {
-        (void)!qv__io_unlink(to, MARKER, &ignored);
+        (void)!qv__io_unlink(to, QV__RESTORE_MARKER, &ignored);
     }
     for (size_t i = 0; clean && failed && dirs[i]; i++) {
         (void)!qv__io_rmdir(to, dirs[i], &ignored);

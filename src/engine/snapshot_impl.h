@@ -40,6 +40,8 @@ void qv__snapshot_describe(const struct qv__snap *s, const uint8_t sha256[QV__SH
 
 /* --- snapshot_fresh.c --- */
 
+/* The file that is there until a restore has written its manifest. */
+#define QV__RESTORE_MARKER "RESTORING"
 /* QV_ECORRUPT when a restore into this directory was interrupted. */
 qv_status qv__restore_unfinished(struct qv__io *io, struct qv_err *err) QV_MUST_USE;
 

@@ -27,9 +27,10 @@ static qv_status judge_end(struct qv__logscan *s, uint64_t next_lsn, struct qv__
         say(r, QV_ECORRUPT, note);
         return QV_OK;
     }
-    if (next_lsn ? s->lsn == next_lsn : s->is_clean) {
+    if (next_lsn && s->lsn == next_lsn) {
         return QV_OK;
     }
+    /* Behind a mark, too: it may be that of an earlier flush, over which a write was lost. */
     QV_TRY(qv__logscan_tail(s, &tail, err));
     if (next_lsn || tail.synced_lsn >= s->lsn) {
         snprintf(note, sizeof note, "offset %" PRIu64 ": record %" PRIu64 " is damaged: %.*s",

@@ -1,6 +1,8 @@
 /* test_check.c: what the offline check says of snapshots and of what log records mean; that it says
  * the same as a start, and changes nothing. */
+#include "engine/dump.h"
 #include "snapshot_test.h"
+#include "store/log_local.h"
 
 struct found {
     unsigned n, damaged;
@@ -267,12 +269,188 @@ static void test_sound_history(void **state)
     fix_close(f);
 }
 
+/* --- the end of the log --- */
+
+static void find_segment(void *arg, const char *name, uint64_t bytes)
+{
+    struct file *o = arg;
+    if (strncmp(name, "blobs/seg-", 10) == 0) {
+        snprintf(o->name, sizeof o->name, "%s", name);
+        o->bytes = bytes;
+    }
+}
+
+/* Overwrite a part of a file; NULL = zeros. */
+static void overwrite(struct fix *f, const char *name, const void *p, size_t n, uint64_t at)
+{
+    struct qv__file *file = NULL;
+    void *zeros = qv__zalloc(f->mem, n);
+    OK(qv__io_open(f->io, name, QV__OPEN_WRITE, &file, &f->err));
+    OK(qv__io_pwrite(file, p ? p : zeros, n, at, &f->err));
+    OK(qv__io_file_close(file, &f->err));
+    qv__free(zeros);
+}
+
+/* A database that was closed, whose log has records; all are in its segments. */
+static void closed(struct fix *f)
+{
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = DIM};
+    struct qv__schema schema = fix_schema(&def, 1, 1);
+    fix_open(f, -1);
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &schema, &f->err));
+    struct qv__collection *c = fix_collection(f, "c");
+    for (uint64_t i = 0; i < 50; i++) {
+        OK(put(f, c, i, i + 1, 1));
+    }
+    qv__collection_release(c);
+    OK(qv__db_close(f->db, &f->err));
+}
+
+static void refused(struct fix *f, qv_status want)
+{
+    struct qv__db *db = NULL;
+    assert_int_equal(qv__db_open(&f->options, &db, &f->err), want);
+}
+
+/* A log without a record that is left, beside other damage or alone. */
+static void test_emptied_log(void **state)
+{
+    (void)state;
+    for (int both = 0; both < 2; both++) {
+        struct fix fx, *f = &fx;
+        closed(f);
+        check(f, QV_OK);
+        struct file log = first(f, "log/"), seg = {.name = ""};
+        overwrite(f, log.name, NULL, (size_t)log.bytes - 4096, 4096);
+        OK(qv__io_sim_list(f->io, find_segment, &seg, &f->err));
+        if (both) {
+            OK(qv__io_sim_flip(f->io, seg.name, seg.bytes / 2, 1));
+        }
+        struct found all = check(f, QV_ECORRUPT);
+        assert_int_equal(all.damaged, both + 1);
+        assert_string_equal(all.file, "log");
+        assert_non_null(strstr(all.message, "were durable once"));
+        refused(f, QV_ECORRUPT);
+        finish(f);
+    }
+}
+
+static void keep_report(void *arg, const struct qv__log_file_report *r)
+{
+    *(struct qv__log_file_report *)arg = *r;
+}
+
+static void look_for_damage(void *arg, struct qv__str json)
+{
+    static const char says[] = "is damaged: end of what was flushed";
+    *(bool *)arg |= memmem(json.p, json.n, says, sizeof says - 1) != NULL;
+}
+
+/* A page keeps what it had when the database was closed before, with the mark of that time: what
+ * was written over it is lost, and records behind it say that it was durable. */
+static void test_write_lost_over_a_mark(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__log_file_report r;
+    struct qv__file *file = NULL;
+    struct qv__dump_options log_only = {.log = true};
+    uint8_t page[4096];
+    bool told = false;
+    closed(f);
+    OK(qv__log_local_check(f->io, QV__DIR_LOG, f->mem, keep_report, NULL, &r, &f->err));
+    struct file log = first(f, "log/");
+    uint64_t at = r.valid_bytes & ~(uint64_t)4095;
+    OK(qv__io_open(f->io, log.name, QV__OPEN_READ, &file, &f->err));
+    OK(qv__io_pread(file, page, sizeof page, at, &f->err));
+    qv__io_file_close(file, NULL);
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    struct qv__collection *c = fix_collection(f, "c");
+    for (uint64_t i = 0; i < 150; i++) {
+        OK(put(f, c, 1000 + i, 1001 + i, 2)); /* nothing to reclaim: no checkpoint */
+    }
+    qv__collection_release(c);
+    kill_it(f);
+    check(f, QV_OK);
+    overwrite(f, log.name, page, sizeof page, at);
+    struct found all = check(f, QV_ECORRUPT);
+    assert_int_equal(all.damaged, 1);
+    assert_string_equal(all.file, log.name);
+    assert_int_equal(all.lsn, r.last_lsn + 1);
+    OK(qv__db_dump(f->io, f->mem, &log_only, look_for_damage, &told, &f->err));
+    assert_true(told);
+    refused(f, QV_ECORRUPT);
+    finish(f);
+}
+
+static void gather(void *arg, const char *name, uint64_t bytes)
+{
+    struct qv__buf *b = arg;
+    (void)bytes;
+    qv__buf_put(b, name, strlen(name) + 1);
+}
+
+/* Remove all files whose names begin so. */
+static void remove_all(struct fix *f, const char *prefix)
+{
+    struct qv__buf names;
+    qv__buf_init(&names, f->mem);
+    OK(qv__io_sim_list(f->io, gather, &names, &f->err));
+    for (size_t at = 0; at < names.n; at += strlen((const char *)names.p + at) + 1) {
+        const char *name = (const char *)names.p + at;
+        if (strncmp(name, prefix, strlen(prefix)) == 0) {
+            OK(qv__io_unlink(f->io, name, &f->err));
+        }
+    }
+    qv__buf_free(&names);
+}
+
+static void test_no_log(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    closed(f);
+    remove_all(f, "log/");
+    for (int gone = 0; gone < 2; gone++) { /* its directory, too */
+        struct found all = check(f, QV_ECORRUPT);
+        assert_int_equal(all.damaged, 1);
+        assert_non_null(strstr(all.message, "all log files are missing"));
+        refused(f, QV_ECORRUPT);
+        (void)!qv__io_rmdir(f->io, QV__DIR_LOG, &f->err);
+    }
+    finish(f);
+}
+
+/* What a restore leaves that was interrupted is refused by every start. */
+static void test_unfinished_restore(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    closed(f);
+    remove_all(f, "log/");
+    remove_all(f, "manifest-");
+    remove_all(f, "CURRENT");
+    assert_int_equal(check(f, QV_OK).damaged, 0);
+    OK(qv__io_write_file(f->io, "RESTORING", "", 0, &f->err));
+    struct found all = check(f, QV_ECORRUPT);
+    assert_int_equal(all.damaged, 1);
+    assert_string_equal(all.file, "RESTORING");
+    refused(f, QV_ECORRUPT);
+    finish(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_damaged_snapshot), cmocka_unit_test(test_leftover_snapshot),
-        cmocka_unit_test(test_malformed_data),   cmocka_unit_test(test_malformed_catalog),
+        cmocka_unit_test(test_damaged_snapshot),
+        cmocka_unit_test(test_leftover_snapshot),
+        cmocka_unit_test(test_malformed_data),
+        cmocka_unit_test(test_malformed_catalog),
         cmocka_unit_test(test_sound_history),
+        cmocka_unit_test(test_emptied_log),
+        cmocka_unit_test(test_no_log),
+        cmocka_unit_test(test_write_lost_over_a_mark),
+        cmocka_unit_test(test_unfinished_restore),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
