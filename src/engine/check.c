@@ -246,9 +246,15 @@ static void surplus_cb(void *arg, const char *name)
     struct qv__check *c = arg;
     const struct qv__manifest *m = &c->manifest;
     char file[320], live[64];
-    for (uint32_t i = 0; i < m->n_shards; i++) {
+    const char *dash = strchr(name, '-');
+    uint64_t id = 0; /* of no segment */
+    (void)!(dash && sscanf(dash + 1, "%16" SCNx64, &id) == 1);
+    for (uint32_t i = 0; id && i < m->n_shards; i++) {
         for (uint32_t k = 0; k < m->shards[i].n_segments; k++) {
             const struct qv__manifest_segment *s = &m->shards[i].segments[k];
+            if (s->segment_id != id) {
+                continue; /* seen before any name is made: there may be very many of both */
+            }
             qv__segment_blob_name(s->segment_id, live);
             if (strcmp(live, name) == 0) {
                 return;

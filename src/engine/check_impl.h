@@ -24,10 +24,12 @@ struct qv__check {
     char manifest_file[64];
     qv__json catalog; /* of the manifest; NULL = none, or damaged */
     uint64_t n_log_files, log_first;
-    uint64_t log_end;              /* the last record that is there, or was before the log */
-    bool log_is_damaged;           /* one of its files was reported */
-    bool log_is_broken;            /* what comes now follows on records that were not read */
-    struct qv__check_known *known; /* at first those of the manifest */
+    uint64_t log_end;                   /* the last record that is there, or was before the log */
+    bool log_is_damaged;                /* one of its files was reported */
+    bool log_is_broken;                 /* what comes now follows on records that were not read */
+    uint64_t flushed_lsn;               /* a replay begins behind it */
+    struct qv__check_known *known;      /* at first those of the manifest */
+    const struct qv__check_known *last; /* of them: asked for last; NULL = none */
     struct qv__arena arena;
     bool damaged;
     void (*cb)(void *arg, const struct qv__check_finding *f);

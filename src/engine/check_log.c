@@ -58,7 +58,7 @@ static void log_cb(void *arg, const struct qv__log_file_report *r)
 static void check_reach(struct qv__check *c)
 {
     const struct qv__manifest *m = &c->manifest;
-    uint64_t from = flushed(m);
+    uint64_t from = c->flushed_lsn;
     struct qv__check_finding f = {.damaged = true, .file = QV__DIR_LOG, .remedy = QV__REMEDY_WHOLE};
     if (!c->has_manifest) {
         return;
@@ -94,9 +94,19 @@ static struct qv__check_known **place_of(struct qv__check *c, uint64_t id)
     return at;
 }
 
-static void forget(struct qv__check_known **at)
+/* Records come in runs of one collection, and there may be very many of both. */
+static const struct qv__check_known *find(struct qv__check *c, uint64_t id)
+{
+    if (!c->last || c->last->id != id) {
+        c->last = *place_of(c, id);
+    }
+    return c->last;
+}
+
+static void forget(struct qv__check *c, struct qv__check_known **at)
 {
     struct qv__check_known *k = *at;
+    c->last = c->last == k ? NULL : c->last;
     *at = k->next;
     qv__schema_release(k->schema);
     qv__free(k);
@@ -149,7 +159,7 @@ static qv_status change_one(struct qv__check *c, uint64_t lsn, qv__json doc, boo
         return QV_OK; /* as replay: dropped later */
     }
     if (drop) {
-        forget(at);
+        forget(c, at);
         return QV_OK;
     }
     QV_TRY(qv__schema_from_json(c->mem, qv__json_get(doc, "schema"), &schema, err));
@@ -177,7 +187,7 @@ qv_status qv__check_aliases(qv__json map, struct qv_err *err)
 void qv__check_forget_all(struct qv__check *c)
 {
     while (c->known) {
-        forget(&c->known);
+        forget(c, &c->known);
     }
 }
 
@@ -211,7 +221,7 @@ static qv_status decode_data(struct qv__check *c, struct qv__arena *arena, uint6
     size_t n = 0;
     struct qv__record_part *parts = NULL;
     QV_TRY(qv__record_collection(body, &id, err));
-    const struct qv__check_known *k = *place_of(c, id);
+    const struct qv__check_known *k = find(c, id);
     if (!k) {
         return QV_OK; /* as replay: dropped since */
     }
@@ -245,7 +255,7 @@ static qv_status record_cb(void *arg, const struct qv__log_file_report *r,
     struct qv_err why = {.code = QV_OK};
     const char *collection = "";
     char file[96];
-    if (c->log_is_broken || rec->lsn <= flushed(&c->manifest)) {
+    if (c->log_is_broken || rec->lsn <= c->flushed_lsn) {
         return QV_OK;
     }
     qv_status st = decode(c, rec, &collection, &why);
@@ -278,6 +288,7 @@ static qv_status record_cb(void *arg, const struct qv__log_file_report *r,
 qv_status qv__check_log(struct qv__check *c, struct qv_err *err)
 {
     bool is_known = c->is_fresh || c->catalog;
+    c->flushed_lsn = flushed(&c->manifest);
     struct qv_err why = {.code = QV_OK};
     qv_status st = qv__log_local_check(c->io, QV__DIR_LOG, c->mem, log_cb,
                                        is_known ? record_cb : NULL, c, &why);
