@@ -370,8 +370,10 @@ QV_API QV_MUST_USE qv_status qv_snapshot_list(qv_db *db,
                                               void (*each)(void *arg,
                                                            const struct qv_snapshot *snapshot),
                                               void *arg, struct qv_err *err);
-/* QV_ENOTFOUND. After QV_EIO the snapshot is listed if the disk has it still, a power cut may take
- * it or bring it back, whole either way, and it can be deleted again. */
+/* One that is damaged, and so in no list, goes by the name of its directory in snapshots/, as
+ * `quiver check` tells it. QV_ENOTFOUND, QV_EREADONLY (the database is open read-only, or its log
+ * failed). After QV_EIO the snapshot is listed if the disk has it still, a power cut may take it or
+ * bring it back, whole either way, and it can be deleted again. */
 QV_API QV_MUST_USE qv_status qv_snapshot_delete(qv_db *db, const char *name, struct qv_err *err);
 /* Write it as one new file, synced. QV_ENOTFOUND; QV_EEXISTS when `path` is there; on another error
  * no file is left. */

@@ -158,6 +158,22 @@ static qv_status read_info(struct qv__db *db, uint64_t id, struct qv__snapshot_i
     return st;
 }
 
+static void ignore_name(void *arg, const char *name, bool is_dir)
+{
+    (void)arg;
+    (void)name;
+    (void)is_dir;
+}
+
+static bool is_there(struct qv__db *db, uint64_t id)
+{
+    struct qv_err ignored;
+    char dir[64];
+    qv__snapshot_dir(id, QV__SNAPSHOT_WHOLE, dir);
+    return qv__io_list(db->io, dir, ignore_name, NULL, &ignored) == QV_OK;
+}
+
+/* What is wrong with one, be it a sector of its head, does not take the others away. */
 qv_status qv__db_snapshots(struct qv__db *db,
                            void (*cb)(void *arg, const struct qv__snapshot_info *info), void *arg,
                            struct qv_err *err)
@@ -177,13 +193,13 @@ qv_status qv__db_snapshots(struct qv__db *db,
         qv_status one = read_info(db, id, &info, &why);
         if (one == QV_OK) {
             cb(arg, &info);
-        } else if (one == QV_ECORRUPT || one == QV_EVERSION) {
-            qv__log_line(db->logger, QV__LEVEL_ERROR, "snapshot", "not usable: %s", why.message);
-        } else if (one != QV_ENOTFOUND) { /* deleted meanwhile */
+        } else if (one == QV_ENOMEM || one == QV_EBUSY) {
             st = qv__wrap(&why, one, "listing snapshots");
             if (err) {
                 *err = why;
             }
+        } else if (one != QV_ENOTFOUND || is_there(db, id)) { /* else it was deleted meanwhile */
+            qv__log_line(db->logger, QV__LEVEL_ERROR, "snapshot", "not usable: %s", why.message);
         }
     }
     qv__buf_free(&names);
@@ -208,15 +224,37 @@ static void find_one(void *arg, const struct qv__snapshot_info *info)
     }
 }
 
+/* One that no list shows, by the name of its directory: it can be deleted. */
+static bool find_damaged(struct qv__db *db, struct qv__str name, struct qv__snapshot_info *out)
+{
+    char text[32];
+    enum qv__snapshot_state state;
+    uint64_t id = 0;
+    struct qv_err ignored;
+    if (name.n >= sizeof text) {
+        return false;
+    }
+    memcpy(text, name.p, name.n);
+    text[name.n] = 0;
+    if (!qv__snapshot_dir_read(text, &id, &state) || state != QV__SNAPSHOT_WHOLE ||
+        read_info(db, id, out, &ignored) == QV_OK || !is_there(db, id)) {
+        return false;
+    }
+    *out = (struct qv__snapshot_info){.id = id, .whole_database = true};
+    memcpy(out->name, text, name.n + 1);
+    return true;
+}
+
 qv_status qv__db_snapshot_find(struct qv__db *db, struct qv__str name,
                                const struct qv__str *collection, bool whole,
                                struct qv__snapshot_info *out, struct qv_err *err)
 {
     struct finding f = {.name = name, .collection = collection, .whole = whole, .out = out};
     QV_TRY(qv__db_snapshots(db, find_one, &f, err));
-    return f.found ? QV_OK
-                   : qv__fail(err, QV_ENOTFOUND, "Snapshot %.*s not found",
-                              (int)QV_MIN(name.n, (size_t)300), name.p);
+    return f.found || (whole && find_damaged(db, name, out))
+               ? QV_OK
+               : qv__fail(err, QV_ENOTFOUND, "Snapshot %.*s not found",
+                          (int)QV_MIN(name.n, (size_t)300), name.p);
 }
 
 /* --- deleting --- */
@@ -233,13 +271,6 @@ static bool streams_follow(struct qv__db *db, uint64_t id, const char dir[64], b
         }
     }
     return any;
-}
-
-static void ignore_name(void *arg, const char *name, bool is_dir)
-{
-    (void)arg;
-    (void)name;
-    (void)is_dir;
 }
 
 /* Whole -> gone, for good. When that cannot be made durable it is taken back, so that what is

@@ -48,11 +48,13 @@ qv_status qv__db_snapshot_create(struct qv__db *db, struct qv__str collection,
 
 /* --- what there is --- */
 
-/* Oldest first; cb under no lock. One that is damaged is logged and left out. */
+/* Oldest first; cb under no lock. One that is damaged or cannot be read is logged and left out.
+ * Errors: of the directory; QV_ENOMEM, QV_EBUSY. */
 qv_status qv__db_snapshots(struct qv__db *db,
                            void (*cb)(void *arg, const struct qv__snapshot_info *info), void *arg,
                            struct qv_err *err) QV_MUST_USE;
-/* By the name clients know. collection NULL = any of a collection; whole: of the database. */
+/* By the name clients know. collection NULL = any of a collection; whole: of the database, or one
+ * that cannot be read and is in no list, by the name of its directory: then only out->id is set. */
 qv_status qv__db_snapshot_find(struct qv__db *db, struct qv__str name,
                                const struct qv__str *collection, bool whole,
                                struct qv__snapshot_info *out, struct qv_err *err) QV_MUST_USE;

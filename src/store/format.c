@@ -7,8 +7,7 @@
 
 #include "base/crc32c.h"
 
-#define CRC_BYTES        4u
-#define FOREIGN_HEAD_MAX ((size_t)64 * 1024)
+#define CRC_BYTES 4u
 
 void qv__format_begin(const struct qv__format *f, uint8_t *head)
 {
@@ -31,7 +30,7 @@ void qv__format_seal(const struct qv__format *f, uint8_t *head)
 static bool is_sound(const uint8_t *bytes, size_t n, size_t head_bytes)
 {
     if (head_bytes < QV__FORMAT_PREFIX_BYTES + CRC_BYTES || head_bytes > n ||
-        head_bytes > FOREIGN_HEAD_MAX) {
+        head_bytes > QV__FORMAT_HEAD_MAX) {
         return false;
     }
     size_t at = head_bytes - CRC_BYTES;

@@ -19,6 +19,8 @@
 #include "base/buf.h"
 
 #define QV__FORMAT_PREFIX_BYTES 32u
+/* No version of a format has a longer head. */
+#define QV__FORMAT_HEAD_MAX     ((size_t)64 * 1024)
 
 struct qv__format {
     const char *magic; /* 8 bytes */

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "store/format.h"
 #include "store/snapfile.h"
 
 static const char *shown(const struct qv__snap_reader *r)
@@ -112,18 +113,39 @@ qv_status qv__snap_open_file(struct qv__io *io, const char *file, uint64_t base,
     return read_table(out, err);
 }
 
-static qv_status read_small(struct qv__snap_reader *r, const char *leaf, void *to, size_t n,
+/* All of a file that is but a head. The caller frees *p. */
+static qv_status read_small(struct qv__snap_reader *r, const char *leaf, void **p, size_t *n,
                             struct qv_err *err)
 {
     char path[QV__IO_NAME_MAX + 1];
-    void *p = NULL;
-    size_t got = 0;
     QV_TRY(path_of(r, leaf, path, err));
-    QV_TRY(qv__io_read_file(r->io, path, n, r->arena.mem, &p, &got, err));
-    qv_status st = got == n ? QV_OK : qv__fail(err, QV_ECORRUPT, "%s: has %zu bytes", path, got);
-    if (st == QV_OK) {
-        memcpy(to, p, n);
+    qv_status st = qv__io_read_file(r->io, path, QV__FORMAT_HEAD_MAX, r->arena.mem, p, n, err);
+    return st == QV_ETOOBIG ? qv__wrap(err, QV_ECORRUPT, "snapshot") : st;
+}
+
+/* The length is looked at last: the head of another version may have another, and tells which. */
+static qv_status read_head(struct qv__snap_reader *r, const char *dir, struct qv_err *err)
+{
+    void *p = NULL;
+    size_t n = 0;
+    QV_TRY(read_small(r, QV__SNAP_HEAD_NAME, &p, &n, err));
+    qv_status st = qv__snap_head_decode(p, n, dir, &r->snap, err);
+    if (st == QV_OK && n != sizeof r->head) {
+        st = qv__fail(err, QV_ECORRUPT, "%s: its head has %zu bytes", dir, n);
     }
+    if (st == QV_OK) {
+        memcpy(r->head, p, sizeof r->head);
+    }
+    qv__free(p);
+    return st;
+}
+
+static qv_status read_sum(struct qv__snap_reader *r, const char *dir, struct qv_err *err)
+{
+    void *p = NULL;
+    size_t n = 0;
+    QV_TRY(read_small(r, QV__SNAP_SUM_NAME, &p, &n, err));
+    qv_status st = qv__snap_sum_decode(p, n, dir, r->snap.total_bytes, r->sum, err);
     qv__free(p);
     return st;
 }
@@ -131,16 +153,13 @@ static qv_status read_small(struct qv__snap_reader *r, const char *leaf, void *t
 qv_status qv__snap_open_dir(struct qv__io *io, const char *dir, struct qv__mem *mem,
                             struct qv__snap_reader *out, struct qv_err *err)
 {
-    uint8_t sum[QV__SNAP_SUM_BYTES];
     memset(out, 0, sizeof *out);
     out->io = io;
     out->is_dir = true;
     qv__arena_init(&out->arena, mem);
     snprintf(out->place, sizeof out->place, "%s", dir);
-    QV_TRY(read_small(out, QV__SNAP_HEAD_NAME, out->head, sizeof out->head, err));
-    QV_TRY(qv__snap_head_decode(out->head, sizeof out->head, dir, &out->snap, err));
-    QV_TRY(read_small(out, QV__SNAP_SUM_NAME, sum, sizeof sum, err));
-    QV_TRY(qv__snap_sum_decode(sum, sizeof sum, dir, out->snap.total_bytes, out->sum, err));
+    QV_TRY(read_head(out, dir, err));
+    QV_TRY(read_sum(out, dir, err));
     return read_table(out, err);
 }
 
