@@ -96,7 +96,7 @@ qv_status qv__maintain_switch(struct qv__shard *s, struct qv__segment *const *fr
 
 /* --- tasks --- */
 
-static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due);
+static bool queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due);
 
 static void index_task(struct qv__task *task);
 
@@ -208,13 +208,16 @@ static bool merge_waits(const struct qv__shard *s)
     return atomic_load(&s->merge_waits) && atomic_load(&s->collection->db->merges) > 0;
 }
 
-/* Leave, and call one that waits; each time the search begins at another collection. */
-void qv__merge_leave(struct qv__db *db)
+/* If there is room for a merge, call one that waits; each time the search begins at another
+ * collection. One that cannot be called now, as it rests or there is no memory for its task, loses
+ * its turn to the next. */
+static void call_next(struct qv__db *db)
 {
     struct qv__collection **all = NULL;
     uint32_t n = 0;
-    atomic_fetch_sub(&db->merges, 1);
-    if (atomic_load(&db->merges_waiting) == 0 || qv__catalog_all(db, &all, &n, NULL) != QV_OK) {
+    if (atomic_load(&db->merges_waiting) == 0 ||
+        atomic_load(&db->merges) >= db->options.merges_max ||
+        qv__catalog_all(db, &all, &n, NULL) != QV_OK) {
         return; /* without memory the next write to a shard finds what is due */
     }
     uint32_t from = n ? atomic_fetch_add(&db->merges_turn, 1) % n : 0;
@@ -222,13 +225,17 @@ void qv__merge_leave(struct qv__db *db)
     for (uint32_t i = 0; i < n && !found; i++) {
         struct qv__collection *c = all[(from + i) % n];
         for (uint32_t k = 0; k < c->n_shards && !found; k++) {
-            found = wait_end(&c->shards[k]);
-            if (found) {
-                queue(&c->shards[k], maintain_task, &c->shards[k].job_due);
-            }
+            struct qv__shard *s = &c->shards[k];
+            found = wait_end(s) && queue(s, maintain_task, &s->job_due);
         }
     }
     qv__catalog_all_free(all, n);
+}
+
+void qv__merge_leave(struct qv__db *db)
+{
+    atomic_fetch_sub(&db->merges, 1);
+    call_next(db);
 }
 
 /* --- sealing and merging --- */
@@ -292,27 +299,35 @@ static void maintain_task(struct qv__task *task)
     look_at_fields(s, v); /* of what was sealed or merged while an index was created */
     qv__view_release(v);
     atomic_store(&s->job_due, false);
-    if (next == NEXT_WAIT && !atomic_load(&s->merge_waits)) {
-        queue(s, maintain_task, &s->job_due); /* called while this one was ending */
+    bool was_called = next == NEXT_WAIT && !atomic_load(&s->merge_waits); /* while it was ending */
+    if (was_called) {
+        was_called = queue(s, maintain_task, &s->job_due);
     } else if (atomic_exchange(&s->job_again, false)) {
         qv__maintain_call(s->collection); /* became due while this one was ending */
     }
     struct qv__collection *c = s->collection;
+    if (!was_called) {
+        call_next(c->db); /* this one may have been called for a merge, and did none */
+    }
     qv__free(t);
     qv__job_end(c);
 }
 
-static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due)
+/* True if the task comes, or is there already. */
+static bool queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bool *due)
 {
     struct qv__collection *c = s->collection;
     uint64_t retry_ns = atomic_load(&s->retry_ns);
-    if ((retry_ns && qv__mono_ns(c->db->clock) < retry_ns) || atomic_exchange(due, true)) {
-        return;
+    if (retry_ns && qv__mono_ns(c->db->clock) < retry_ns) {
+        return false;
+    }
+    if (atomic_exchange(due, true)) {
+        return true;
     }
     struct shard_task *t = qv__alloc(c->mem, sizeof *t);
     if (!t) {
         atomic_store(due, false); /* the next write looks again */
-        return;
+        return false;
     }
     t->task.fn = fn;
     t->shard = s;
@@ -321,6 +336,7 @@ static void queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bo
     }
     qv__job_begin(c);
     qv__pool_submit(c->db->pool, QV__LANE_BACKGROUND, &t->task);
+    return true;
 }
 
 /* Queue sealing or merging if it is due; a task that runs by now is left to find it, or looks

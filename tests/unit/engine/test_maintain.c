@@ -1,5 +1,6 @@
 /* test_maintain.c: background work: what it gives back, how much of it runs at once, what is told
  * about it, and ending it early. Stepped, but for the test that counts merges at once. */
+#include "engine/maintain.h"
 #include "engine_fixture.h"
 
 #define DIM 4
@@ -327,6 +328,45 @@ static void test_settling_waits_for_its_turn(void **state)
     fix_close(f);
 }
 
+/* A turn to merge goes on to the next one when whoever had it does not merge: as nothing is due any
+ * more, as it rests, or as it is quarantined. */
+static void test_turns_are_not_lost(void **state)
+{
+    (void)state;
+    for (int why = 0; why < 3; why++) {
+        struct fix fx, *f = &fx;
+        fix_open(f, -1);
+        f->options.merges_max = 1;
+        fix_reopen(f);
+        struct qv__collection *a = make(f, "a", 64), *b = make(f, "b", 64);
+        atomic_store(&f->db->merges, 1); /* another's */
+        for (unsigned round = 0; round < 12; round++) {
+            put(f, a, round * 64, round * 64 + 64);
+            put(f, b, round * 64, round * 64 + 64);
+        }
+        run(f);
+        assert_true(atomic_load(&a->shards[0].merge_waits));
+        assert_true(atomic_load(&b->shards[0].merge_waits));
+        if (why == 0) {
+            OK(qv__collection_optimize(a, 1, &f->err)); /* takes no turn */
+            run(f);
+        } else if (why == 1) {
+            atomic_store(&a->shards[0].retry_ns,
+                         qv__mono_ns(qv__db_clock(f->db)) + UINT64_C(60000000000));
+        } else {
+            atomic_store(&a->quarantined, true);
+        }
+        qv__merge_leave(f->db);
+        run(f);
+        assert_false(atomic_load(&b->shards[0].merge_waits));
+        assert_in_range(info_of(f, b).n_sealed, 1, 6);
+        assert_int_equal(atomic_load(&f->db->merges), 0);
+        atomic_store(&a->quarantined, false);
+        qv__collection_release(a);
+        stop(f, b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_later),
         cmocka_unit_test(test_merges_at_once),
         cmocka_unit_test(test_settling_waits_for_its_turn),
+        cmocka_unit_test(test_turns_are_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
