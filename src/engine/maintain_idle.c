@@ -45,19 +45,28 @@ void qv__idle_note(struct qv__shard *s)
     }
 }
 
+/* While others merge; unless a write notes a later time just now. */
+static void come_again(struct qv__shard *s)
+{
+    struct qv__db *db = s->collection->db;
+    int64_t due = (int64_t)qv__wall_ms(db->clock) + AGAIN_MS, none = INT64_MAX;
+    if (atomic_compare_exchange_strong(&s->idle_ms, &none, due)) {
+        qv__alarm_set(db, due);
+    }
+}
+
 static void idle_task(struct qv__task *task)
 {
     struct idle_task *t = QV_CONTAINER_OF(task, struct idle_task, task);
     struct qv__shard *s = t->shard;
     struct qv__collection *c = s->collection;
     struct qv_err err;
-    if (qv__maintain_stopping(c)) {
+    /* A write that came while the task waited for its worker noted a later time. */
+    if (qv__maintain_stopping(c) || atomic_load(&s->idle_ms) != INT64_MAX) {
         goto out;
     }
     if (!qv__merge_enter(c->db)) {
-        int64_t due = (int64_t)qv__wall_ms(c->db->clock) + AGAIN_MS;
-        atomic_store(&s->idle_ms, due);
-        qv__alarm_set(c->db, due);
+        come_again(s);
         goto out;
     }
     qv_status st = qv__maintain_optimize(s, 1, NULL, &err);
@@ -72,10 +81,22 @@ out:
     qv__job_end(c);
 }
 
+/* How long the shard rests, as after a merge that somebody cancelled or that failed. */
+static int64_t rest_ms(struct qv__shard *s)
+{
+    uint64_t until_ns = atomic_load(&s->retry_ns);
+    uint64_t now_ns = until_ns ? qv__mono_ns(s->collection->db->clock) : 0;
+    return until_ns > now_ns ? (int64_t)((until_ns - now_ns) / (1000u * 1000u)) + 1 : 0;
+}
+
 bool qv__idle_look(struct qv__shard *s, int64_t now_ms, int64_t *next_ms)
 {
     struct qv__collection *c = s->collection;
-    int64_t due = atomic_load(&s->idle_ms);
+    int64_t due = atomic_load(&s->idle_ms), rest = due <= now_ms ? rest_ms(s) : 0;
+    if (rest > 0) {
+        *next_ms = QV_MIN(*next_ms, now_ms + rest);
+        return false;
+    }
     /* A write that comes now notes a later time; then that one counts. */
     if (due > now_ms || !atomic_compare_exchange_strong(&s->idle_ms, &due, INT64_MAX)) {
         *next_ms = QV_MIN(*next_ms, due);

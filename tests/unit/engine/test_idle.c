@@ -177,12 +177,53 @@ static void test_after_a_restart(void **state)
     end(f, c);
 }
 
+/* Writes that come between the time that is due and the worker that has time for it. */
+static void test_writes_come_first(void **state)
+{
+    (void)state;
+    for (int busy = 0; busy < 2; busy++) { /* with all merges that may run, too */
+        struct fix fx, *f = &fx;
+        struct qv__collection *c = begin(f, IDLE_MS);
+        put(f, c, 0, 5000);
+        wait_ms(f, 0);
+        now_ms += IDLE_MS;
+        assert_true(qv__purge_look(f->db)); /* queued */
+        put(f, c, 0, 1);
+        atomic_store(&f->db->merges, busy ? f->db->options.merges_max : 0);
+        wait_ms(f, 0);
+        atomic_store(&f->db->merges, 0);
+        wait_ms(f, IDLE_MS - 1);
+        assert_sealed(f, c, 0, 5000);
+        wait_ms(f, 1);
+        assert_sealed(f, c, 5001, 5000);
+        end(f, c);
+    }
+}
+
+/* After somebody cancelled a merge its shard rests, idle or not. */
+static void test_rests_when_told_to(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__collection *c = begin(f, IDLE_MS);
+    put(f, c, 0, 13000);
+    wait_ms(f, 0);
+    assert_sealed(f, c, 8000, 13000);
+    atomic_store(&c->shards[0].retry_ns, mono(NULL) + UINT64_C(60000000000));
+    wait_ms(f, IDLE_MS);
+    assert_sealed(f, c, 8000, 13000);
+    wait_ms(f, 60001 - IDLE_MS);
+    assert_sealed(f, c, 13000, 13000);
+    end(f, c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_grows_is_sealed),  cmocka_unit_test(test_segments_become_one),
         cmocka_unit_test(test_small_shares_are_left), cmocka_unit_test(test_others_go_first),
-        cmocka_unit_test(test_after_a_restart),
+        cmocka_unit_test(test_after_a_restart),       cmocka_unit_test(test_writes_come_first),
+        cmocka_unit_test(test_rests_when_told_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
