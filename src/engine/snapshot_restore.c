@@ -237,11 +237,21 @@ struct segment_copy {
     uint32_t file;
 };
 
+static bool is_cancelled(const struct qv__restore *r)
+{
+    return r->cancel && atomic_load(r->cancel);
+}
+
+static qv_status cancelled(struct qv_err *err)
+{
+    return qv__fail(err, QV_ECANCELLED, "restoring was cancelled");
+}
+
 static qv_status read_part(void *ctx, uint64_t at, void *buf, size_t n, struct qv_err *err)
 {
     const struct segment_copy *c = ctx;
-    if (c->r->cancel && atomic_load(c->r->cancel)) {
-        return qv__fail(err, QV_ECANCELLED, "restoring was cancelled");
+    if (is_cancelled(c->r)) {
+        return cancelled(err);
     }
     return qv__snap_read(c->r->from, c->file, at, buf, n, err);
 }
@@ -338,13 +348,17 @@ static qv_status restore_segment(struct qv__restore *r, const struct qv__segment
 
 /* --- a shard --- */
 
-/* Each point is there once, in the shard where it is looked for. */
-static qv_status check_ids(struct qv__segment *const *list, uint32_t n, uint32_t shard,
-                           uint32_t n_shards, struct qv_err *err)
+/* Each point is there once, in the shard where it is looked for. That takes a search in each
+ * segment for each row: minutes, where there are many of both. */
+static qv_status check_ids(const struct qv__restore *r, struct qv__segment *const *list, uint32_t n,
+                           uint32_t shard, uint32_t n_shards, struct qv_err *err)
 {
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t row = 0; row < qv__segment_rows(list[i]); row++) {
             uint32_t at = 0;
+            if (is_cancelled(r)) {
+                return cancelled(err);
+            }
             if (!qv__segment_row_visible(list[i], row, QV__LSN_MAX)) {
                 continue;
             }
@@ -378,7 +392,7 @@ qv_status qv__restore_shard(struct qv__restore *r, const struct qv__segment_env 
         n += st == QV_OK;
     }
     if (st == QV_OK) {
-        st = check_ids(list, n, from->shard, schema->shard_number, err);
+        st = check_ids(r, list, n, from->shard, schema->shard_number, err);
     }
     for (uint32_t i = 0; st != QV_OK && i < n; i++) {
         qv__segment_doom(list[i]);

@@ -1,4 +1,5 @@
-/* test_snapshot_sick.c: snapshots of which one cannot be read: the others stay in reach. */
+/* test_snapshot_sick.c: snapshots of which one cannot be read, and recoveries beside other work:
+ * the other snapshots stay, and nothing goes on for nobody. */
 #include "snapshot_test.h"
 #include "store/format.h"
 
@@ -128,11 +129,49 @@ static void test_reads_fail(void **state)
     fix_close(f);
 }
 
+/* --- recoveries --- */
+
+static void cancel_it(void *arg)
+{
+    struct fix *f = arg;
+    struct qv__job_info j;
+    if (qv__db_jobs(f->db, NULL, false, &j, 1) == 1 && j.kind == QV__JOB_RECOVER) {
+        OK(qv__db_cancel_job(f->db, NULL, j.id, &f->err));
+    }
+}
+
+/* When all files are copied, and what they hold is still to be compared. */
+static void test_cancelled_late(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_info info;
+    fix_open(f, -1);
+    make_collection(f, "c", 1);
+    struct qv__collection *c = fix_collection(f, "c");
+    OK(put(f, c, 0, 60, 1));
+    OK(qv__collection_optimize(c, 1, &f->err)); /* one file, without tombstones */
+    OK(qv__db_snapshot_create(f->db, QV__STR("c"), &info, &f->err));
+    struct qv__collection_info ci;
+    OK(qv__collection_info(c, &ci, &f->err));
+    assert_int_equal(ci.n_sealed, 1);
+    struct qv__snapshot_from from = {.id = info.id};
+    qv__io_sim_watch(f->io, cancel_it, f); /* before it is synced all of it was read */
+    assert_int_equal(qv__db_snapshot_recover(f->db, QV__STR("d"), &from, &f->err), QV_ECANCELLED);
+    qv__io_sim_watch(f->io, NULL, NULL);
+    assert_int_equal(n_leftovers(f), 0);
+    qv__collection_release(c);
+    assert_int_equal(qv__db_collection(f->db, QV__STR("d"), &c, &f->err), QV_ENOTFOUND);
+    OK(qv__db_snapshot_recover(f->db, QV__STR("d"), &from, &f->err));
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_is_sick),
         cmocka_unit_test(test_reads_fail),
+        cmocka_unit_test(test_cancelled_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
