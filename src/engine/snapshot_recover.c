@@ -141,6 +141,7 @@ static qv_status recover(struct qv__db *db, struct qv__str name, struct qv__rest
     if (st == QV_OK) {
         if (old) {
             atomic_store(&old->dropped, true); /* no manifest names its files any more */
+            qv__jobs_cancel(db, old->id);      /* what they make is for nobody */
             qv__collection_release(old);       /* the catalog's reference */
         }
         look_at(c);

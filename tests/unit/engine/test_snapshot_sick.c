@@ -1,5 +1,6 @@
 /* test_snapshot_sick.c: snapshots of which one cannot be read, and recoveries beside other work:
  * the other snapshots stay, and nothing goes on for nobody. */
+#include "engine/job.h"
 #include "snapshot_test.h"
 #include "store/format.h"
 
@@ -166,12 +167,36 @@ static void test_cancelled_late(void **state)
     fix_close(f);
 }
 
+/* Work on the collection that gave way ends; what it makes is for nobody. */
+static void test_jobs_of_the_old_one_end(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct qv__snapshot_info info[2];
+    struct qv__job merge, other;
+    with_two(f, info);
+    make_collection(f, "other", 1);
+    struct qv__collection *c = fix_collection(f, "c"), *o = fix_collection(f, "other");
+    qv__job_open(&merge, f->db, &c->shards[0], QV__JOB_MERGE, 1, NULL, "test");
+    qv__job_open(&other, f->db, &o->shards[0], QV__JOB_MERGE, 1, NULL, "test");
+    struct qv__snapshot_from from = {.id = info[0].id};
+    OK(qv__db_snapshot_recover(f->db, QV__STR("c"), &from, &f->err));
+    assert_true(atomic_load(&merge.cancel));
+    assert_false(atomic_load(&other.cancel));
+    qv__job_close(&merge, QV_ECANCELLED);
+    qv__job_close(&other, QV_OK);
+    qv__collection_release(c);
+    qv__collection_release(o);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_is_sick),
         cmocka_unit_test(test_reads_fail),
         cmocka_unit_test(test_cancelled_late),
+        cmocka_unit_test(test_jobs_of_the_old_one_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
