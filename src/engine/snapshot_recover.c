@@ -134,7 +134,10 @@ static qv_status recover(struct qv__db *db, struct qv__str name, struct qv__rest
         return qv__fail(err, QV_EINVAL,
                         "this is a snapshot of a whole database: use quiver restore");
     }
-    QV_TRY(qv__restore_space(r, db->io, err));
+    /* Beside what flushing the rows of acknowledged writes takes. */
+    if (qv__space_for(db, r->from->snap.table_at, false, err) != QV_OK) {
+        return qv__wrap(err, QV_ENOSPC, "recovering from the snapshot");
+    }
     QV_TRY(build(db, r, name, &c, err));
     qv__collection_retain(c); /* ours, beside that of the list */
     qv_status st = put_in_place(db, name, c, &old, err);

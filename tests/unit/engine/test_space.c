@@ -3,6 +3,7 @@
  *
  * The database runs stepped on the simulated disk with a limit of space; a file of "another
  * program" takes the rest of it. */
+#include "engine/snapshot.h"
 #include "engine_fixture.h"
 
 #define DIM        16
@@ -351,12 +352,39 @@ static void test_budget(void **state)
     done(d);
 }
 
+/* A snapshot is not recovered into the room that acknowledged rows are owed for their flush. */
+static void test_recovery_leaves_what_is_owed(void **state)
+{
+    (void)state;
+    const uint64_t large = (uint64_t)1 << 30;
+    struct disk disk, *d = &disk;
+    struct fix *f = &d->fix;
+    struct qv__snapshot_info made;
+    setup(d, 0, 1000000);
+    OK(add(d));
+    OK(qv__db_snapshot_create(f->db, QV__STR("c"), &made, &f->err));
+    for (int i = 0; i < 100; i++) {
+        OK(add(d));
+    }
+    qv__io_sim_space(f->io, large);
+    uint64_t used = large - room(d), owed = info(d).disk_owed_bytes;
+    assert_true(owed > 0);
+    qv__io_sim_space(f->io, used + made.bytes + owed / 2);
+    struct qv__snapshot_from from = {.id = made.id};
+    uint64_t before = room(d);
+    assert_int_equal(qv__db_snapshot_recover(f->db, QV__STR("d"), &from, &f->err), QV_ENOSPC);
+    assert_int_equal(room(d), before);
+    qv__io_sim_space(f->io, large);
+    OK(qv__db_snapshot_recover(f->db, QV__STR("d"), &from, &f->err));
+    done(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_of_ours),    cmocka_unit_test(test_full_of_others),
         cmocka_unit_test(test_no_file_is_left), cmocka_unit_test(test_no_tombstones_are_left),
-        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_budget),          cmocka_unit_test(test_recovery_leaves_what_is_owed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
