@@ -321,7 +321,7 @@ qv_status qv__db_ready(struct qv__db *db, struct qv_err *err)
 {
     QV_TRY(qv__commit_check(db->commit, err));
     if (!db->read_only) {
-        QV_TRY(qv__space_admit(db, err));
+        QV_TRY(qv__space_ready(db, err));
     }
     return qv__checkpoint_admit(db, err);
 }

@@ -204,7 +204,7 @@ static bool has_room(struct qv__db *db)
     return bytes >= least;
 }
 
-qv_status qv__space_admit(struct qv__db *db, struct qv_err *err)
+qv_status qv__space_ready(struct qv__db *db, struct qv_err *err)
 {
     struct qv__space *s = &db->space;
     if (QV_LIKELY(!is_short(db) && has_room(db))) {
@@ -214,13 +214,21 @@ qv_status qv__space_admit(struct qv__db *db, struct qv_err *err)
     if (!s->has_thread && !qv__space_look(db)) {
         return QV_OK;
     }
-    qv__count(&s->refused, 1);
     uint64_t reserve = atomic_load(&s->reserve), free_bytes = atomic_load(&s->free_bytes);
     return qv__fail(err, QV_ENOSPC,
                     "the disk is full: it has %" PRIu64 " bytes of free space, writes need %" PRIu64
                     " and are taken again by themselves when they are there; reads and deletes go "
                     "on (reserve for deletes and compaction: %" PRIu64 " bytes)",
                     free_bytes, owed(db) + 2 * margin(db), reserve);
+}
+
+qv_status qv__space_admit(struct qv__db *db, struct qv_err *err)
+{
+    qv_status st = qv__space_ready(db, err);
+    if (QV_UNLIKELY(st != QV_OK)) {
+        qv__count(&db->space.refused, 1);
+    }
+    return st;
 }
 
 qv_status qv__space_for(struct qv__db *db, uint64_t bytes, bool frees, struct qv_err *err)

@@ -53,6 +53,8 @@ void qv__space_close(struct qv__db *db);
 /* A write that adds data may go on. QV_ENOSPC: how much there is and how much it takes. Before any
  * lock is taken. */
 qv_status qv__space_admit(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
+/* Would one go on? As qv__space_admit, but nothing is refused and counted. */
+qv_status qv__space_ready(struct qv__db *db, struct qv_err *err) QV_MUST_USE;
 /* Something failed with QV_ENOSPC; true if that is news. */
 bool qv__space_ran_out(struct qv__db *db);
 /* Give back so much of the reserve; true if there was any: whatever failed may be tried again. */

@@ -352,6 +352,27 @@ static void test_budget(void **state)
     done(d);
 }
 
+/* Who asks whether writes are taken is no write that was refused. */
+static void test_asking_is_no_write(void **state)
+{
+    (void)state;
+    struct disk disk, *d = &disk;
+    struct fix *f = &d->fix;
+    setup(d, DISK_BYTES, 1000000);
+    eat(d);
+    test_ns += UINT64_C(300) * 1000 * 1000;
+    assert_int_equal(add(d), QV_ENOSPC);
+    assert_int_equal(info(d).disk_refused, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(qv__db_ready(f->db, &f->err), QV_ENOSPC);
+    }
+    assert_int_equal(info(d).disk_refused, 1);
+    OK(qv__io_unlink(f->io, "foreign", &f->err));
+    pass(d);
+    OK(qv__db_ready(f->db, &f->err));
+    done(d);
+}
+
 /* A snapshot is not recovered into the room that acknowledged rows are owed for their flush. */
 static void test_recovery_leaves_what_is_owed(void **state)
 {
@@ -382,9 +403,13 @@ static void test_recovery_leaves_what_is_owed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_of_ours),    cmocka_unit_test(test_full_of_others),
-        cmocka_unit_test(test_no_file_is_left), cmocka_unit_test(test_no_tombstones_are_left),
-        cmocka_unit_test(test_budget),          cmocka_unit_test(test_recovery_leaves_what_is_owed),
+        cmocka_unit_test(test_full_of_ours),
+        cmocka_unit_test(test_full_of_others),
+        cmocka_unit_test(test_no_file_is_left),
+        cmocka_unit_test(test_no_tombstones_are_left),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_asking_is_no_write),
+        cmocka_unit_test(test_recovery_leaves_what_is_owed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
