@@ -185,8 +185,8 @@ qv_status qv__db_close(struct qv__db *db, struct qv_err *err)
     }
     atomic_store(&db->closing, true);
     qv__jobs_cancel(db, 0);
+    qv__alarm_stop(&db->alarm); /* first: what is due stays due, and a checkpoint may take long */
     qv__checkpointer_stop(db);
-    qv__alarm_stop(&db->alarm);
     qv__space_close(db); /* the last checkpoint has the room of the reserve */
     wait_for_jobs(db);
     qv_status st = QV_OK;

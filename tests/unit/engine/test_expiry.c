@@ -467,6 +467,56 @@ static void test_alarm_thread(void **state)
     stop(f, c);
 }
 
+static struct qv__db *closing; /* whose end looks at the time */
+static _Atomic unsigned looks;
+
+/* It stands still, and what is due becomes so when the close begins. */
+static uint64_t wall_of_close(void *ctx)
+{
+    (void)ctx;
+    bool now = closing && atomic_load(&closing->closing);
+    atomic_fetch_add(&looks, now);
+    return (uint64_t)(now ? T0 + 1000 : T0);
+}
+
+static uint64_t mono_of_close(void *ctx)
+{
+    (void)ctx;
+    return qv__mono_ns(qv__clock_system());
+}
+
+/* A close that waits for a checkpoint does not look at what is due again and again. */
+static void test_alarm_rests_in_a_close(void **state)
+{
+    (void)state;
+    static const struct qv__clock clock = {.mono_ns = mono_of_close, .wall_ms = wall_of_close};
+    struct fix fx, *f = &fx;
+    bool runs = false;
+    fix_open(f, 2);
+    OK(qv__db_close(f->db, &f->err));
+    f->options.clock = &clock;
+    f->options.checkpoint_log_bytes = 1;
+    f->options.log_bytes_max = 1 << 30;
+    OK(qv__db_open(&f->options, &f->db, &f->err));
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = DIM};
+    struct qv__schema schema = fix_schema(&def, 1, 1);
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &schema, &f->err));
+    struct qv__collection *c = fix_collection(f, "c");
+    closing = f->db;
+    qv__io_sim_sync_delay(f->io, 50000000);
+    put(f, c, 0, 1, T0 + 10); /* the alarm looks every 10 ms */
+    for (int i = 0; i < 1000 && !runs; i++) {
+        struct qv__job_info j;
+        put(f, c, 1, 2, INT64_MAX);
+        runs = qv__db_jobs(f->db, NULL, false, &j, 1) == 1 && j.kind == QV__JOB_CHECKPOINT;
+    }
+    assert_true(runs);
+    qv__collection_release(c);
+    fix_close(f);
+    closing = NULL;
+    assert_true(atomic_load(&looks) < 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_reader_across_purge),
         cmocka_unit_test(test_large_purge_then_silence),
         cmocka_unit_test(test_alarm_thread),
+        cmocka_unit_test(test_alarm_rests_in_a_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
