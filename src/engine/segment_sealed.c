@@ -99,7 +99,8 @@ static qv_status open_index(struct qv__segment *s, struct qv__column *c, uint16_
     }
     if (st != QV_OK) {
         return st == QV_ENOMEM ? st
-                               : qv__wrap(err, QV_ECORRUPT, "segment %" PRIu64 " index", s->id);
+                               : qv__wrap(err, st == QV_EVERSION ? st : QV_ECORRUPT,
+                                          "segment %" PRIu64 " index", s->id);
     }
     atomic_store(&c->index, x);
     return QV_OK;

@@ -188,7 +188,9 @@ static qv_status restore_collection(struct fresh *f, qv__json o, struct qv_err *
     uint64_t id = 0;
     qv_status st = qv__schema_from_json(f->o->mem, qv__json_get(o, "schema"), &schema, err);
     if (st != QV_OK) {
-        return st == QV_ENOMEM ? st : qv__wrap(err, QV_ECORRUPT, "snapshot: schema");
+        return st == QV_ENOMEM
+                   ? st
+                   : qv__wrap(err, st == QV_EVERSION ? st : QV_ECORRUPT, "snapshot: schema");
     }
     (void)qv__json_u64(qv__json_get(o, "id"), &id);
     const struct qv__manifest *from = &f->r.manifest; /* its shards follow the catalog's order */

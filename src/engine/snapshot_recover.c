@@ -44,7 +44,9 @@ static qv_status build(struct qv__db *db, struct qv__restore *r, struct qv__str 
     struct qv__collection *c = NULL;
     qv_status st = qv__schema_from_json(db->mem_catalog, qv__json_get(o, "schema"), &schema, err);
     if (st != QV_OK) {
-        return st == QV_ENOMEM ? st : qv__wrap(err, QV_ECORRUPT, "snapshot: schema");
+        return st == QV_ENOMEM
+                   ? st
+                   : qv__wrap(err, st == QV_EVERSION ? st : QV_ECORRUPT, "snapshot: schema");
     }
     qv__schema_age(schema, r->lsn_max);
     qv__mutex_lock(&db->catalog);

@@ -15,14 +15,20 @@ struct box {
     struct qv__arena arena;
 };
 
-static void box_open(struct box *b)
+/* `codes`: of the vectors, QV__INDEX_CODES_AUTO = as ever. */
+static void box_open_with(struct box *b, uint32_t codes)
 {
     struct fix *f = &b->fx;
     struct qv__snapshot_info info;
     struct qv__snapshot_stream *s = NULL;
     size_t got = 0;
     fix_open(f, -1);
-    make_collection(f, "c", 2);
+    struct qv__vector_def def = {
+        .name = QV__STR(""), .metric = QV__L2, .dim = DIM, .index.codes = codes};
+    struct qv__schema schema = fix_schema(&def, 1, 2);
+    schema.policy =
+        (struct qv__segment_policy){.seal_rows = 16, .index_rows = 16, .merge_fanin = 2};
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &schema, &f->err));
     struct qv__collection *c = fix_collection(f, "c");
     OK(put(f, c, 0, 40, 1));
     OK(qv__collection_optimize(c, 1, &f->err));
@@ -42,6 +48,11 @@ static void box_open(struct box *b)
     OK(qv__snap_head_decode(b->p, b->n, "x", &b->snap, &f->err));
     OK(qv__snap_table_decode(&b->snap, b->p + b->snap.table_at, b->n - (size_t)b->snap.table_at,
                              "x", &b->arena, &f->err));
+}
+
+static void box_open(struct box *b)
+{
+    box_open_with(b, QV__INDEX_CODES_AUTO);
 }
 
 static void box_close(struct box *b)
@@ -246,12 +257,36 @@ static void test_lying_manifest(void **state)
     box_close(b);
 }
 
+/* What a newer version writes is called so, and no damage. */
+static void test_newer_catalog(void **state)
+{
+    (void)state;
+    struct box box, *b = &box;
+    struct fix *f = &box.fx;
+    box_open_with(b, QV__INDEX_CODES_NONE);
+    size_t n = (size_t)b->snap.files[0].bytes;
+    uint8_t *m = b->p + b->snap.files[0].at;
+    char *codes = memmem(m, n, "\"codes\":1", 9);
+    assert_non_null(codes);
+    codes[8] = '9';
+    seal_manifest(b, b->p);
+    refused(b, b->p, b->n);
+    struct qv__snapshot_from from = {.file = "box", .bytes = b->n};
+    assert_int_equal(qv__db_snapshot_recover(f->db, QV__STR("c"), &from, &f->err), QV_EVERSION);
+    struct qv__io *to = NULL;
+    OK(qv__io_sim_open(f->mem, &to, &f->err));
+    struct qv__restore_options o = {.from = f->io, .path = "box", .to = to, .mem = f->mem};
+    assert_int_equal(qv__db_restore(&o, NULL, &f->err), QV_EVERSION);
+    qv__io_close(to);
+    box_close(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_bit),      cmocka_unit_test(test_every_length),
         cmocka_unit_test(test_lying_head),     cmocka_unit_test(test_lying_table),
-        cmocka_unit_test(test_lying_manifest),
+        cmocka_unit_test(test_lying_manifest), cmocka_unit_test(test_newer_catalog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
