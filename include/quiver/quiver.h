@@ -381,7 +381,10 @@ QV_API QV_MUST_USE qv_status qv_snapshot_save(qv_db *db, const char *name, const
                                               struct qv_err *err);
 /* Put the collection of a snapshot in the place of `collection`, or make it: verified first, then
  * switched to in one step. Errors leave the old collection: QV_ENOTFOUND, QV_EINVAL (it is of a
- * whole database, or an alias has the name), QV_ECORRUPT, QV_EVERSION, QV_ENOSPC, QV_ENOMEM. */
+ * whole database, or an alias has the name), QV_ECORRUPT, QV_EVERSION, QV_ENOSPC, QV_ENOMEM,
+ * QV_ECANCELLED (somebody ended its job), QV_EREADONLY (the database is open read-only, or its log
+ * failed; or the step itself could not be made durable: then nobody knows which of the two the next
+ * open finds, and no write is taken until then). */
 QV_API QV_MUST_USE qv_status qv_snapshot_recover(qv_db *db, const char *collection,
                                                  const char *name, struct qv_err *err);
 /* The same from a file that qv_snapshot_save or a server wrote. */
