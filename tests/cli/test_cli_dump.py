@@ -100,6 +100,22 @@ class Dump(Case):
             self.assertEqual([i["file"] for i in lost], ["log" if part == "log" else gone])
             self.assertIn("missing", lost[0]["message"])
 
+    def test_check_of_what_is_left(self):
+        golden = os.path.join(SOURCE, "tests", "golden", "v1", "data")
+        shutil.copytree(golden, self.path("golden"))
+        shutil.rmtree(self.path("golden/log"))
+        text, _ = self.quiver("check", "golden", rc=1)
+        self.assertIn("all log files are missing", text)
+        for name in os.listdir(self.path("golden")):
+            if os.path.isfile(self.path("golden/" + name)):
+                os.remove(self.path("golden/" + name))
+        _, err = self.quiver("check", "golden", rc=1)
+        self.assertIn("there is no database", err)
+        with open(self.path("golden/RESTORING"), "w"):
+            pass
+        text, _ = self.quiver("check", "golden", rc=1)
+        self.assertRegex(text, r"(?m)^DAMAGED  RESTORING: .*interrupted")
+
     def test_without_checkpoint(self):
         shutil.copytree(os.path.join(SOURCE, "tests", "golden", "v1", "data"), self.path("golden"))
         for name in os.listdir(self.path("golden")):
