@@ -53,7 +53,7 @@ static void ask(const struct qv__field_block *b, const struct qv__path *path, st
     size_t n = conditions(c);
     for (size_t i = 0; i < n; i++) {
         c[i].path = *path;
-        qv__field_bounds(b, &c[i], lo, up);
+        qv__field_bounds(b, &c[i], lo, up, NULL);
         struct qv__filter f = {.must = {&c[i], 1}};
         for (uint32_t k = 0; sound && k < 2; k++) {
             struct qv__filter_row r = {.payload = row_at(&row, k)};

@@ -78,6 +78,7 @@ struct asked {
     const struct qv__schema *schema;
     const struct qv__visible *v;
     struct qv__qctx *ctx;
+    struct qv__steps steps;
     uint32_t first, n_rows; /* of the block asked about */
     struct {
         const struct qv__cond *cond;
@@ -100,11 +101,8 @@ static const struct qv__bitset *id_rows(struct asked *a, const struct qv__cond *
         return NULL;
     }
     struct qv__bitset *rows = &a->ids[a->n_ids].rows;
-    for (size_t i = 0; i < c->has_id.n; i++) {
+    for (size_t i = 0; i < c->has_id.n && qv__steps_on(&a->steps, ROW_UNITS); i++) {
         uint32_t row = 0;
-        if ((i & 1023) == 1023 && qv__qctx_check(a->ctx) != QV_OK) {
-            break; /* as bounds() finds out behind the block */
-        }
         if (qv__segment_find(a->s, &c->has_id.ids[i], a->v->lsn, &row) && row < a->v->n_rows) {
             qv__bit_set(rows->words, row);
         }
@@ -127,6 +125,7 @@ static bool known(void *ctx, const struct qv__cond *c, uint64_t *words)
         return rows != NULL;
     case QV__COND_HAS_VECTOR:
         column = qv__schema_vector(a->schema, c->vector);
+        (void)qv__steps_on(&a->steps, a->n_rows);
         for (uint32_t i = 0; column >= 0 && i < a->n_rows; i++) {
             if (qv__segment_row_vector(a->s, a->schema, (uint32_t)column, a->first + i)) {
                 qv__bit_set(words, i);
@@ -167,7 +166,8 @@ static qv_status bounds(struct asked *a, const struct qv__field_set *set,
                         struct qv_err *err)
 {
     struct qv__field_at at[QV__PAYLOAD_INDEXES_MAX];
-    struct qv__filter_block b = {.fields = at, .n_fields = set->n, .known = known, .ctx = a};
+    struct qv__filter_block b = {
+        .fields = at, .n_fields = set->n, .known = known, .ctx = a, .steps = &a->steps};
     struct qv__filter_walk *walk = qv__filter_walk_create(f, a->ctx->mem);
     uint32_t rows = qv__fields_block_rows(a->s);
     if (!walk) {
@@ -187,7 +187,7 @@ static qv_status bounds(struct asked *a, const struct qv__field_set *set,
         struct qv__filter_bounds got = qv__filter_walk_block(walk, &b);
         put_visible(a, got.lo, lo);
         put_visible(a, got.up, up);
-        st = qv__qctx_check(a->ctx);
+        st = a->steps.status == QV_OK ? qv__qctx_check(a->ctx) : a->steps.status;
     }
     qv__free(walk);
     return st == QV_OK ? QV_OK : qv__fail(err, st, "filter: %s", qv_status_text(st));
@@ -198,7 +198,7 @@ qv_status qv__segment_bounds(const struct qv__segment *s, const struct qv__schem
                              struct qv__qctx *ctx, struct qv__bitset *lo, struct qv__bitset *up,
                              bool *served, struct qv_err *err)
 {
-    struct asked a = {.s = s, .schema = schema, .v = v, .ctx = ctx};
+    struct asked a = {.s = s, .schema = schema, .v = v, .ctx = ctx, .steps = {.q = ctx}};
     struct qv__field_set *set = f ? qv__segment_fields(s) : NULL;
     bool built = false;
     qv_status st = QV_OK;

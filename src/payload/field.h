@@ -110,8 +110,9 @@ void qv__row_order(struct qv__bytes row, const struct qv__path *path, const stru
 double qv__field_key_double(int64_t key);
 
 /* Rows of the block for which the condition holds for certain (lo) and possibly (up), as
- * words[QV__BLOCK_WORDS] each; `up` includes `lo`. The condition's path is the index's. */
+ * words[QV__BLOCK_WORDS] each; `up` includes `lo`. The condition's path is the index's. Once
+ * `steps` (NULL = as many as it takes) have ended the sets mean nothing. */
 void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
-                      uint64_t *up);
+                      uint64_t *up, struct qv__steps *steps);
 
 #endif

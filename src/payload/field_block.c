@@ -191,7 +191,7 @@ static bool is_geo(const struct qv__cond *c)
 }
 
 void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
-                      uint64_t *up)
+                      uint64_t *up, struct qv__steps *steps)
 {
     if (c->kind == QV__COND_VALUES_COUNT) {
         count_bounds(b, c, lo, up);
@@ -210,17 +210,17 @@ void qv__field_bounds(const struct qv__field_block *b, const struct qv__cond *c,
     clear(lo);
     if (b->type == QV__FIELD_GEO && is_geo(c)) {
         clear(up);
-        qv__geo_match(b, c, lo, up);
+        qv__geo_match(b, c, lo, up, steps);
         qv__words_or(up, lo);
         add(b, QV__SET_LOOSE, up);
         return;
     }
-    if (b->type == QV__FIELD_TEXT && qv__words_match(b, c, lo, up)) {
+    if (b->type == QV__FIELD_TEXT && qv__words_match(b, c, lo, up, steps)) {
         add(b, QV__SET_LOOSE, up);
         return;
     }
-    bool known =
-        qv__field_is_terms(b->type) ? qv__terms_match(b, c, lo) : qv__numbers_match(b, c, lo);
+    bool known = qv__field_is_terms(b->type) ? qv__terms_match(b, c, lo, steps)
+                                             : qv__numbers_match(b, c, lo, steps);
     if (c->kind == QV__COND_MATCH_EXCEPT) {
         except_bounds(b, known, lo, up);
         return;

@@ -4,6 +4,7 @@
  * slice of the list, one outside is left, others are quartered until few places are left, which are
  * asked one by one. Only places in cells of 9 mm at a shape's edge stay uncertain. */
 #include "payload/field_list.h"
+#include "payload/filter_value.h"
 #include "payload/geo_cell.h"
 
 #define FEW  4u /* places of a square that is no longer quartered */
@@ -41,11 +42,28 @@ struct square {
 /* Three wait on each level while the fourth is looked at. */
 #define SQUARES_MAX (3 * QV__CELL_LEVELS + 4)
 
-static void ask_each(const struct qv__cell_shape *s, const struct qv__list *l,
-                     const struct square *q, uint64_t *lo, uint64_t *up)
+/* A shape, and what asking a square or a place about it takes. */
+struct search {
+    struct qv__cell_shape shape;
+    uint64_t units;
+    struct qv__steps *steps;
+};
+
+/* Of any shape: some trigonometry. */
+#define SHAPE_UNITS 64u
+
+/* Where the square lies; outside, once steps have ended. */
+static enum qv__cell_where where(const struct search *s, uint64_t cell, uint32_t level)
+{
+    return qv__steps_on(s->steps, s->units) ? qv__cell_where(&s->shape, cell, level)
+                                            : QV__CELL_OUTSIDE;
+}
+
+static void ask_each(const struct search *s, const struct qv__list *l, const struct square *q,
+                     uint64_t *lo, uint64_t *up)
 {
     for (uint32_t i = q->from; i < q->to; i++) {
-        switch (qv__cell_where(s, cell_at(l, i), QV__CELL_LEVELS)) {
+        switch (where(s, cell_at(l, i), QV__CELL_LEVELS)) {
         case QV__CELL_INSIDE:
             qv__bit_set(lo, qv__list_row(l, i));
             break;
@@ -75,8 +93,8 @@ static void quarter(const struct qv__list *l, const struct square *q, struct squ
 }
 
 /* `lo` and `up`: what certainly, and what otherwise possibly, lies inside. */
-static void match_list(const struct qv__cell_shape *s, const struct qv__list *l, bool single,
-                       uint64_t *lo, uint64_t *up)
+static void match_list(const struct search *s, const struct qv__list *l, bool single, uint64_t *lo,
+                       uint64_t *up)
 {
     struct square stack[SQUARES_MAX];
     uint32_t n = 0;
@@ -89,7 +107,7 @@ static void match_list(const struct qv__cell_shape *s, const struct qv__list *l,
             ask_each(s, l, &q, lo, up);
             continue;
         }
-        switch (qv__cell_where(s, q.cell, q.level)) {
+        switch (where(s, q.cell, q.level)) {
         case QV__CELL_INSIDE:
             if (single) {
                 qv__list_set_slice(l->b, q.from, q.to, lo);
@@ -108,9 +126,12 @@ static void match_list(const struct qv__cell_shape *s, const struct qv__list *l,
 }
 
 void qv__geo_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
-                   uint64_t *up)
+                   uint64_t *up, struct qv__steps *steps)
 {
-    struct qv__cell_shape s = qv__cell_shape_of(c);
+    bool polygon = c->kind == QV__COND_GEO_POLYGON;
+    struct search s = {.shape = qv__cell_shape_of(c),
+                       .units = SHAPE_UNITS + (polygon ? qv__polygon_units(c) : 0),
+                       .steps = steps};
     struct qv__list one = qv__list_single(b), more = qv__list_multi(b);
     match_list(&s, &one, true, lo, up);
     match_list(&s, &more, false, lo, up);

@@ -91,13 +91,16 @@ bool qv__numbers_open(const struct qv__field_block *b, bool verify);
 /* The rows of a term, if there is one. */
 bool qv__terms_find(const struct qv__field_block *b, struct qv__str s, struct qv__bytes *rows);
 /* Add to `words` the rows that have an element of the type for which it holds (MATCH_EXCEPT: that
- * is in the set). False: nothing can be said. */
-bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
-bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words);
+ * is in the set). False: nothing can be said. Once steps have ended, here and below, rows are
+ * missing. */
+bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words,
+                     struct qv__steps *steps);
+bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words,
+                       struct qv__steps *steps);
 
 /* Rows with a place that certainly lies inside (lo), and with one that may (up). */
 void qv__geo_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
-                   uint64_t *up);
+                   uint64_t *up, struct qv__steps *steps);
 /* Values of the rows of `words`, in order; words is scratch. */
 void qv__numbers_order(const struct qv__field_block *b, const struct qv__order *o, uint64_t *words,
                        qv__order_cb cb, void *ctx);

@@ -229,9 +229,13 @@ static bool key_of(const struct qv__field_block *b, const struct qv__match_value
     return true;
 }
 
-static void match_each(const struct qv__list *l, const struct qv__cond *c, uint64_t *words)
+/* Of a value that is looked for. */
+#define FIND_UNITS 64u
+
+static void match_each(const struct qv__list *l, const struct qv__cond *c, uint64_t *words,
+                       struct qv__steps *steps)
 {
-    for (uint32_t i = 0; i < l->n; i++) {
+    for (uint32_t i = 0; i < l->n && qv__steps_on(steps, FIND_UNITS); i++) {
         struct qv__match_value v = {.kind = QV__MATCH_INT, .i = qv__list_key(l, i)};
         if (bsearch(&v, c->match.values, c->match.n, sizeof v, qv__match_value_cmp)) {
             qv__bit_set(words, qv__list_row(l, i));
@@ -239,15 +243,16 @@ static void match_each(const struct qv__list *l, const struct qv__cond *c, uint6
     }
 }
 
-static void match_set(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
+static void match_set(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words,
+                      struct qv__steps *steps)
 {
     struct qv__list one = qv__list_single(b), more = qv__list_multi(b);
     if (b->type == QV__FIELD_INTEGER && c->match.n > (size_t)b->n_single + b->n_multi) {
-        match_each(&one, c, words); /* fewer entries than values: ask each entry */
-        match_each(&more, c, words);
+        match_each(&one, c, words, steps); /* fewer entries than values: ask each entry */
+        match_each(&more, c, words, steps);
         return;
     }
-    for (size_t i = 0; i < c->match.n; i++) {
+    for (size_t i = 0; i < c->match.n && qv__steps_on(steps, FIND_UNITS); i++) {
         int64_t key = 0;
         if (key_of(b, &c->match.values[i], &key)) {
             match_key(b, key, words);
@@ -255,7 +260,8 @@ static void match_set(const struct qv__field_block *b, const struct qv__cond *c,
     }
 }
 
-bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
+bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words,
+                       struct qv__steps *steps)
 {
     switch (c->kind) {
     case QV__COND_MATCH_ANY:
@@ -263,7 +269,7 @@ bool qv__numbers_match(const struct qv__field_block *b, const struct qv__cond *c
         if (b->type == QV__FIELD_DATETIME || b->type == QV__FIELD_GEO) {
             return false;
         }
-        match_set(b, c, words);
+        match_set(b, c, words, steps);
         return true;
     case QV__COND_RANGE:
         if (b->type == QV__FIELD_INTEGER) {

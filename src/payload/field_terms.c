@@ -189,19 +189,27 @@ static bool term_of(const struct qv__field_block *b, const struct qv__match_valu
     return v->kind == QV__MATCH_STR;
 }
 
-static void match_set(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
+/* Of a term that is looked up, or compared, before its text; its rows come to that. */
+#define TERM_UNITS 64u
+
+static void match_set(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words,
+                      struct qv__steps *steps)
 {
     size_t n = c->match.n;
     if (n > b->n_terms && qv__field_is_strings(b->type)) {
-        for (uint32_t i = 0; i < b->n_terms; i++) { /* fewer terms than values: ask each term */
+        /* fewer terms than values: ask each term */
+        for (uint32_t i = 0; i < b->n_terms; i++) {
             struct qv__match_value key = {.kind = QV__MATCH_STR, .s = term(b, i)};
+            if (!qv__steps_on(steps, TERM_UNITS + posting(b, i).n)) {
+                return;
+            }
             if (bsearch(&key, c->match.values, n, sizeof key, qv__match_value_cmp)) {
                 qv__rowset_or(posting(b, i), words);
             }
         }
         return;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && qv__steps_on(steps, TERM_UNITS); i++) {
         struct qv__str s;
         struct qv__bytes rows;
         if (term_of(b, &c->match.values[i], &s) && qv__terms_find(b, s, &rows)) {
@@ -210,14 +218,33 @@ static void match_set(const struct qv__field_block *b, const struct qv__cond *c,
     }
 }
 
-bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words)
+/* The rows of each term from `i` on for which the condition holds; of a prefix they are the first
+ * ones. */
+static void match_texts(const struct qv__field_block *b, const struct qv__cond *c, uint32_t i,
+                        uint64_t *words, struct qv__steps *steps)
 {
-    uint32_t i = 0;
+    for (; i < b->n_terms; i++) {
+        struct qv__str text = term(b, i);
+        struct qv__bytes rows = posting(b, i);
+        if (!qv__steps_on(steps, TERM_UNITS + text.n + rows.n)) {
+            return;
+        }
+        if (qv__match_text(c, text, steps)) {
+            qv__rowset_or(rows, words);
+        } else if (c->kind == QV__COND_MATCH_PREFIX) {
+            return;
+        }
+    }
+}
+
+bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *words,
+                     struct qv__steps *steps)
+{
     if (b->type == QV__FIELD_TEXT) { /* of words, not of values */
         return false;
     }
     if (c->kind == QV__COND_MATCH_ANY || c->kind == QV__COND_MATCH_EXCEPT) {
-        match_set(b, c, words);
+        match_set(b, c, words, steps);
         return true;
     }
     if (!qv__field_is_strings(b->type)) {
@@ -225,19 +252,12 @@ bool qv__terms_match(const struct qv__field_block *b, const struct qv__cond *c, 
     }
     switch (c->kind) {
     case QV__COND_MATCH_PREFIX:
-        for (i = lower_bound(b, c->text); i < b->n_terms && qv__match_text(c, term(b, i), NULL);
-             i++) {
-            qv__rowset_or(posting(b, i), words);
-        }
+        match_texts(b, c, lower_bound(b, c->text), words, steps);
         return true;
     case QV__COND_MATCH_TEXT:
     case QV__COND_MATCH_TEXT_ANY:
     case QV__COND_MATCH_PHRASE:
-        for (; i < b->n_terms; i++) {
-            if (qv__match_text(c, term(b, i), NULL)) {
-                qv__rowset_or(posting(b, i), words);
-            }
-        }
+        match_texts(b, c, 0, words, steps);
         return true;
     default:
         return false;

@@ -221,8 +221,11 @@ static void set_word(const struct qv__field_block *b, struct qv__str s, uint64_t
     }
 }
 
+/* Of a word, which is looked up and whose rows are put together with those of the others. */
+#define WORD_UNITS (QV__BLOCK_WORDS * 8)
+
 bool qv__words_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
-                     uint64_t *up)
+                     uint64_t *up, struct qv__steps *steps)
 {
     bool any = c->kind == QV__COND_MATCH_TEXT_ANY, phrase = c->kind == QV__COND_MATCH_PHRASE;
     struct qv__tokens x;
@@ -233,7 +236,7 @@ bool qv__words_match(const struct qv__field_block *b, const struct qv__cond *c, 
     }
     memset(up, 0, QV__BLOCK_WORDS * sizeof *up);
     qv__tokens_init(&x, b->tokenizer, phrase ? QV__TEXT_DOCUMENT : QV__TEXT_QUERY, c->text);
-    for (; qv__tokens_next(&x, &s); n++) {
+    for (; qv__steps_on(steps, WORD_UNITS) && qv__tokens_next(&x, &s); n++) {
         if (any || n == 0) {
             set_word(b, s, up);
             continue;

@@ -20,6 +20,6 @@ void qv__words_write(struct qv__words *w, size_t origin, struct qv__field_head *
 /* Rows that meet a condition on text (lo), and those that may (up). False: it is none, and nothing
  * was done. */
 bool qv__words_match(const struct qv__field_block *b, const struct qv__cond *c, uint64_t *lo,
-                     uint64_t *up);
+                     uint64_t *up, struct qv__steps *steps);
 
 #endif

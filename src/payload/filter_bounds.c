@@ -111,6 +111,19 @@ static struct pair slots(const struct scope *sc, uint32_t i)
     return (struct pair){s[0].w, s[1].w};
 }
 
+/* --- steps --- */
+
+/* Of a condition, whose sets are put together with those of the others; an index adds what it looks
+ * at. */
+#define COND_UNITS QV__BLOCK_WORDS
+/* Of a look at which index a condition has. */
+#define RANK_UNITS 64u
+
+static bool steps_on(const struct scope *sc, uint64_t units)
+{
+    return qv__steps_on(sc->block->steps, units);
+}
+
 /* --- conditions --- */
 
 /* Catalogs of earlier versions may have several indexes of one path. Where one is of text it says
@@ -178,6 +191,10 @@ static void cond_bounds(const struct scope *sc, const struct qv__cond *c, struct
 {
     struct scope inner = *sc;
     const struct qv__field_block *b;
+    if (!steps_on(sc, COND_UNITS)) {
+        all_possible(sc, out);
+        return;
+    }
     switch (c->kind) {
     case QV__COND_FILTER:
         inner.level++;
@@ -197,7 +214,7 @@ static void cond_bounds(const struct scope *sc, const struct qv__cond *c, struct
             all_possible(sc, out);
             return;
         }
-        qv__field_bounds(b, c, out.lo, out.up);
+        qv__field_bounds(b, c, out.lo, out.up, sc->block->steps);
         if (sc->prefix) {
             set_none(out.lo);
         }
@@ -285,6 +302,9 @@ static void conjunction(const struct scope *sc, struct qv__clause clause, bool n
 {
     const struct qv__cond *order[ORDERED_MAX];
     for (unsigned rank = 0; rank < 2 && !is_none(acc.up); rank++) {
+        if (!steps_on(sc, clause.n * RANK_UNITS)) {
+            return;
+        }
         if (clause.n <= ORDERED_MAX && !negated) {
             uint32_t n = ordered(sc, clause, rank, order);
             for (uint32_t i = 0; i < n && !is_none(acc.up); i++) {
@@ -311,7 +331,7 @@ static void disjunction(const struct scope *sc, struct qv__clause clause, struct
     struct pair one = slots(sc, 0), any = slots(sc, 2);
     set_none(any.lo);
     set_none(any.up);
-    for (size_t i = 0; i < clause.n; i++) {
+    for (size_t i = 0; i < clause.n && steps_on(sc, 0); i++) {
         cond_bounds(sc, &clause.conds[i], one);
         or_with(any.lo, one.lo);
         or_with(any.up, one.up);
@@ -348,7 +368,7 @@ static void at_least(const struct scope *sc, struct qv__clause clause, uint64_t 
         set_none(acc.lo);
         return;
     }
-    for (size_t i = 0; i < clause.n; i++) {
+    for (size_t i = 0; i < clause.n && steps_on(sc, 2 * want * QV__BLOCK_WORDS); i++) {
         cond_bounds(sc, &clause.conds[i], one);
         count_in(counts, want, one.lo);
         count_in(counts + want, want, one.up);

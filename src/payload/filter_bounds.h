@@ -24,13 +24,15 @@ struct qv__filter_block {
      * that are zero. False: it cannot. NULL = never. */
     bool (*known)(void *ctx, const struct qv__cond *c, uint64_t *words);
     void *ctx;
+    struct qv__steps *steps; /* what the walk may take; NULL = as much as it takes */
 };
 
 /* Memory for walks over one filter; `filter` is borrowed. Free with qv__free. NULL without memory.
  */
 struct qv__filter_walk *qv__filter_walk_create(const struct qv__filter *f, struct qv__mem *mem);
 /* Bounds of the filter over a block; the sets lie in the walk until its next use, QV__BLOCK_WORDS
- * words each, nothing at or beyond n_rows. `lo` is within `up`. */
+ * words each, nothing at or beyond n_rows. `lo` is within `up`. Once the steps have ended the sets
+ * mean nothing. */
 struct qv__filter_bounds {
     const uint64_t *lo, *up;
 };

@@ -99,6 +99,9 @@ static bool contains_any(struct qv__str text, struct qv__str words, struct qv__s
 {
     const char *p = words.p;
     const char *end = words.n ? p + words.n : p;
+    if (!qv__steps_on(steps, words.n)) {
+        return false;
+    }
     while (p < end) {
         size_t blank = qv__utf8_space(p, end);
         if (blank) {
@@ -163,7 +166,7 @@ static const struct qv__tokenizer *tokenizer_of(const struct qv__cond *c, const 
     return NULL;
 }
 
-static uint64_t polygon_units(const struct qv__cond *c)
+uint64_t qv__polygon_units(const struct qv__cond *c)
 {
     uint64_t n = c->polygon.exterior.n;
     for (size_t i = 0; i < c->polygon.n_interiors; i++) {
@@ -176,7 +179,7 @@ static bool match_geo(const struct qv__cond *c, const struct qv__value *v, struc
 {
     struct qv__geo_point p;
     if (!qv__geo_of(v, &p) ||
-        (c->kind == QV__COND_GEO_POLYGON && steps && !qv__steps_on(steps, polygon_units(c)))) {
+        (c->kind == QV__COND_GEO_POLYGON && steps && !qv__steps_on(steps, qv__polygon_units(c)))) {
         return false;
     }
     switch (c->kind) {

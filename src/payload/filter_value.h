@@ -45,7 +45,9 @@ static inline bool qv__value_f64(const struct qv__value *v, double *out)
     }
 }
 
-/* MATCH_TEXT, MATCH_TEXT_ANY, MATCH_PHRASE, MATCH_PREFIX. */
+/* MATCH_TEXT, MATCH_TEXT_ANY, MATCH_PHRASE, MATCH_PREFIX. Where steps end, false. */
 bool qv__match_text(const struct qv__cond *c, struct qv__str s, struct qv__steps *steps);
+/* What one place costs that is asked of the polygon. */
+uint64_t qv__polygon_units(const struct qv__cond *c);
 
 #endif

@@ -159,11 +159,99 @@ static void test_facet(void **state)
     fix_close(f);
 }
 
+/* --- by an index --- */
+
+enum { TERMS = 1000, TERM = 400, ASKED = 200 };
+
+struct looks {
+    const struct qv__clock *real;
+    uint64_t n;
+};
+
+static uint64_t look(void *ctx)
+{
+    struct looks *l = ctx;
+    l->n++;
+    return qv__mono_ns(l->real);
+}
+
+static uint64_t wall(void *ctx)
+{
+    return qv__wall_ms(((struct looks *)ctx)->real);
+}
+
+/* Points of strings that are all different, in a sealed segment with an index of them. */
+static struct qv__collection *indexed(struct fix *f)
+{
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = 1};
+    struct qv__schema s = fix_schema(&def, 1, 1);
+    struct qv__payload_index_def index = {.key = QV__STR("s"), .type = QV__STR("keyword")};
+    struct qv__arena a;
+    s.indexes = &index;
+    s.n_indexes = 1;
+    s.policy.seal_rows = TERMS;
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &s, &f->err));
+    struct qv__collection *c = fix_collection(f, "c");
+    qv__arena_init(&a, f->mem);
+    struct qv__point *points = qv__arena_calloc(&a, TERMS, sizeof *points);
+    for (int i = 0; i < TERMS; i++) {
+        char json[TERM + 64];
+        int n = snprintf(json, sizeof json, "{\"s\":\"%d ", i);
+        memset(json + n, 'a', TERM);
+        strcpy(json + n + TERM, "\"}");
+        points[i] =
+            (struct qv__point){.id = qv__id_u64((uint64_t)i), .payload = fix_payload(f, &a, json)};
+    }
+    fix_write(f, c,
+              &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = points, .n_points = TERMS},
+              1);
+    points[0] = (struct qv__point){.id = qv__id_u64(TERMS)}; /* of the next segment */
+    fix_write(f, c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = points, .n_points = 1},
+              1);
+    qv__arena_free(&a);
+    OK(qv__collection_settle(c, 60000, &f->err));
+    return c;
+}
+
+/* All terms of a block are searched for all words: what takes that long looks at the clock. */
+static void test_index(void **state)
+{
+    struct fix f0, *f = &f0;
+    struct qv__arena a;
+    (void)state;
+    fix_open(f, 2);
+    struct qv__collection *c = indexed(f);
+    qv__arena_init(&a, f->mem);
+    char json[ASKED * 8 + 128];
+    size_t n = (size_t)sprintf(json, "{\"must\":[{\"key\":\"s\",\"match\":{\"text_any\":\"");
+    for (int i = 0; i < ASKED; i++) {
+        n += (size_t)sprintf(json + n, "z%d ", i);
+    }
+    strcpy(json + n, "\"}}]}");
+    const struct qv__filter *filter = fix_filter(f, &a, json);
+    for (size_t i = 0; i < 4; i++) { /* not of a point as it is staged */
+        struct qv__qctx ctx = fix_ctx(f);
+        struct looks l = {.real = ctx.clock};
+        struct qv__clock clock = {look, wall, &l};
+        ctx.clock = &clock;
+        ctx.deadline_ns = UINT64_MAX;
+        OK(calls[i](c, filter, &ctx, &f->err));
+        assert_int_equal(ctx.stats.rows_filtered, 1);
+        if (l.n < (uint64_t)TERMS * TERM * ASKED / 100000) {
+            fail_msg("call %zu: the clock is looked at %llu times", i, (unsigned long long)l.n);
+        }
+    }
+    qv__arena_free(&a);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_facet),
+        cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

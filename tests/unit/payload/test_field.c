@@ -293,7 +293,7 @@ static void long_slices(void **state)
             double to = from + (double)qv__rng_below(&rng, i % 2 ? 60000 : 3000);
             struct qv__cond c = {.kind = QV__COND_RANGE,
                                  .range = {.gte = from, .lt = to, .has_gte = true, .has_lt = true}};
-            qv__field_bounds(&b, &c, lo, up);
+            qv__field_bounds(&b, &c, lo, up, NULL);
             for (uint32_t row = 0; row < rows.n; row++) {
                 bool want = value[row] >= from && value[row] < to;
                 assert_int_equal(qv__bit_test(lo, row), want);
@@ -423,7 +423,7 @@ static void hostile_bytes(void **state)
                     if (kind == QV__COND_GEO_POLYGON) {
                         c.polygon = (typeof(c.polygon)){.exterior = {triangle, 4}};
                     }
-                    qv__field_bounds(&b, &c, lo, up);
+                    qv__field_bounds(&b, &c, lo, up, NULL);
                 }
             }
             qv__free(copy);

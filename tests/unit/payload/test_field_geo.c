@@ -142,7 +142,7 @@ static void agrees(void **state)
         c.key = QV__STR("v");
         c.path = path;
         struct qv__filter filter = {.must = {&c, 1}};
-        qv__field_bounds(&b, &c, lo, up);
+        qv__field_bounds(&b, &c, lo, up, NULL);
         for (uint32_t row = 0; row < ROWS; row++) {
             struct qv__filter_row r = {.payload = rows->payload[row]};
             bool want = qv__filter_match(&filter, &r);
