@@ -7,7 +7,7 @@
 struct where {
     const struct qv__run *r;
     uint64_t key;
-    struct qv__steps *steps; /* of conditions */
+    struct qv__steps *steps; /* of conditions and look-ups */
 };
 
 static bool matches(const struct qv__formula_row *row, const struct qv__filter *f)
@@ -97,7 +97,8 @@ qv_status qv__rescore_formula(struct qv__run *r, const struct qv__stage *s,
                                       .n_scores = n_scores,
                                       .matches = matches,
                                       .indexed = indexed,
-                                      .ctx = &w};
+                                      .ctx = &w,
+                                      .steps = &steps};
         if ((i & 15) == 15) {
             QV_TRY(look(r, err));
         }

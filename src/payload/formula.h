@@ -38,8 +38,10 @@ struct qv__formula_row {
     /* Whether an index holds the values of the path: null is none of them then. NULL: never. */
     bool (*indexed)(const struct qv__formula_row *row, struct qv__str key);
     const void *ctx; /* of both */
+    struct qv__steps *steps; /* what evaluation may take; NULL = as much as it takes */
 };
-/* QV_EINVAL: not a finite number, or a value that is missing or of another type. */
+/* QV_EINVAL: not a finite number, or a value that is missing or of another type. The steps' status
+ * where these have ended; it may be another error too, which then means nothing. */
 qv_status qv__formula_eval(const struct qv__formula *f, const struct qv__formula_row *row,
                            float *out, struct qv_err *err) QV_MUST_USE;
 

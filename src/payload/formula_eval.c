@@ -141,10 +141,16 @@ static const struct typed as_point = {"geo point", "Value is not a geo point", p
 static const struct typed as_instant = {"datetime", "Value is not a datetime", instant_of_value,
                                         instant_of_json};
 
+/* Of a look-up, and of what it looks through. */
+#define LOOKUP_UNITS 32u
+
 static qv_status payload_value(const struct qv__expr *x, const struct qv__formula_row *row,
                                const struct typed *type, double *out, struct qv__geo_point *point,
                                struct qv_err *err)
 {
+    if (!qv__steps_on(row->steps, LOOKUP_UNITS + row->payload.n)) {
+        return qv__fail(err, row->steps->status, "%s", qv_status_text(row->steps->status));
+    }
     struct found f = {.skip_null = row->indexed && row->indexed(row, x->key)};
     (void)qv__path_each(row->payload, x->path, add_value, &f);
     if (f.n == 0 && !x->fallback) {

@@ -1,11 +1,43 @@
 /* test_filter_ends.c: what looks at rows ends with its time, however few rows there are and
- * whatever each of them costs. */
+ * whatever each of them costs, by an index and in a formula too. */
 #include "engine/query.h"
 #include "engine/read.h"
 #include "engine/stage.h"
 #include "engine_fixture.h"
 
 enum { ROWS = 3, WORDS = 40000 };
+
+/* --- a clock that counts --- */
+
+struct looks {
+    const struct qv__clock *real;
+    uint64_t n;
+};
+
+static uint64_t look(void *ctx)
+{
+    struct looks *l = ctx;
+    l->n++;
+    return qv__mono_ns(l->real);
+}
+
+static uint64_t wall(void *ctx)
+{
+    return qv__wall_ms(((struct looks *)ctx)->real);
+}
+
+/* A context whose clock counts the looks at it. */
+static struct qv__qctx counting(struct fix *f, struct looks *l, struct qv__clock *clock)
+{
+    struct qv__qctx ctx = fix_ctx(f);
+    *l = (struct looks){.real = ctx.clock};
+    *clock = (struct qv__clock){look, wall, l};
+    ctx.clock = clock;
+    ctx.deadline_ns = UINT64_MAX;
+    return ctx;
+}
+
+/* --- row by row --- */
 
 /* A few points of long texts, of one word mostly. */
 static struct qv__collection *filled(struct fix *f, const char *index)
@@ -163,23 +195,6 @@ static void test_facet(void **state)
 
 enum { TERMS = 1000, TERM = 400, ASKED = 200 };
 
-struct looks {
-    const struct qv__clock *real;
-    uint64_t n;
-};
-
-static uint64_t look(void *ctx)
-{
-    struct looks *l = ctx;
-    l->n++;
-    return qv__mono_ns(l->real);
-}
-
-static uint64_t wall(void *ctx)
-{
-    return qv__wall_ms(((struct looks *)ctx)->real);
-}
-
 /* Points of strings that are all different, in a sealed segment with an index of them. */
 static struct qv__collection *indexed(struct fix *f)
 {
@@ -230,11 +245,9 @@ static void test_index(void **state)
     strcpy(json + n, "\"}}]}");
     const struct qv__filter *filter = fix_filter(f, &a, json);
     for (size_t i = 0; i < 4; i++) { /* not of a point as it is staged */
-        struct qv__qctx ctx = fix_ctx(f);
-        struct looks l = {.real = ctx.clock};
-        struct qv__clock clock = {look, wall, &l};
-        ctx.clock = &clock;
-        ctx.deadline_ns = UINT64_MAX;
+        struct looks l;
+        struct qv__clock clock;
+        struct qv__qctx ctx = counting(f, &l, &clock);
         OK(calls[i](c, filter, &ctx, &f->err));
         assert_int_equal(ctx.stats.rows_filtered, 1);
         if (l.n < (uint64_t)TERMS * TERM * ASKED / 100000) {
@@ -246,12 +259,71 @@ static void test_index(void **state)
     fix_close(f);
 }
 
+/* --- by a formula --- */
+
+/* One point of many numbers, through which each variable looks. */
+static void test_formula(void **state)
+{
+    enum { NUMBERS = 50000, VARIABLES = 100 };
+    static const char defaults[] = "{\"k[].b\":1}";
+    struct fix f0, *f = &f0;
+    struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = 1};
+    struct qv__schema s = fix_schema(&def, 1, 1);
+    const float one = 1;
+    struct qv__named_vector named = {.name = QV__STR(""), .values = &one, .dim = 1};
+    struct qv__query stage = {
+        .kind = QV__QUERY_NEAREST, .target = {.values = &one, .dim = 1}, .limit = 1};
+    struct qv__query q = {
+        .kind = QV__QUERY_FORMULA, .limit = 1, .prefetch = &stage, .n_prefetch = 1};
+    struct qv__result_set rs;
+    struct qv__arena a;
+    struct qv__buf text;
+    struct looks l;
+    struct qv__clock clock;
+    qv__json v, d;
+    (void)state;
+    fix_open(f, 0);
+    OK(qv__db_create_collection(f->db, QV__STR("c"), &s, &f->err));
+    struct qv__collection *c = fix_collection(f, "c");
+    qv__arena_init(&a, f->mem);
+    qv__buf_init(&text, f->mem);
+    qv__buf_putz(&text, "{\"k\":[1");
+    for (int i = 1; i < NUMBERS; i++) {
+        qv__buf_putz(&text, ",1");
+    }
+    qv__buf_put(&text, "]}", 3);
+    struct qv__point p = {.id = qv__id_u64(1),
+                          .vectors = &named,
+                          .n_vectors = 1,
+                          .payload = fix_payload(f, &a, (const char *)text.p)};
+    fix_write(f, c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = &p, .n_points = 1}, 1);
+    qv__buf_reset(&text);
+    qv__buf_putz(&text, "{\"sum\":[1");
+    for (int i = 0; i < VARIABLES; i++) {
+        qv__buf_putz(&text, ",\"k[].b\"");
+    }
+    qv__buf_putz(&text, "]}");
+    OK(qv__json_parse(&a, (const char *)text.p, text.n, NULL, &v, &f->err));
+    OK(qv__json_parse(&a, defaults, strlen(defaults), NULL, &d, &f->err));
+    OK(qv__formula_parse(&a, v, d, &q.formula, &f->err));
+    struct qv__qctx ctx = counting(f, &l, &clock);
+    OK(qv__collection_query(c, &q, NULL, &ctx, &rs, &f->err));
+    assert_int_equal(rs.n, 1);
+    assert_true(l.n >= VARIABLES);
+    qv__result_free(&rs);
+    qv__buf_free(&text);
+    qv__arena_free(&a);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_facet),
         cmocka_unit_test(test_index),
+        cmocka_unit_test(test_formula),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,48 @@ static void test_defaults(void **state)
     value("{\"sum\":[\"n\",\"m.k\",\"$score\"]}", "{\"m.k\":2,\"n\":1,\"$score\":7}", 3.25f);
 }
 
+static uint64_t look(void *ctx)
+{
+    return ++*(uint64_t *)ctx;
+}
+
+/* A row of a hundred thousand numbers is looked through for every variable. */
+static void test_long_row(void **state)
+{
+    enum { NUMBERS = 100000, VARIABLES = 100 };
+    struct fixture *x = *state;
+    struct qv__buf text;
+    struct qv_err err = {.code = QV_OK};
+    const struct qv__formula *f = NULL;
+    float got;
+    qv__buf_init(&text, x->mem);
+    qv__buf_putz(&text, "{\"a\":[1");
+    for (int i = 1; i < NUMBERS; i++) {
+        qv__buf_putz(&text, ",1");
+    }
+    qv__buf_putz(&text, "]}");
+    struct qv__formula_row r = {.payload = row_of(x, json_n(x, (const char *)text.p, text.n))};
+    qv__buf_reset(&text);
+    qv__buf_putz(&text, "{\"sum\":[1");
+    for (int i = 0; i < VARIABLES; i++) {
+        qv__buf_putz(&text, ",\"a[].b\"");
+    }
+    qv__buf_putz(&text, "]}");
+    qv__buf_putc(&text, '\0');
+    assert_int_equal(parse(&x->arena, (const char *)text.p, "{\"a[].b\":1}", &f, &err), QV_OK);
+    qv__buf_free(&text);
+    for (uint64_t deadline = 1; deadline <= VARIABLES; deadline += 33) {
+        uint64_t looks = 0;
+        struct qv__clock clock = {.mono_ns = look, .ctx = &looks};
+        struct qv__qctx ctx = {.clock = &clock, .deadline_ns = deadline};
+        struct qv__steps steps = {.q = &ctx};
+        r.steps = &steps;
+        qv_status want = deadline < VARIABLES ? QV_ETIMEOUT : QV_OK;
+        assert_int_equal(qv__formula_eval(f, &r, &got, &err), want);
+        assert_int_equal(looks, QV_MIN(deadline + 1, (uint64_t)VARIABLES));
+    }
+}
+
 static void test_many_defaults(void **state)
 {
     (void)state;
@@ -80,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_many_defaults),
+        TEST(test_long_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
