@@ -58,7 +58,7 @@ static void edit(struct qv__mem *mem, struct qv__bytes row)
                                                paths, i + 1};
             qv__buf_reset(&b);
             qv__jw_init(&w, &b);
-            qv__payload_select_json(&w, row, &sel);
+            qv__payload_select_json(&w, row, &sel, NULL);
             QV_ASSERT(!b.failed);
         }
     }

@@ -13,8 +13,12 @@ enum verdict {
     ENTER  /* some of it */
 };
 
+/* Of a path that is compared with a place. */
+#define PATH_UNITS 16u
+
 struct selection {
     struct qv__jw *w;
+    struct qv__steps *steps;
     const struct qv__payload_selector *sel;
     struct qv__place at;
 };
@@ -66,7 +70,8 @@ static void write_part(struct selection *s, const struct qv__value *v)
     }
     *step = (struct qv__path_step){.kind = object ? QV__STEP_KEY : QV__STEP_INDEX};
     qv__value_iter_init(&it, v);
-    while (qv__value_iter_next(&it, &key, &child)) {
+    while (qv__steps_on(s->steps, (uint64_t)s->sel->n_paths * PATH_UNITS) &&
+           qv__value_iter_next(&it, &key, &child)) {
         if (object) {
             step->key = key;
         }
@@ -94,10 +99,10 @@ static void write_part(struct selection *s, const struct qv__value *v)
 }
 
 void qv__payload_select_json(struct qv__jw *w, struct qv__bytes row,
-                             const struct qv__payload_selector *sel)
+                             const struct qv__payload_selector *sel, struct qv__steps *steps)
 {
     struct qv__value root = qv__wire_root(row);
-    struct selection s = {.w = w, .sel = sel};
+    struct selection s = {.w = w, .steps = steps, .sel = sel};
     switch (sel->kind) {
     case QV__SELECT_NONE:
         qv__jw_null(w);

@@ -18,6 +18,7 @@
 #define QV_PAYLOAD_VALUE_H
 
 #include "base/json.h"
+#include "base/qctx.h"
 
 enum qv__tag {
     QV__TAG_NULL = 0,
@@ -131,13 +132,14 @@ qv_status qv__payload_modify(struct qv__buf *out, struct qv__bytes row,
                              struct qv_err *err) QV_MUST_USE;
 
 /* with_payload: all, none (written as null), include or exclude these paths; objects and arrays
- * keep their shape. As in the peer only `[]` names the elements of an array here, `[n]` none. */
+ * keep their shape. As in the peer only `[]` names the elements of an array here, `[n]` none. Once
+ * `steps` (NULL = as many as it takes) have ended parts are missing. */
 struct qv__payload_selector {
     enum { QV__SELECT_NONE, QV__SELECT_ALL, QV__SELECT_INCLUDE, QV__SELECT_EXCLUDE } kind;
     const struct qv__path *paths; /* borrowed */
     size_t n_paths;
 };
 void qv__payload_select_json(struct qv__jw *w, struct qv__bytes row,
-                             const struct qv__payload_selector *sel);
+                             const struct qv__payload_selector *sel, struct qv__steps *steps);
 
 #endif

@@ -169,6 +169,7 @@ void qv__qd_run(struct qv__request *r, const struct qv__route *route, const stru
     c->ctx.clock = qv__db_clock(c->db);
     c->ctx.cancel = &r->cancelled;
     c->ctx.mem = r->arena.mem;
+    c->steps.q = &c->ctx;
     qv__buf_init(&c->scratch, r->arena.mem);
     qv_status st = prepare(c);
     if (st == QV_OK && !(route->flags & QV__QD_MUTATES)) {

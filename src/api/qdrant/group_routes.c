@@ -62,6 +62,7 @@ static qv_status write_lookup(struct qv__call *c, const struct lookup *l, const 
 {
     struct qv__result_set rs = {0};
     struct qv__id id;
+    qv_status st = QV_OK;
     if (v->tag == QV__TAG_STR ? !qv__id_parse_uuid(v->s, &id) : v->tag == QV__TAG_I64 && v->i < 0) {
         return QV_OK;
     }
@@ -71,10 +72,10 @@ static qv_status write_lookup(struct qv__call *c, const struct lookup *l, const 
     QV_TRY(qv__qd_get(c, l->from, &id, 1, &l->fetch, &rs));
     if (rs.n) {
         qv__jw_key(&c->w, "lookup");
-        qv__qd_point_write(&c->w, &rs, 0, &l->fetch, QV__QD_RECORD);
+        st = qv__qd_point_write(c, &rs, 0, &l->fetch, QV__QD_RECORD);
     }
     qv__result_free(&rs);
-    return QV_OK;
+    return st;
 }
 
 static qv_status write_groups(struct qv__call *c, const struct qv__group_set *set,
@@ -89,7 +90,7 @@ static qv_status write_groups(struct qv__call *c, const struct qv__group_set *se
         qv__jw_key(&c->w, "hits");
         qv__jw_arr(&c->w);
         for (size_t k = 0; k < g->n; k++) {
-            qv__qd_point_write(&c->w, &set->points, g->first + k, f, QV__QD_SCORED);
+            QV_TRY(qv__qd_point_write(c, &set->points, g->first + k, f, QV__QD_SCORED));
         }
         qv__jw_arr_end(&c->w);
         qv__jw_key(&c->w, "id");

@@ -1,6 +1,7 @@
 /* points_out.c: points in answers, written straight into the response's buffer. */
 #include "api/qdrant/qdrant.h"
 #include "base/varvec.h"
+#include "engine/vector.h"
 
 /* --- what is asked for
  * -------------------------------------------------------------------------------- */
@@ -29,6 +30,20 @@ static qv_status parse_with_payload(struct qv__call *c, qv__json v, bool fallbac
     return qv__qd_paths(c, include ? include : exclude, field, &out->paths, &out->n_paths);
 }
 
+/* Different names that are kept: one more than a collection can have, so one of them does not
+ * exist, which is then said. */
+#define NAMES_MAX (QV__VECTORS_MAX + 1)
+
+static bool wanted(const struct qv__fetch *f, struct qv__str name)
+{
+    for (size_t i = 0; f->vectors == QV__VECTORS_NAMED && i < f->n_vector_names; i++) {
+        if (qv__str_eq(f->vector_names[i], name)) {
+            return true;
+        }
+    }
+    return f->vectors == QV__VECTORS_ALL;
+}
+
 static qv_status parse_with_vector(struct qv__call *c, qv__json v, struct qv__fetch *out)
 {
     static const char field[] = "with_vector";
@@ -41,19 +56,21 @@ static qv_status parse_with_vector(struct qv__call *c, qv__json v, struct qv__fe
     if (!qv__json_is(v, QV__JSON_ARR)) {
         return qv__qd_expected(c, field, "a boolean, or an array of strings", v);
     }
-    struct qv__str *names = qv__arena_calloc(c->arena, (size_t)v->len + 1, sizeof *names);
+    struct qv__str *names = qv__arena_calloc(c->arena, NAMES_MAX, sizeof *names), name;
     if (!names) {
         return qv__qd_no_memory(c);
     }
-    qv__json e = qv__json_first(v);
-    for (uint32_t i = 0; i < v->len; i++, e = qv__json_next(e)) {
-        if (!qv__json_str(e, &names[i])) {
-            return qv__qd_expected(c, field, "a boolean, or an array of strings", e);
-        }
-    }
     out->vectors = QV__VECTORS_NAMED;
     out->vector_names = names;
-    out->n_vector_names = v->len;
+    qv__json e = qv__json_first(v);
+    for (uint32_t i = 0; i < v->len; i++, e = qv__json_next(e)) {
+        if (!qv__json_str(e, &name)) {
+            return qv__qd_expected(c, field, "a boolean, or an array of strings", e);
+        }
+        if (out->n_vector_names < NAMES_MAX && !wanted(out, name)) {
+            names[out->n_vector_names++] = name;
+        }
+    }
     return QV_OK;
 }
 
@@ -72,16 +89,6 @@ qv_status qv__qd_fetch(struct qv__call *c, qv__json obj, bool payload_default,
 
 /* --- what is written
  * ------------------------------------------------------------------------------------ */
-
-static bool wanted(const struct qv__fetch *f, struct qv__str name)
-{
-    for (size_t i = 0; f->vectors == QV__VECTORS_NAMED && i < f->n_vector_names; i++) {
-        if (qv__str_eq(f->vector_names[i], name)) {
-            return true;
-        }
-    }
-    return f->vectors == QV__VECTORS_ALL;
-}
 
 /* Bits without a decimal point: half the length. */
 static void write_elements(struct qv__jw *w, const struct qv__vector_def *def, const float *v)
@@ -125,12 +132,14 @@ static void write_vector(struct qv__jw *w, const struct qv__vector_def *d, const
 }
 
 /* The default vector alone is an array; anything else a map by name, {} when the point has none. */
-static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
+static void write_vectors(struct qv__call *c, const struct qv__schema *s,
                           const struct qv__result_point *p, const struct qv__fetch *f)
 {
+    struct qv__jw *w = &c->w;
     uint32_t n = 0, last = 0;
     for (uint32_t i = 0; i < s->n_vectors; i++) {
         if (p->vectors && p->vectors[i] && wanted(f, s->vectors[i].name)) {
+            (void)qv__steps_on(&c->steps, qv__vector_shown_bytes(&s->vectors[i], p->vectors[i]));
             n++;
             last = i;
         }
@@ -150,10 +159,22 @@ static void write_vectors(struct qv__jw *w, const struct qv__schema *s,
     qv__jw_obj_end(w);
 }
 
-void qv__qd_point_write(struct qv__jw *w, const struct qv__result_set *rs, size_t i,
-                        const struct qv__fetch *f, enum qv__qd_shape shape)
+static qv_status late(struct qv__call *c)
+{
+    return qv__fail(&c->err, c->steps.status, "answer: %s", qv_status_text(c->steps.status));
+}
+
+/* Of a point, besides its vectors and payload. */
+#define POINT_UNITS 64u
+
+qv_status qv__qd_point_write(struct qv__call *c, const struct qv__result_set *rs, size_t i,
+                             const struct qv__fetch *f, enum qv__qd_shape shape)
 {
     const struct qv__result_point *p = &rs->points[i];
+    struct qv__jw *w = &c->w;
+    if (!qv__steps_on(&c->steps, POINT_UNITS + p->payload.n)) {
+        return late(c);
+    }
     qv__jw_obj(w);
     qv__jw_key(w, "id");
     qv__qd_id_write(w, &p->id);
@@ -166,14 +187,14 @@ void qv__qd_point_write(struct qv__jw *w, const struct qv__result_set *rs, size_
     if (f->payload.kind != QV__SELECT_NONE) {
         qv__jw_key(w, "payload");
         if (p->payload.n) {
-            qv__payload_select_json(w, p->payload, &f->payload);
+            qv__payload_select_json(w, p->payload, &f->payload, &c->steps);
         } else {
             qv__jw_obj(w);
             qv__jw_obj_end(w);
         }
     }
     if (f->vectors != QV__VECTORS_NONE) {
-        write_vectors(w, rs->schema, p, f);
+        write_vectors(c, rs->schema, p, f);
     }
     if (p->order.kind != QV__ORDER_NONE) {
         qv__jw_key(w, "order_value");
@@ -189,14 +210,17 @@ void qv__qd_point_write(struct qv__jw *w, const struct qv__result_set *rs, size_
         qv__jw_str(w, qv__datetime_text(p->expires_ms, text));
     }
     qv__jw_obj_end(w);
+    return c->steps.status == QV_OK ? QV_OK : late(c);
 }
 
-void qv__qd_points_write(struct qv__jw *w, const struct qv__result_set *rs,
-                         const struct qv__fetch *f, enum qv__qd_shape shape)
+qv_status qv__qd_points_write(struct qv__call *c, const struct qv__result_set *rs,
+                              const struct qv__fetch *f, enum qv__qd_shape shape)
 {
-    qv__jw_arr(w);
-    for (size_t i = 0; i < rs->n; i++) {
-        qv__qd_point_write(w, rs, i, f, shape);
+    qv_status st = QV_OK;
+    qv__jw_arr(&c->w);
+    for (size_t i = 0; st == QV_OK && i < rs->n; i++) {
+        st = qv__qd_point_write(c, rs, i, f, shape);
     }
-    qv__jw_arr_end(w);
+    qv__jw_arr_end(&c->w);
+    return st;
 }

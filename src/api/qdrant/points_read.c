@@ -11,9 +11,9 @@ qv_status qv__qd_point_get(struct qv__call *c)
     QV_TRY(qv__qd_strict_ids(c, 1));
     QV_TRY(qv__qd_get(c, c->collection, &id, 1, &f, &rs));
     if (rs.n) {
-        qv__qd_point_write(&c->w, &rs, 0, &f, QV__QD_RECORD);
+        qv_status st = qv__qd_point_write(c, &rs, 0, &f, QV__QD_RECORD);
         qv__result_free(&rs);
-        return QV_OK;
+        return st;
     }
     qv__result_free(&rs);
     return qv__fail(&c->err, QV_ENOTFOUND, "Point with id %s does not exists!",
@@ -31,9 +31,9 @@ qv_status qv__qd_points_get(struct qv__call *c)
     QV_TRY(qv__qd_ids(c, qv__json_get(c->body, "ids"), "ids", &ids, &n));
     QV_TRY(qv__qd_strict_ids(c, n));
     QV_TRY(qv__qd_get(c, c->collection, ids, n, &f, &rs));
-    qv__qd_points_write(&c->w, &rs, &f, QV__QD_RECORD);
+    qv_status st = qv__qd_points_write(c, &rs, &f, QV__QD_RECORD);
     qv__result_free(&rs);
-    return QV_OK;
+    return st;
 }
 
 /* A page in the order of a field. There is no offset to go on from: paging is by start_from. */
@@ -79,7 +79,7 @@ qv_status qv__qd_points_scroll(struct qv__call *c)
     }
     qv__jw_obj(&c->w);
     qv__jw_key(&c->w, "points");
-    qv__qd_points_write(&c->w, &rs, &f, QV__QD_RECORD);
+    qv_status st = qv__qd_points_write(c, &rs, &f, QV__QD_RECORD);
     qv__jw_key(&c->w, "next_page_offset");
     if (rs.has_next) {
         qv__qd_id_write(&c->w, &rs.next_offset);
@@ -88,7 +88,7 @@ qv_status qv__qd_points_scroll(struct qv__call *c)
     }
     qv__jw_obj_end(&c->w);
     qv__result_free(&rs);
-    return QV_OK;
+    return st;
 }
 
 /* Not exact: the middle of the bounds that the indexes give, and the bounds themselves. */

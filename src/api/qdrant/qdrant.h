@@ -74,6 +74,7 @@ struct qv__call {
     qv__json body; /* NULL when none came */
     struct qv__collection *collection;
     struct qv__qctx ctx;
+    struct qv__steps steps;           /* of writing the answer */
     uint64_t deadline_ns;             /* the client's; that of ctx may be an attempt's end */
     struct qv__qd_profile *profile;   /* NULL = not asked for */
     struct qv__strict_call *strict;   /* NULL = the collection's strict mode is off */
@@ -270,11 +271,12 @@ qv_status qv__qd_vector_member(struct qv__call *c, qv__json obj, qv__json *out) 
 qv_status qv__qd_fetch(struct qv__call *c, qv__json obj, bool payload_default,
                        struct qv__fetch *out) QV_MUST_USE;
 enum qv__qd_shape { QV__QD_RECORD, QV__QD_SCORED };
-void qv__qd_point_write(struct qv__jw *w, const struct qv__result_set *rs, size_t i,
-                        const struct qv__fetch *f, enum qv__qd_shape shape);
+/* Into the answer; QV_ETIMEOUT or QV_ECANCELLED where it is not finished in time. */
+qv_status qv__qd_point_write(struct qv__call *c, const struct qv__result_set *rs, size_t i,
+                             const struct qv__fetch *f, enum qv__qd_shape shape) QV_MUST_USE;
 /* An array of all. */
-void qv__qd_points_write(struct qv__jw *w, const struct qv__result_set *rs,
-                         const struct qv__fetch *f, enum qv__qd_shape shape);
+qv_status qv__qd_points_write(struct qv__call *c, const struct qv__result_set *rs,
+                              const struct qv__fetch *f, enum qv__qd_shape shape) QV_MUST_USE;
 
 /* --- query_in.c
  * ------------------------------------------------------------------------------------------- */

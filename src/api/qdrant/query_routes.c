@@ -121,12 +121,12 @@ static qv_status execute(struct qv__call *c, const struct qv__qd_query *q, bool 
         qv__jw_obj(&c->w);
         qv__jw_key(&c->w, "points");
     }
-    qv__qd_points_write(&c->w, &rs, &q->fetch, QV__QD_SCORED);
+    qv_status st = qv__qd_points_write(c, &rs, &q->fetch, QV__QD_SCORED);
     if (!legacy) {
         qv__jw_obj_end(&c->w);
     }
     qv__result_free(&rs);
-    return QV_OK;
+    return st;
 }
 
 static qv_status one(struct qv__call *c, parse_fn parse, const char *place, bool legacy)

@@ -8,7 +8,7 @@ static const char *select_text(struct fixture *f, struct qv__bytes r,
     struct qv__jw w;
     qv__buf_init(&b, f->mem);
     qv__jw_init(&w, &b);
-    qv__payload_select_json(&w, r, sel);
+    qv__payload_select_json(&w, r, sel, NULL);
     assert_false(b.failed);
     return (const char *)keep(f, &b).p;
 }
