@@ -65,7 +65,7 @@ static void edit(struct qv__mem *mem, struct qv__bytes row)
     qv__buf_reset(&b);
     check_result(&b, qv__payload_merge(&b, row, row, NULL, NULL), false);
     qv__buf_reset(&b);
-    check_result(&b, qv__payload_remove(&b, row, paths, QV_ARRAY_LEN(paths), NULL), false);
+    check_result(&b, qv__payload_remove(&b, row, paths, QV_ARRAY_LEN(paths), NULL, NULL), false);
     qv__buf_free(&b);
 }
 

@@ -362,11 +362,11 @@ static qv_status edit_payload(struct qv__stage *st, const struct qv__mutation *m
     struct qv__buf out;
     qv__buf_init(&out, st->collection->mem);
     out.limit = (size_t)(QV__REQUEST_BYTES_MAX - st->bytes) + 1; /* spend() says what is too much */
-    qv_status status = m->kind == QV__MUT_SET_PAYLOAD
-                           ? qv__payload_merge(&out, p->payload, m->payload, m->at, err)
-                       : m->kind == QV__MUT_MODIFY_PAYLOAD
-                           ? qv__payload_modify(&out, p->payload, m->ops, m->n_ops, err)
-                           : qv__payload_remove(&out, p->payload, m->paths, m->n_paths, err);
+    qv_status status =
+        m->kind == QV__MUT_SET_PAYLOAD ? qv__payload_merge(&out, p->payload, m->payload, m->at, err)
+        : m->kind == QV__MUT_MODIFY_PAYLOAD
+            ? qv__payload_modify(&out, p->payload, m->ops, m->n_ops, &st->steps, err)
+            : qv__payload_remove(&out, p->payload, m->paths, m->n_paths, &st->steps, err);
     if (status == QV_ETOOBIG && out.too_big) {
         status = too_big(err);
     }

@@ -32,7 +32,7 @@ struct qv__stage {
     struct qv__schema *schema;
     struct qv__arena *arena;
     struct qv__qctx *ctx;
-    struct qv__steps steps;     /* of conditions on staged points */
+    struct qv__steps steps;     /* of conditions on staged points, and of edits */
     int64_t now_ms;             /* of the request: what expired by then is absent */
     uint64_t bytes;             /* written by edits so far: QV__REQUEST_BYTES_MAX at most */
     uint64_t selections;        /* made so far */

@@ -19,6 +19,9 @@ enum qv__step_match {
     QV__MATCH_ALL_ONLY  /* only `[]` does (selection, as in the peer) */
 };
 
+/* What it takes to compare a path with a place. */
+#define QV__PATH_UNITS 16u
+
 /* How many leading steps of the path the place follows: at most the shorter of both. */
 static inline uint32_t qv__place_common(const struct qv__place *at, const struct qv__path *path,
                                         enum qv__step_match how)

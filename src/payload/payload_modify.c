@@ -238,8 +238,12 @@ static qv_status modify_one(struct qv__buf *out, struct qv__bytes row,
     return QV_OK;
 }
 
+/* Of an operation, besides the row that it writes anew. */
+#define OP_UNITS 64u
+
 qv_status qv__payload_modify(struct qv__buf *out, struct qv__bytes row,
-                             const struct qv__payload_op *ops, size_t n_ops, struct qv_err *err)
+                             const struct qv__payload_op *ops, size_t n_ops,
+                             struct qv__steps *steps, struct qv_err *err)
 {
     struct qv__buf turn[2]; /* each operation reads what the one before wrote */
     size_t start = out->n;
@@ -249,6 +253,10 @@ qv_status qv__payload_modify(struct qv__buf *out, struct qv__bytes row,
     turn[0].limit = turn[1].limit = out->limit;
     for (size_t i = 0; st == QV_OK && i < n_ops; i++) {
         struct qv__buf *to = i + 1 == n_ops ? out : &turn[i & 1];
+        if (!qv__steps_on(steps, OP_UNITS + row.n)) {
+            st = qv__fail(err, steps->status, "payload: %s", qv_status_text(steps->status));
+            break;
+        }
         if (to != out) {
             qv__buf_reset(to);
         }

@@ -20,6 +20,7 @@ struct removal {
     const struct qv__path *paths;
     size_t n_paths;
     struct qv__place at;
+    struct qv__steps *steps;
     struct qv_err *err;
 };
 
@@ -52,6 +53,10 @@ static qv_status remove_inside(struct removal *r, const struct qv__value *v);
 static qv_status write_child(struct removal *r, const struct qv__str *key, const uint8_t *start,
                              const struct qv__value *v, bool *written)
 {
+    uint64_t units = (uint64_t)r->n_paths * QV__PATH_UNITS + (uint64_t)(v->end - start);
+    if (!qv__steps_on(r->steps, units)) {
+        return qv__fail(r->err, r->steps->status, "payload: %s", qv_status_text(r->steps->status));
+    }
     enum verdict verdict = judge(r, v);
     bool container = v->tag == QV__TAG_OBJ || v->tag == QV__TAG_ARR;
     *written = verdict != DROP;
@@ -88,7 +93,7 @@ static qv_status remove_inside(struct removal *r, const struct qv__value *v)
     qv__value_iter_init(&it, v);
     for (const uint8_t *start = it.p; st == QV_OK && qv__value_iter_next(&it, &key, &child);
          start = it.p) {
-        bool written;
+        bool written = false;
         if (it.object) {
             step->key = key;
             start = (const uint8_t *)key.p + key.n;
@@ -106,9 +111,10 @@ static qv_status remove_inside(struct removal *r, const struct qv__value *v)
 }
 
 qv_status qv__payload_remove(struct qv__buf *out, struct qv__bytes row,
-                             const struct qv__path *paths, size_t n_paths, struct qv_err *err)
+                             const struct qv__path *paths, size_t n_paths, struct qv__steps *steps,
+                             struct qv_err *err)
 {
-    struct removal r = {.out = out, .paths = paths, .n_paths = n_paths, .err = err};
+    struct removal r = {.out = out, .paths = paths, .n_paths = n_paths, .steps = steps, .err = err};
     struct qv__value root = qv__wire_root(row);
     size_t start = out->n;
     qv_status st = remove_inside(&r, &root);

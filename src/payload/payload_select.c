@@ -13,9 +13,6 @@ enum verdict {
     ENTER  /* some of it */
 };
 
-/* Of a path that is compared with a place. */
-#define PATH_UNITS 16u
-
 struct selection {
     struct qv__jw *w;
     struct qv__steps *steps;
@@ -70,7 +67,7 @@ static void write_part(struct selection *s, const struct qv__value *v)
     }
     *step = (struct qv__path_step){.kind = object ? QV__STEP_KEY : QV__STEP_INDEX};
     qv__value_iter_init(&it, v);
-    while (qv__steps_on(s->steps, (uint64_t)s->sel->n_paths * PATH_UNITS) &&
+    while (qv__steps_on(s->steps, (uint64_t)s->sel->n_paths * QV__PATH_UNITS) &&
            qv__value_iter_next(&it, &key, &child)) {
         if (object) {
             step->key = key;

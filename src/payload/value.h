@@ -98,7 +98,8 @@ size_t qv__path_each(struct qv__bytes row, const struct qv__path *path,
                      bool (*cb)(void *ctx, const struct qv__value *v), void *ctx);
 
 /* Row edits: the new row goes behind what is in `out`, which must not be where the old one lies;
- * the old one is untouched, and on an error nothing is added. QV_ETOOBIG for a limit, QV_ENOMEM.
+ * the old one is untouched, and on an error nothing is added. QV_ETOOBIG for a limit, QV_ENOMEM;
+ * the status of `steps` (NULL = as many as it takes) where these have ended.
  *
  * merge: members of `patch` (an object row) replace or are added to those of the row, null removes
  * the member; at the object `at` leads to (NULL = the root). A key step makes an object of whatever
@@ -108,7 +109,7 @@ qv_status qv__payload_merge(struct qv__buf *out, struct qv__bytes row, struct qv
 /* Remove what each path leads to; a missing one is no error. A last `[]` empties the array, a last
  * `[n]` removes nothing (it would not be idempotent). */
 qv_status qv__payload_remove(struct qv__buf *out, struct qv__bytes row,
-                             const struct qv__path *paths, size_t n_paths,
+                             const struct qv__path *paths, size_t n_paths, struct qv__steps *steps,
                              struct qv_err *err) QV_MUST_USE;
 
 /* Edits that depend on what is there, applied one after another. A path leads to one value: keys
@@ -129,7 +130,7 @@ struct qv__payload_op {
 qv_status qv__payload_op_check(const struct qv__payload_op *op, struct qv_err *err) QV_MUST_USE;
 qv_status qv__payload_modify(struct qv__buf *out, struct qv__bytes row,
                              const struct qv__payload_op *ops, size_t n_ops,
-                             struct qv_err *err) QV_MUST_USE;
+                             struct qv__steps *steps, struct qv_err *err) QV_MUST_USE;
 
 /* with_payload: all, none (written as null), include or exclude these paths; objects and arrays
  * keep their shape. As in the peer only `[]` names the elements of an array here, `[n]` none. Once

@@ -1,5 +1,5 @@
 /* test_filter_ends.c: what looks at rows ends with its time, however few rows there are and
- * whatever each of them costs, by an index and in a formula too. */
+ * whatever each of them costs, by an index, in a formula and in edits too. */
 #include "engine/query.h"
 #include "engine/read.h"
 #include "engine/stage.h"
@@ -94,41 +94,37 @@ static qv_status facet(struct qv__collection *c, const struct qv__filter *filter
     return st;
 }
 
-static qv_status delete (struct qv__collection *c, const struct qv__filter *filter,
-                         struct qv__qctx *ctx, struct qv_err *err)
+static qv_status apply(struct qv__collection *c, const struct qv__mutation *m, struct qv__qctx *ctx,
+                       struct qv_err *err)
 {
     struct qv__stage st;
     struct qv__arena a;
     struct qv__schema *schema = qv__collection_schema(c);
-    struct qv__mutation m = {.kind = QV__MUT_DELETE, .by_filter = true, .filter = filter};
     ctx->now_ms = 1;
     qv__arena_init(&a, ctx->mem);
     qv__stage_init(&st, c, schema, &a, ctx);
-    qv_status got = qv__stage_apply(&st, &m, err);
+    qv_status got = qv__stage_apply(&st, m, err);
     qv__stage_free(&st);
     qv__arena_free(&a);
     qv__schema_release(schema);
     return got;
 }
 
+static qv_status delete (struct qv__collection *c, const struct qv__filter *filter,
+                         struct qv__qctx *ctx, struct qv_err *err)
+{
+    struct qv__mutation m = {.kind = QV__MUT_DELETE, .by_filter = true, .filter = filter};
+    return apply(c, &m, ctx, err);
+}
+
 /* Replace them if they match: asked of the point as it is staged. */
 static qv_status upsert_if(struct qv__collection *c, const struct qv__filter *filter,
                            struct qv__qctx *ctx, struct qv_err *err)
 {
-    struct qv__stage st;
-    struct qv__arena a;
-    struct qv__schema *schema = qv__collection_schema(c);
     struct qv__point p = {.id = qv__id_u64(1)};
     struct qv__mutation m = {
         .kind = QV__MUT_UPSERT, .condition = filter, .points = &p, .n_points = 1};
-    ctx->now_ms = 1;
-    qv__arena_init(&a, ctx->mem);
-    qv__stage_init(&st, c, schema, &a, ctx);
-    qv_status got = qv__stage_apply(&st, &m, err);
-    qv__stage_free(&st);
-    qv__arena_free(&a);
-    qv__schema_release(schema);
-    return got;
+    return apply(c, &m, ctx, err);
 }
 
 static qv_status (*const calls[])(struct qv__collection *c, const struct qv__filter *filter,
@@ -317,13 +313,61 @@ static void test_formula(void **state)
     fix_close(f);
 }
 
+/* --- in an edit --- */
+
+/* Edits look at the clock by what they write and compare, not by points. */
+static void test_edits(void **state)
+{
+    enum { OPS = 100, PATHS = 20000 };
+    struct fix f0, *f = &f0;
+    static const struct qv__cond none = {.kind = QV__COND_HAS_ID};
+    static const struct qv__filter all = {.must_not = {&none, 1}};
+    static const uint8_t one[] = {QV__TAG_I64, 1, 0, 0, 0, 0, 0, 0, 0};
+    struct qv__payload_op *ops = calloc(OPS, sizeof *ops);
+    struct qv__path *paths = calloc(PATHS, sizeof *paths);
+    (void)state;
+    fix_open(f, 0);
+    struct qv__collection *c = filled(f, "keyword");
+    for (int i = 0; i < OPS; i++) {
+        ops[i] = (struct qv__payload_op){
+            .kind = QV__OP_INCREMENT, .text = QV__STR("n"), .value = {one, sizeof one}};
+        OK(qv__path_parse(ops[i].text, &ops[i].path, &f->err));
+    }
+    for (int i = 0; i < PATHS; i++) {
+        OK(qv__path_parse(QV__STR("other"), &paths[i], &f->err));
+    }
+    struct qv__mutation edits[] = {{.kind = QV__MUT_MODIFY_PAYLOAD,
+                                    .by_filter = true,
+                                    .filter = &all,
+                                    .ops = ops,
+                                    .n_ops = OPS},
+                                   {.kind = QV__MUT_DELETE_PAYLOAD,
+                                    .by_filter = true,
+                                    .filter = &all,
+                                    .paths = paths,
+                                    .n_paths = PATHS}};
+    for (size_t i = 0; i < QV_ARRAY_LEN(edits); i++) {
+        struct looks l;
+        struct qv__clock clock;
+        struct qv__qctx ctx = counting(f, &l, &clock);
+        OK(apply(c, &edits[i], &ctx, &f->err));
+        uint64_t least = i ? 2 * ROWS : ROWS * OPS; /* of two members, and of operations */
+        if (l.n < least) {
+            fail_msg("edit %zu: the clock is looked at %llu times", i, (unsigned long long)l.n);
+        }
+    }
+    free(ops);
+    free(paths);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_long_texts),
-        cmocka_unit_test(test_facet),
-        cmocka_unit_test(test_index),
-        cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_long_texts), cmocka_unit_test(test_facet),
+        cmocka_unit_test(test_index),      cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,15 +6,6 @@
 
 enum { ROWS = 2048, WORDS = 500, CORNERS = 2000, CONDS = 2000 };
 
-struct times {
-    uint64_t looks;
-};
-
-static uint64_t look(void *ctx)
-{
-    return ++((struct times *)ctx)->looks;
-}
-
 struct rows {
     struct qv__bytes payload[ROWS];
 };
@@ -42,8 +33,8 @@ static void make_rows(struct fixture *f, struct rows *rows)
 static uint64_t looks_of(struct fixture *f, const struct qv__filter_block *block,
                          const struct qv__filter *filter, uint64_t deadline)
 {
-    struct times t = {0};
-    struct qv__clock clock = {.mono_ns = look, .ctx = &t};
+    uint64_t looks = 0;
+    struct qv__clock clock = {.mono_ns = looks_ns, .ctx = &looks};
     struct qv__qctx ctx = {.clock = &clock, .deadline_ns = deadline};
     struct qv__steps steps = {.q = &ctx};
     struct qv__filter_block b = *block;
@@ -52,8 +43,8 @@ static uint64_t looks_of(struct fixture *f, const struct qv__filter_block *block
     assert_non_null(w);
     (void)qv__filter_walk_block(w, &b);
     qv__free(w);
-    assert_int_equal(steps.status, t.looks > deadline ? QV_ETIMEOUT : QV_OK);
-    return t.looks;
+    assert_int_equal(steps.status, looks > deadline ? QV_ETIMEOUT : QV_OK);
+    return looks;
 }
 
 static void expect(struct fixture *f, const struct qv__filter_block *b, const char *text,

@@ -51,11 +51,6 @@ static void test_defaults(void **state)
     value("{\"sum\":[\"n\",\"m.k\",\"$score\"]}", "{\"m.k\":2,\"n\":1,\"$score\":7}", 3.25f);
 }
 
-static uint64_t look(void *ctx)
-{
-    return ++*(uint64_t *)ctx;
-}
-
 /* A row of a hundred thousand numbers is looked through for every variable. */
 static void test_long_row(void **state)
 {
@@ -83,7 +78,7 @@ static void test_long_row(void **state)
     qv__buf_free(&text);
     for (uint64_t deadline = 1; deadline <= VARIABLES; deadline += 33) {
         uint64_t looks = 0;
-        struct qv__clock clock = {.mono_ns = look, .ctx = &looks};
+        struct qv__clock clock = {.mono_ns = looks_ns, .ctx = &looks};
         struct qv__qctx ctx = {.clock = &clock, .deadline_ns = deadline};
         struct qv__steps steps = {.q = &ctx};
         r.steps = &steps;

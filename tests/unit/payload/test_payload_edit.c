@@ -268,20 +268,51 @@ static void removing(void **state)
             n++;
         }
         qv__buf_init(&b, f->mem);
-        assert_int_equal(qv__payload_remove(&b, row(f, doc), paths, n, &err), QV_OK);
+        assert_int_equal(qv__payload_remove(&b, row(f, doc), paths, n, NULL, &err), QV_OK);
         check(f, n ? cases[i].paths[0] : "nothing", keep(f, &b), cases[i].want);
     }
     struct qv__buf b;
     struct qv_err err;
     struct qv__path p = path("a");
     qv__buf_init(&b, f->mem);
-    assert_int_equal(qv__payload_remove(&b, (struct qv__bytes){NULL, 0}, &p, 1, &err), QV_OK);
+    assert_int_equal(qv__payload_remove(&b, (struct qv__bytes){NULL, 0}, &p, 1, NULL, &err), QV_OK);
     check(f, "no bytes", keep(f, &b), "{}");
     /* A path of sixteen steps. */
     p = path("a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a");
     qv__buf_init(&b, f->mem);
-    assert_int_equal(qv__payload_remove(&b, row(f, deep(f, 40)), &p, 1, &err), QV_OK);
+    assert_int_equal(qv__payload_remove(&b, row(f, deep(f, 40)), &p, 1, NULL, &err), QV_OK);
     check(f, "sixteen", keep(f, &b), deep(f, 16));
+}
+
+/* All paths are compared at each member; where their time ends nothing is written. */
+static void removing_many(void **state)
+{
+    enum { MEMBERS = 200, PATHS = 5000 };
+    struct fixture *f = *state;
+    struct qv__path *paths = qv__arena_calloc(&f->arena, PATHS, sizeof *paths);
+    struct qv__buf b;
+    qv__buf_init(&b, f->mem);
+    for (int i = 0; i < MEMBERS; i++) {
+        qv__buf_printf(&b, "%s\"k%d\":1", i ? "," : "{", i);
+    }
+    qv__buf_putc(&b, '}');
+    struct qv__bytes old = row_of(f, json_n(f, (const char *)b.p, b.n));
+    for (int i = 0; i < PATHS; i++) {
+        paths[i] = path("other");
+    }
+    for (uint64_t deadline = 1; deadline <= MEMBERS; deadline += 66) {
+        uint64_t looks = 0;
+        struct qv__clock clock = {.mono_ns = looks_ns, .ctx = &looks};
+        struct qv__qctx ctx = {.clock = &clock, .deadline_ns = deadline};
+        struct qv__steps steps = {.q = &ctx};
+        qv__buf_reset(&b);
+        qv_status st = qv__payload_remove(&b, old, paths, PATHS, &steps, NULL);
+        assert_true(looks > MEMBERS / 2 || st == QV_ETIMEOUT);
+        assert_int_equal(st, looks > deadline ? QV_ETIMEOUT : QV_OK);
+        assert_true(looks <= deadline + 1);
+        assert_int_equal(b.n, st == QV_OK ? old.n : 0);
+    }
+    qv__buf_free(&b);
 }
 
 static void out_of_memory(void **state)
@@ -307,7 +338,7 @@ static void out_of_memory(void **state)
             qv__buf_init(&b, f->mem);
             qv__buf_put(&b, "old", 3);
             qv__mem_fail_at(f->mem, n, true);
-            qv_status st = op ? qv__payload_remove(&b, r, &gone, 1, &err)
+            qv_status st = op ? qv__payload_remove(&b, r, &gone, 1, NULL, &err)
                               : qv__payload_merge(&b, r, r, &at, &err);
             qv__mem_fail_at(f->mem, 0, false);
             done = st == QV_OK;
@@ -522,7 +553,7 @@ static void random_edits(void **state)
             qv__buf_init(&want, f->mem);
             qv__jw_init(&w, &want);
             qv__jw_value(&w, step);
-            assert_int_equal(qv__payload_remove(&got, row_of(f, doc), paths, n, &err), QV_OK);
+            assert_int_equal(qv__payload_remove(&got, row_of(f, doc), paths, n, NULL, &err), QV_OK);
         }
         check(f, "random edit", keep(f, &got), (const char *)keep(f, &want).p);
         qv__arena_reset(&f->arena);
@@ -532,8 +563,8 @@ static void random_edits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(merging),  TEST(wide_patches),  TEST(merge_limits),
-        TEST(removing), TEST(out_of_memory), TEST(random_edits),
+        TEST(merging),       TEST(wide_patches),  TEST(merge_limits), TEST(removing),
+        TEST(removing_many), TEST(out_of_memory), TEST(random_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ static qv_status apply(struct fixture *f, const char *doc, const struct step *s,
     }
     qv__buf_init(&b, f->mem);
     qv__buf_put(&b, "old", 3);
-    qv_status st = qv__payload_modify(&b, row(f, doc), ops, n, err);
+    qv_status st = qv__payload_modify(&b, row(f, doc), ops, n, NULL, err);
     assert_memory_equal(b.p, "old", 3);
     if (st != QV_OK) {
         assert_int_equal(b.n, 3);
@@ -165,9 +165,41 @@ static void test_depth(void **state)
     assert_int_equal(apply(f, "{}", &no, 1, &got, NULL), QV_ETOOBIG);
 }
 
+/* Each operation writes the row anew; where their time ends nothing is written. */
+static void test_long_row(void **state)
+{
+    enum { NUMBERS = 100000, OPS = 100 };
+    struct fixture *f = *state;
+    struct step step = {QV__OP_INCREMENT, "n", "1"};
+    struct qv__payload_op ops[OPS];
+    struct qv__buf b;
+    for (size_t i = 0; i < OPS; i++) {
+        ops[i] = op_of(f, &step);
+    }
+    qv__buf_init(&b, f->mem);
+    qv__buf_putz(&b, "{\"n\":0,\"a\":[1");
+    for (int i = 1; i < NUMBERS; i++) {
+        qv__buf_putz(&b, ",1");
+    }
+    qv__buf_putz(&b, "]}");
+    struct qv__bytes old = row_of(f, json_n(f, (const char *)b.p, b.n));
+    for (uint64_t deadline = 1; deadline <= OPS; deadline += 33) {
+        uint64_t looks = 0;
+        struct qv__clock clock = {.mono_ns = looks_ns, .ctx = &looks};
+        struct qv__qctx ctx = {.clock = &clock, .deadline_ns = deadline};
+        struct qv__steps steps = {.q = &ctx};
+        qv__buf_reset(&b);
+        qv_status want = deadline < OPS ? QV_ETIMEOUT : QV_OK;
+        assert_int_equal(qv__payload_modify(&b, old, ops, OPS, &steps, NULL), want);
+        assert_int_equal(looks, QV_MIN(deadline + 1, (uint64_t)OPS));
+        assert_int_equal(b.n, want == QV_OK ? old.n : 0);
+    }
+    qv__buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_changes), TEST(test_one_after_another),
-                                       TEST(test_refused), TEST(test_depth)};
+                                       TEST(test_refused), TEST(test_depth), TEST(test_long_row)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
