@@ -331,8 +331,8 @@ static int run_import(struct import *im, const char *const *files, size_t n_file
     if (qv__interrupt_start(&im->interrupt, &err) != QV_OK) {
         qv__cli_warn(im->cli, "%s", err.message);
     }
-    struct qv__target_needs needs = {.write = true,
-                                     .timeout_ms = im->args.optimize ? OPTIMIZE_MS : WRITE_MS};
+    struct qv__target_needs needs = {
+        .write = true, .create = true, .timeout_ms = im->args.optimize ? OPTIMIZE_MS : WRITE_MS};
     int rc = qv__target_open(&im->target, im->cli, &im->args.target, &needs);
     if (rc != QV__EXIT_OK) {
         return rc;

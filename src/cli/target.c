@@ -80,7 +80,7 @@ static int open_server(struct qv__target *t, const struct qv__target_args *args,
     return st == QV_OK ? QV__EXIT_OK : qv__cli_fail(t->cli, &err, NULL);
 }
 
-/* Reading must not make a database where there is none. */
+/* A mistyped directory must not become an empty database. */
 static bool holds_database(const char *dir)
 {
     char lock[4200];
@@ -92,7 +92,7 @@ static bool holds_database(const char *dir)
 static int open_directory(struct qv__target *t, const struct qv__target_needs *needs)
 {
     struct qv_err err = {.code = QV_OK};
-    if (!needs->write && !holds_database(t->data)) {
+    if (!needs->create && !holds_database(t->data)) {
         return qv__cli_failf(t->cli,
                              "name another directory with --data, or a running server with --url",
                              "there is no database in %s", t->data);

@@ -54,7 +54,8 @@ struct qv__target {
 };
 
 struct qv__target_needs {
-    bool write;          /* else the directory must hold a database, and is opened read-only */
+    bool write;          /* else a directory is opened read-only */
+    bool create;         /* one that holds no database becomes one; else it must hold one */
     uint64_t timeout_ms; /* of a server's answer; 0 = 60 s */
 };
 

@@ -80,6 +80,15 @@ class Snapshots(test_cli.Case):
         self.quiver("snapshot", "delete", made["name"], "--data", "db")
         self.assertEqual(os.listdir(self.path(inside)), [])
 
+    def test_no_database(self):
+        os.mkdir(self.path("empty"))
+        for where in "none", "empty":
+            for action in (["create"], ["create", "--collection", "c"], ["list"], ["delete", "x"]):
+                self.fails("snapshot", *action, "--data", where,
+                           said=["there is no database in " + where, "hint"])
+        self.assertFalse(os.path.exists(self.path("none")), "a mistyped directory was made")
+        self.assertEqual(os.listdir(self.path("empty")), [])
+
     def test_usage(self):
         for args, said in [(["snapshot"], "ACTION"), (["snapshot", "make"], "none of create"),
                            (["snapshot", "delete"], "one more word"),
