@@ -57,6 +57,20 @@ static bool in_ints(const struct qv__match_value *set, size_t n, int64_t v)
     return bsearch(&key, set, n, sizeof *set, qv__match_value_cmp) != NULL;
 }
 
+static bool in_bools(const struct qv__match_value *set, size_t n, bool v)
+{
+    if (n <= LINEAR_MAX) {
+        for (size_t i = 0; i < n; i++) {
+            if (set[i].kind == QV__MATCH_BOOL && set[i].b == v) {
+                return true;
+            }
+        }
+        return false;
+    }
+    struct qv__match_value key = {.kind = QV__MATCH_BOOL, .b = v};
+    return bsearch(&key, set, n, sizeof *set, qv__match_value_cmp) != NULL;
+}
+
 static bool in_set(const struct qv__cond *c, const struct qv__value *v)
 {
     const struct qv__match_value *set = c->match.values;
@@ -68,12 +82,7 @@ static bool in_set(const struct qv__cond *c, const struct qv__value *v)
         return in_ints(set, n, v->i);
     case QV__TAG_FALSE:
     case QV__TAG_TRUE:
-        for (size_t i = 0; i < n; i++) {
-            if (set[i].kind == QV__MATCH_BOOL && set[i].b == (v->tag == QV__TAG_TRUE)) {
-                return true;
-            }
-        }
-        return false;
+        return in_bools(set, n, v->tag == QV__TAG_TRUE);
     case QV__TAG_NULL:
     case QV__TAG_U64:
     case QV__TAG_F64:

@@ -116,6 +116,8 @@ static void match_sets(void **state)
         {"{\"n\":[9,13]}", MATCH("n", "\"any\":[" MANY_INTS "]"), true},
         {"{\"n\":13.0}", MATCH("n", "\"any\":[" MANY_INTS "]"), false},
         {"{\"n\":\"a\"}", MATCH("n", "\"any\":[" MANY_INTS "]"), false},
+        {"{\"n\":true}", MATCH("n", "\"any\":[" MANY_INTS "]"), false},
+        {"{\"n\":false}", MATCH("n", "\"except\":[" MANY "]"), true},
         /* except: some value that is not in the set; a missing field has none */
         {"{\"c\":\"red\"}", MATCH("c", "\"except\":[\"red\"]"), false},
         {"{\"c\":\"blue\"}", MATCH("c", "\"except\":[\"red\"]"), true},
@@ -670,6 +672,28 @@ static void slices(void **state)
     }
 }
 
+/* Truth values in large sets, which no JSON gives. */
+static void many_bools(void **state)
+{
+    struct fixture *f = *state;
+    struct qv__match_value values[22] = {{.kind = QV__MATCH_INT}};
+    struct qv__cond c = {.kind = QV__COND_MATCH_ANY, .path = path("b")};
+    struct qv__filter filter = {.must = {&c, 1}};
+    struct qv__filter_row yes = {.payload = row(f, "{\"b\":true}")};
+    struct qv__filter_row no = {.payload = row(f, "{\"b\":false}")};
+    for (int i = 0; i < 20; i++) {
+        values[i].i = i;
+    }
+    values[20] = (struct qv__match_value){.kind = QV__MATCH_BOOL, .b = false};
+    values[21] = (struct qv__match_value){.kind = QV__MATCH_BOOL, .b = true};
+    c.match.values = values;
+    for (size_t n = 20; n <= 22; n++) {
+        c.match.n = n;
+        assert_int_equal(qv__filter_match(&filter, &no), n > 20);
+        assert_int_equal(qv__filter_match(&filter, &yes), n > 21);
+    }
+}
+
 static void what_is_needed(void **state)
 {
     struct fixture *f = *state;
@@ -708,9 +732,9 @@ static void what_is_needed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(match_value), TEST(match_sets), TEST(match_text),     TEST(ranges), TEST(counts),
-        TEST(emptiness),   TEST(paths),      TEST(clauses),        TEST(nested), TEST(geo),
-        TEST(ids),         TEST(slices),     TEST(what_is_needed),
+        TEST(match_value), TEST(match_sets), TEST(match_text), TEST(ranges),         TEST(counts),
+        TEST(emptiness),   TEST(paths),      TEST(clauses),    TEST(nested),         TEST(geo),
+        TEST(ids),         TEST(slices),     TEST(many_bools), TEST(what_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
