@@ -20,6 +20,7 @@ struct entry {
 struct tally {
     const struct qv__path *path;
     struct qv__qctx *ctx;
+    struct qv__steps steps;
     struct qv__arena *arena;
     struct qv__map map; /* value -> entry */
     struct entry *entries;
@@ -108,10 +109,17 @@ static void check_distinct(void *ctx, const struct qv__match_value *v, uint32_t 
     t->is_distinct = t->is_distinct && value_cmp(v, &as) == 0;
 }
 
+/* Of a row, besides its bytes, and of a value that is looked up in the table. */
+#define ROW_UNITS   64u
+#define VALUE_UNITS 64u
+
 static void count_value(void *ctx, const struct qv__match_value *given, uint32_t count)
 {
     struct tally *t = ctx;
     char text[37];
+    if (!qv__steps_on(&t->steps, VALUE_UNITS)) {
+        return;
+    }
     struct qv__match_value as = t->is_uuid ? told(given, text) : *given;
     const struct qv__match_value *v = &as;
     uint64_t hash = hash_of(v);
@@ -142,16 +150,19 @@ static qv_status ask_rows(struct tally *t, const struct qv__segment *seg, uint32
         if (!qv__bit_test(words, i)) {
             continue;
         }
+        struct qv__bytes row = qv__segment_row_payload(seg, first + i);
+        if (!qv__steps_on(&t->steps, ROW_UNITS + row.n)) {
+            break;
+        }
         t->row = ++t->rows;
-        qv__row_facets(qv__segment_row_payload(seg, first + i), t->path, count_value, t);
+        qv__row_facets(row, t->path, count_value, t);
         t->row = 0;
         t->ctx->stats.rows_filtered++;
-        qv_status st = (t->rows & 1023) == 0 ? qv__qctx_check(t->ctx) : QV_OK;
-        if (st != QV_OK) {
-            return qv__fail(err, st, "facet: %s", qv_status_text(st));
-        }
     }
-    return t->no_memory ? no_memory(err) : QV_OK;
+    qv_status st = t->steps.status;
+    return t->no_memory  ? no_memory(err)
+           : st != QV_OK ? qv__fail(err, st, "facet: %s", qv_status_text(st))
+                         : QV_OK;
 }
 
 static const struct qv__field *index_of(const struct qv__field_set *set,
@@ -270,7 +281,7 @@ qv_status qv__collection_facet(struct qv__collection *c, const struct qv__path *
                                struct qv_err *err)
 {
     struct qv__read_view *v = NULL;
-    struct tally t = {.path = path, .ctx = ctx, .arena = &out->arena};
+    struct tally t = {.path = path, .ctx = ctx, .steps = {.q = ctx}, .arena = &out->arena};
     memset(out, 0, sizeof *out);
     qv__arena_init(&out->arena, c->mem_query);
     qv__map_init(&t.map, ctx->mem);

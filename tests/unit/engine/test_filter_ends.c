@@ -255,30 +255,19 @@ static void test_index(void **state)
     fix_close(f);
 }
 
-/* --- by a formula --- */
+/* --- of one point --- */
 
-/* One point of many numbers, through which each variable looks. */
-static void test_formula(void **state)
+enum { NUMBERS = 50000 };
+
+/* One point of many numbers. */
+static struct qv__collection *numbers(struct fix *f)
 {
-    enum { NUMBERS = 50000, VARIABLES = 100 };
-    static const char defaults[] = "{\"k[].b\":1}";
-    struct fix f0, *f = &f0;
+    static const float one = 1;
     struct qv__vector_def def = {.name = QV__STR(""), .metric = QV__L2, .dim = 1};
     struct qv__schema s = fix_schema(&def, 1, 1);
-    const float one = 1;
     struct qv__named_vector named = {.name = QV__STR(""), .values = &one, .dim = 1};
-    struct qv__query stage = {
-        .kind = QV__QUERY_NEAREST, .target = {.values = &one, .dim = 1}, .limit = 1};
-    struct qv__query q = {
-        .kind = QV__QUERY_FORMULA, .limit = 1, .prefetch = &stage, .n_prefetch = 1};
-    struct qv__result_set rs;
     struct qv__arena a;
     struct qv__buf text;
-    struct looks l;
-    struct qv__clock clock;
-    qv__json v, d;
-    (void)state;
-    fix_open(f, 0);
     OK(qv__db_create_collection(f->db, QV__STR("c"), &s, &f->err));
     struct qv__collection *c = fix_collection(f, "c");
     qv__arena_init(&a, f->mem);
@@ -293,13 +282,38 @@ static void test_formula(void **state)
                           .n_vectors = 1,
                           .payload = fix_payload(f, &a, (const char *)text.p)};
     fix_write(f, c, &(struct qv__mutation){.kind = QV__MUT_UPSERT, .points = &p, .n_points = 1}, 1);
-    qv__buf_reset(&text);
-    qv__buf_putz(&text, "{\"sum\":[1");
+    qv__buf_free(&text);
+    qv__arena_free(&a);
+    return c;
+}
+
+/* Each variable looks through all of them. */
+static void test_formula(void **state)
+{
+    enum { VARIABLES = 100 };
+    static const char defaults[] = "{\"k[].b\":1}";
+    static const float one = 1;
+    struct fix f0, *f = &f0;
+    struct qv__query stage = {
+        .kind = QV__QUERY_NEAREST, .target = {.values = &one, .dim = 1}, .limit = 1};
+    struct qv__query q = {
+        .kind = QV__QUERY_FORMULA, .limit = 1, .prefetch = &stage, .n_prefetch = 1};
+    struct qv__result_set rs;
+    struct qv__arena a;
+    char text[VARIABLES * 16];
+    struct looks l;
+    struct qv__clock clock;
+    qv__json v, d;
+    (void)state;
+    fix_open(f, 0);
+    struct qv__collection *c = numbers(f);
+    qv__arena_init(&a, f->mem);
+    size_t n = (size_t)sprintf(text, "{\"sum\":[1");
     for (int i = 0; i < VARIABLES; i++) {
-        qv__buf_putz(&text, ",\"k[].b\"");
+        n += (size_t)sprintf(text + n, ",\"k[].b\"");
     }
-    qv__buf_putz(&text, "]}");
-    OK(qv__json_parse(&a, (const char *)text.p, text.n, NULL, &v, &f->err));
+    n += (size_t)sprintf(text + n, "]}");
+    OK(qv__json_parse(&a, text, n, NULL, &v, &f->err));
     OK(qv__json_parse(&a, defaults, strlen(defaults), NULL, &d, &f->err));
     OK(qv__formula_parse(&a, v, d, &q.formula, &f->err));
     struct qv__qctx ctx = counting(f, &l, &clock);
@@ -307,8 +321,23 @@ static void test_formula(void **state)
     assert_int_equal(rs.n, 1);
     assert_true(l.n >= VARIABLES);
     qv__result_free(&rs);
-    qv__buf_free(&text);
     qv__arena_free(&a);
+    qv__collection_release(c);
+    fix_close(f);
+}
+
+/* Each of them is counted. */
+static void test_facet_of_one(void **state)
+{
+    struct fix f0, *f = &f0;
+    struct looks l;
+    struct qv__clock clock;
+    (void)state;
+    fix_open(f, 0);
+    struct qv__collection *c = numbers(f);
+    struct qv__qctx ctx = counting(f, &l, &clock);
+    OK(facet(c, NULL, &ctx, &f->err));
+    assert_true(l.n >= NUMBERS / 2000);
     qv__collection_release(c);
     fix_close(f);
 }
@@ -365,9 +394,9 @@ static void test_edits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_long_texts), cmocka_unit_test(test_facet),
-        cmocka_unit_test(test_index),      cmocka_unit_test(test_formula),
-        cmocka_unit_test(test_edits),
+        cmocka_unit_test(test_long_texts),   cmocka_unit_test(test_facet),
+        cmocka_unit_test(test_index),        cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_facet_of_one), cmocka_unit_test(test_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
