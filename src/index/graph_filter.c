@@ -152,6 +152,29 @@ static void cross(const struct qv__graph *g, struct qv__graph_scratch *s, struct
     }
 }
 
+/* Put what is near enough into the beam; there is room for candidates where it is a heap. */
+static void offer(struct qv__graph_scratch *s, const uint32_t *nodes, const float *dists,
+                  uint32_t n)
+{
+    uint64_t keys[QV__GRAPH_BLOCK], bound = qv__beam_bound(s);
+    uint32_t n_keys = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        keys[n_keys] = qv__key(dists[i], nodes[i]);
+        n_keys += keys[n_keys] < bound;
+    }
+    if (s->is_linear) {
+        qv__beam_offer_block(s, keys, n_keys);
+        s->n_best = QV_MIN(s->n_best, s->ef);
+        return;
+    }
+    for (uint32_t i = 0; i < n_keys; i++) {
+        if (keys[i] < qv__beam_bound(s)) {
+            qv__beam_offer(s, keys[i]);
+            qv__heap_push(s->cand, &s->n_cand, ~keys[i]);
+        }
+    }
+}
+
 /* Compare what was found, and rank what is near enough. False: no memory. */
 static bool rank(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__filtered *f,
                  const uint32_t *nodes, uint32_t n_nodes)
@@ -163,15 +186,7 @@ static bool rank(struct qv__graph *g, struct qv__graph_scratch *s, struct qv__fi
             return false;
         }
         qv__walk_measure(g, &f->to, 0, nodes + at, n, dists);
-        for (uint32_t i = 0; i < n; i++) {
-            uint64_t key = qv__key(dists[i], nodes[at + i]);
-            if (key < qv__beam_bound(s)) {
-                qv__beam_offer(s, key);
-                if (!s->is_linear) {
-                    qv__heap_push(s->cand, &s->n_cand, ~key);
-                }
-            }
-        }
+        offer(s, nodes + at, dists, n);
     }
     f->distances += n_nodes;
     return true;

@@ -25,7 +25,7 @@ struct qv__graph_scratch *qv__scratch_take(struct qv__graph *g)
     }
     qv__mutex_unlock(&g->lock);
     if (!s && (s = qv__graph_mem(g, 0, sizeof *s))) {
-        *s = (struct qv__graph_scratch){0};
+        *s = (struct qv__graph_scratch){.merge = qv__keys_merge_of(g->index.simd)};
     }
     struct qv_err err; /* memory is all that can lack */
     bool is_ok = true;

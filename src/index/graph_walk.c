@@ -10,7 +10,7 @@
  *     lines arrive meanwhile. Now and then the second would not have been second had the walk
  *     waited; nearly all of a beam gets expanded anyway, so that costs 1 to 3 % more distances.
  *     Records of the nodes that will probably be expanded next are asked for, too.
- * (3) What a block's comparison found goes into the beam at once (graph_beam.c), not one by one.
+ * (3) What a block's comparison found goes into the beam at once (simd/keys.h), not one by one.
  * (4) A walk with patience ends before its beam is expanded, once its nearest nodes have not
  *     changed for a while: easy queries end early, hard ones have a wider beam. (Cf. "patience" in
  *     Teofili and Lin, 2025, "Patience in proximity".)

@@ -15,6 +15,7 @@
 #define QV_INDEX_GRAPH_WALK_H
 
 #include "index/graph.h"
+#include "simd/keys.h"
 
 enum { QV__BEAM_LINEAR_MAX = 512 }; /* measured: from there on heaps are faster */
 
@@ -36,6 +37,7 @@ struct qv__graph_scratch {
     uint32_t n_best, cap_best;
     uint32_t ef;        /* the beam's width */
     uint32_t next_open; /* linear: first entry not expanded */
+    qv__keys_merge_fn merge;
     /* A heap of complements: the smallest key is on top. Linear, where the walk asks for a rest:
      * what was compared and is not in the beam, in no order. */
     uint64_t *cand;
@@ -157,10 +159,18 @@ static inline void qv__beam_offer_linear(struct qv__graph_scratch *s, uint64_t k
         s->next_open = at;
     }
 }
-/* graph_beam.c: keep n keys below the bound, at most a block, in a sorted beam with room for them,
- * as if they were offered one by one; but the beam may be that much too wide afterwards: what is
- * behind s->ef is what it lost, and the caller's to take off. keys[] is scratch. */
-void qv__beam_offer_block(struct qv__graph_scratch *s, uint64_t *keys, uint32_t n);
+/* Keep n keys below the bound, at most a block, in a sorted beam with room for them, as if they
+ * were offered one by one; but the beam may be that much too wide afterwards: what is behind s->ef
+ * is what it lost, and the caller's to take off. */
+static inline void qv__beam_offer_block(struct qv__graph_scratch *s, const uint64_t *keys,
+                                        uint32_t n)
+{
+    if (n > 0) {
+        uint32_t first = s->merge(s->best, s->n_best, keys, n);
+        s->next_open = QV_MIN(s->next_open, first);
+        s->n_best += n;
+    }
+}
 /* Keep a key below the bound as a result. */
 static inline void qv__beam_offer(struct qv__graph_scratch *s, uint64_t key)
 {

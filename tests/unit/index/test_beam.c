@@ -5,6 +5,8 @@
 
 enum { WIDTH_MAX = 96, ROUNDS = 40 };
 
+static qv__keys_merge_fn merge;
+
 struct beam {
     struct qv__graph_scratch s;
     uint64_t keys[WIDTH_MAX + QV__GRAPH_BLOCK];
@@ -12,7 +14,7 @@ struct beam {
 
 static void beam_begin(struct beam *b, uint32_t width)
 {
-    *b = (struct beam){.s = {.is_linear = true, .ef = width}};
+    *b = (struct beam){.s = {.is_linear = true, .ef = width, .merge = merge}};
     b->s.best = b->keys;
 }
 
@@ -104,5 +106,13 @@ int main(void)
         cmocka_unit_test(test_as_one_by_one),
         cmocka_unit_test(test_equal_keys),
     };
-    return cmocka_run_group_tests_name("beam", tests, NULL, NULL);
+    int failed = 0;
+    for (int isa = 0; isa < QV__ISAS; isa++) {
+        const struct qv__simd *simd = qv__simd_table((enum qv__isa)isa);
+        if (simd) {
+            merge = qv__keys_merge_of(simd);
+            failed += cmocka_run_group_tests_name(simd->name, tests, NULL, NULL);
+        }
+    }
+    return failed;
 }
