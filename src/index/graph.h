@@ -99,6 +99,7 @@ struct qv__graph_fused {
 struct qv__graph_costs {
     float scan_row, scan_word; /* of a scan, per allowed node and per word of the set */
     float distance, record;    /* of a filtered walk, per node compared and per record read */
+    float expansion;           /* of a walk without a filter */
     /* by share of allowed nodes around the query, per expansion: nodes compared, bridges read */
     float compared[QV__GRAPH_SHARES], bridges[QV__GRAPH_SHARES];
     /* and how many times as wide a beam must be to find what it finds where all are allowed */

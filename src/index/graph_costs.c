@@ -49,6 +49,7 @@ static void defaults(const struct qv__graph *g, struct qv__graph_costs *c)
         c->bridges[i] = bridges[i] * scale;
         c->wider[i] = wider[i];
     }
+    c->expansion = c->distance * c->compared[0] + c->record;
 }
 
 /* A share of 2^-level of all nodes; returns how many. */
@@ -161,6 +162,31 @@ static bool measure_walks(struct measuring *m, uint32_t level, struct measured *
     return true;
 }
 
+/* Nanoseconds an expansion of a walk without a filter, which has less to look at in each link, and
+ * asks for codes further ahead. */
+static bool measure_plain(struct measuring *m, float *expansion)
+{
+    struct qv__graph *g = m->g;
+    double ns[QUERIES];
+    for (uint32_t i = 0; i < QUERIES; i++) {
+        uint32_t ord = (uint32_t)qv__rng_below(&m->rng, m->n);
+        struct qv__qctx ctx = {.clock = m->ctx->clock, .mem = m->ctx->mem};
+        struct qv__graph_walk w = {.to = qv__target_set(g, m->s, qv__graph_vector(g, ord), true),
+                                   .ef = BEAM,
+                                   .n = m->n,
+                                   .ctx = &ctx};
+        w.entry = qv__graph_descend(g, &w.to, m->n, 0, &w.distances);
+        uint64_t from = now(m);
+        if (qv__walk_beam(g, m->s, &w) != QV_OK || w.hops == 0) {
+            return false;
+        }
+        ns[i] = (double)(now(m) - from) / (double)w.hops;
+    }
+    sort_doubles(ns, QUERIES);
+    *expansion = (float)ns[QUERIES / 2];
+    return *expansion > 0;
+}
+
 /* Nanoseconds a row; the words between the rows cost what they always do. k NULL: by codes. */
 static bool measure_scan(struct measuring *m, const struct qv__graph_sketches *k, float scan_word,
                          float *row)
@@ -238,7 +264,7 @@ static bool measure(struct measuring *m, struct qv__graph_costs *c)
     while (n < QV__GRAPH_SHARES && measure_walks(m, n, &of[n])) {
         n++;
     }
-    if (n < 4 || of[0].ns <= 0 || !solve(of, n, c) ||
+    if (n < 4 || of[0].ns <= 0 || !solve(of, n, c) || !measure_plain(m, &c->expansion) ||
         (m->g->quant && !measure_scan(m, NULL, c->scan_word, &c->scan_row))) {
         return false;
     }
@@ -356,7 +382,7 @@ double qv__graph_wider(const struct qv__graph_costs *c, double share)
 
 double qv__graph_cost_walk(const struct qv__graph_costs *c, double ef)
 {
-    return hops_of(ef) * ((double)c->distance * (double)c->compared[0] + (double)c->record);
+    return hops_of(ef) * (double)c->expansion;
 }
 
 double qv__graph_cost_scan(const struct qv__graph_costs *c, double n_allowed, double n)
