@@ -135,7 +135,8 @@ class QdrantEdge:
         qe = self.qe
         got = self.s.query(qe.QueryRequest(limit=K, query=qe.Query.Nearest(q.tolist()), filter=f,
                                            with_payload=False, with_vector=False,
-                                           params=qe.SearchParams(hnsw_ef=ef)))
+                                           params=qe.SearchParams(
+                                               hnsw_ef=ef, quantization=qe.QuantizationSearchParams(rescore=True))))
         return [p.id for p in got]
 
 
