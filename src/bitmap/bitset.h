@@ -21,6 +21,25 @@ static inline size_t qv__bitset_words(size_t n_bits)
 {
     return (n_bits + 63) / 64;
 }
+/* The first word from `at` on that is not zero; n_words if there is none. Where some in a row are
+ * zeros, most are: then by eights. */
+static inline size_t qv__bits_skip(const uint64_t *words, size_t at, size_t n_words)
+{
+    for (size_t end = QV_MIN(n_words, at + 4); at < end; at++) {
+        if (words[at]) {
+            return at;
+        }
+    }
+    while (at + 8 <= n_words &&
+           ((words[at] | words[at + 1] | words[at + 2] | words[at + 3]) |
+            (words[at + 4] | words[at + 5] | words[at + 6] | words[at + 7])) == 0) {
+        at += 8;
+    }
+    while (at < n_words && !words[at]) {
+        at++;
+    }
+    return at;
+}
 static inline bool qv__bit_test(const uint64_t *words, size_t i)
 {
     return (words[i >> 6] >> (i & 63)) & 1u;

@@ -33,28 +33,30 @@ struct reading {
 static void fill(const struct qv__rows *codes, const struct qv__graph_sketches *k, uint32_t bytes,
                  struct reading *r, struct block *b)
 {
-    b->n = 0;
-    for (;;) {
-        while (r->word == 0) {
-            if (++r->at >= r->n_words) {
-                return;
+    uint64_t word = r->word;
+    uint32_t at = r->at, n_filled = 0;
+    while (n_filled < QV__GRAPH_BLOCK) {
+        if (word == 0) {
+            at = (uint32_t)qv__bits_skip(r->words, (size_t)at + 1, r->n_words);
+            if (at >= r->n_words) {
+                break;
             }
-            r->word = r->words[r->at];
+            word = r->words[at];
         }
-        for (; r->word && b->n < QV__GRAPH_BLOCK; r->word &= r->word - 1) {
-            uint32_t node = r->at * 64 + (uint32_t)__builtin_ctzll(r->word);
+        for (; word && n_filled < QV__GRAPH_BLOCK; word &= word - 1) {
+            uint32_t node = at * 64 + (uint32_t)__builtin_ctzll(word);
             if (node >= r->n) {
-                r->word = 0;
-                r->at = r->n_words;
-                return;
+                word = 0;
+                at = r->n_words;
+                break;
             }
             qv__prefetch_span(k ? qv__graph_sketch_at(k, node) : qv__rows_at(codes, node), bytes);
-            b->nodes[b->n++] = node;
-        }
-        if (b->n == QV__GRAPH_BLOCK) {
-            return;
+            b->nodes[n_filled++] = node;
         }
     }
+    b->n = n_filled;
+    r->word = word;
+    r->at = at;
 }
 
 static const struct qv__rows *codes_of(const struct qv__graph *g, const struct qv__graph_target *to)

@@ -14,7 +14,8 @@
 #include "index/graph.h"
 
 enum {
-    SCAN_BLOCK = 256, /* distances between two looks at the deadline (qctx.h's limit) */
+    SCAN_BLOCK = 256,   /* distances between two looks at the deadline (qctx.h's limit) */
+    CHECK_WORDS = 4096, /* words of a set, likewise */
     SCAN_STACK_K = 128,
 };
 
@@ -145,10 +146,10 @@ static qv_status scan_flush(struct scan *s, size_t n)
 /* The set bits of [from, n). */
 static qv_status scan_allowed(struct scan *s, const uint64_t *allow, uint32_t from, uint32_t n)
 {
-    size_t fill = 0;
-    size_t n_words = qv__bitset_words(n);
+    size_t fill = 0, n_words = qv__bitset_words(n), check_at = CHECK_WORDS;
     QV_TRY(qv__qctx_check(s->ctx));
-    for (size_t w = from / 64; w < n_words; w++) {
+    for (size_t w = qv__bits_skip(allow, from / 64, n_words); w < n_words;
+         w = qv__bits_skip(allow, w + 1, n_words)) {
         uint64_t word = allow[w];
         if (w == from / 64) {
             word &= UINT64_MAX << (from % 64);
@@ -165,7 +166,8 @@ static qv_status scan_allowed(struct scan *s, const uint64_t *allow, uint32_t fr
                 QV_TRY(scan_flush(s, SCAN_BLOCK));
             }
         }
-        if (w % 4096 == 4095) { /* a long run of unset words takes time too */
+        if (w >= check_at) { /* words with few rows take time too */
+            check_at = w + CHECK_WORDS;
             QV_TRY(qv__qctx_check(s->ctx));
         }
     }

@@ -322,6 +322,25 @@ static void atomic_writers_lose_nothing(void **state)
     qv__bitset_free(&s);
 }
 
+/* From every place, over runs of zeros of every length. */
+static void test_skip(void **state)
+{
+    (void)state;
+    enum { WORDS = 70 };
+    uint64_t words[WORDS];
+    for (size_t n = 0; n <= WORDS; n++) {
+        for (size_t one = 0; one <= n; one++) { /* n: there is none */
+            memset(words, 0, sizeof words);
+            if (one < WORDS) {
+                words[one] = UINT64_C(1) << one % 64;
+            }
+            for (size_t at = 0; at <= n; at++) {
+                assert_int_equal(qv__bits_skip(words, at, n), at <= one ? one : n);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     print_message("seed %u\n", SEED);
@@ -330,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(fills_every_range, setup, teardown),
         cmocka_unit_test_setup_teardown(fill_keeps_what_is_set, setup, teardown),
         cmocka_unit_test_setup_teardown(follows_the_model, setup, teardown),
+        cmocka_unit_test(test_skip),
         cmocka_unit_test(counts_only_its_bits),
         cmocka_unit_test_setup_teardown(refuses_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_absurd_sizes, setup, teardown),
