@@ -305,7 +305,7 @@ static void point(struct bench *b, int kind, double share, double *regret)
     (void)printf("| %5.2f %7.0f %6.0f  %s\n", *regret, at[0].distances, at[0].hops, at[0].plan);
     (void)fflush(stdout);
     if (b->csv) {
-        (void)fprintf(b->csv, "%s,%g,quiver,%u,%.4f,%.1f,%s,%.3f,%.1f,%.1f,%.1f,%.3f\n",
+        (void)fprintf(b->csv, "%s,%g,quiver,%u,%.4f,%.1f,\"%s\",%.3f,%.1f,%.1f,%.1f,%.3f\n",
                       kind_names[kind], share, ef[0], at[0].recall, 1e6 / us[0], at[0].plan,
                       *regret, us[1], us[2], us[3], b->all_ef && share < 100 ? all / us[0] : 1.0);
     }
