@@ -13,7 +13,8 @@
 
 /* Put rows of the sources in that order; those without such a vector come last. *moved: they were
  * in another one. Fewer than policy.index_rows stay as they are, and those of a single source with
- * a graph, which has their order already. Errors: QV_ENOMEM, QV_ECANCELLED. */
+ * a graph, which has their order already. Where memory is short, too. Errors:
+ * QV_ECANCELLED. */
 qv_status qv__near_order(const struct qv__segment_env *env, const struct qv__schema *schema,
                          struct qv__segment *const *sources, size_t n_sources,
                          const struct qv__work *work, struct qv__row_ref *rows, uint32_t n_rows,

@@ -494,7 +494,7 @@ struct merge {
     uint32_t n_rows;
     struct qv__bitset dead;
     uint32_t n_dead;
-    bool moved; /* tenants changed the order */
+    bool moved; /* tenants, or nearness, changed the order */
 };
 
 /* Rows of one source that are left, in order; its remap says of the others that they are dropped.
@@ -538,7 +538,8 @@ static qv_status merge_dead(struct qv__segment *s, uint64_t flushed, const uint3
     return QV_OK;
 }
 
-/* Lay out the new rows, without the dropped ones: source after source, rows in order, or by tenant.
+/* Lay out the new rows, without the dropped ones: source after source, or by tenant, or by
+ * nearness.
  */
 static qv_status merge_plan(const struct qv__segment_env *env, const struct qv__schema *schema,
                             struct qv__segment *const *sources, size_t n, uint64_t drop_lsn,
