@@ -6,7 +6,8 @@ Usage: make_sets.py synthetic OUT ROWS DIM | make_sets.py npy OUT BASE.npy QUERI
 Rows lie on a ring: clusters one behind the other so that neighbours on the ring are near each
 other in space (the synthetic set's own clusters, else k-means), rows of a cluster in random order.
 `r` is the place on the ring, `u` a random place. A filter passes a share of the rows: `uncorrelated`
-the first of u, `near` the window of r around the query's own place, `far` the window across.
+the first of u, `near` the window of r around the query's own place, `far` the window across, and
+`far4` that of four around the ring which is nearest to that: filters that other queries have, too.
 
 OUT gets base.npy, queries.npy (float32), u.npy, r.npy, place.npy (int32) and truth-KIND-SHARE.npy
 (int32, the 10 nearest that pass; -1 where there are fewer)."""
@@ -16,7 +17,7 @@ import sys
 import numpy as np
 
 SHARES = (100, 50, 10, 5, 1, 0.1, 0.01)  # per cent; README.md
-KINDS = ("uncorrelated", "near", "far")
+KINDS = ("uncorrelated", "near", "far", "far4")
 QUERIES, K, LATENT = 200, 10, 32
 
 
@@ -25,7 +26,9 @@ def window(kind, share, place, n):
     width = max(1, round(n * share / 100))
     if kind == "uncorrelated" or width >= n:
         return [(0, width)]
-    centre = (place + (n // 2 if kind == "far" else 0)) % n
+    centre = (place + (0 if kind == "near" else n // 2)) % n
+    if kind == "far4":
+        centre = (centre + n // 8) // (n // 4) * (n // 4) % n
     first = (centre - width // 2) % n
     last = first + width
     return [(first, last)] if last <= n else [(first, n), (0, last - n)]

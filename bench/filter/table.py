@@ -8,7 +8,7 @@ import sys
 from math import log10
 
 COLOURS = ("#0b6", "#36c", "#c60", "#909", "#666")
-KINDS = ("uncorrelated", "near", "far")
+KINDS = ("uncorrelated", "near", "far", "far4")
 
 
 def read(files):
@@ -23,7 +23,7 @@ def read(files):
 
 def svg(path, rows, engines):
     width, height, left, top = 300, 200, 60, 30
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {3 * width + 150} {height + 80}" '
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {len(KINDS) * width + 150} {height + 80}" '
            'font-family="sans-serif" font-size="11">']
     shares = sorted({float(r["share"]) for r in rows})
     lo, hi = log10(shares[0]), log10(shares[-1])
@@ -75,8 +75,8 @@ def main():
             svg(os.path.join(os.path.dirname(out), f"filter-{name}.svg"), rows, engines)
             peers = [e for e in engines if e != "quiver"]
             f.write(f"## {name}\n\n| filter | pass % | ef | recall@10 | q/s | of unfiltered | scan us | filtered us | "
-                    "post-filter us | regret | plan of the last query |" + "".join(f" {p} q/s |" for p in peers)
-                    + "\n|" + "---|" * (11 + len(peers)) + "\n")
+                    "post-filter us | packed us | regret | plan of the last query |" + "".join(f" {p} q/s |" for p in peers)
+                    + "\n|" + "---|" * (12 + len(peers)) + "\n")
             for r in (r for r in rows if r["engine"] == "quiver"):
                 cells = []
                 for p in peers:
@@ -84,7 +84,7 @@ def main():
                     cells.append("-" if not of else f"{float(of[0]['qps']):.0f}" if float(of[0]["recall"]) >= 0.95
                                  else f"{float(of[0]['qps']):.0f} at {float(of[0]['recall']):.2f}")
                 f.write(f"| {r['kind']} | {r['share']} | {r['ef']} | {float(r['recall']):.3f} | {float(r['qps']):.0f} | "
-                        f"{float(r['rel']):.2f} | {us(r['scan_us'])} | {us(r['walk_us'])} | {us(r['post_us'])} | "
+                        f"{float(r['rel']):.2f} | {us(r['scan_us'])} | {us(r['walk_us'])} | {us(r['post_us'])} | {us(r.get('packed_us', 'inf'))} | "
                         f"{float(r['regret']):.2f} | {r['plan']} |" + "".join(f" {c} |" for c in cells) + "\n")
             f.write(f"\n![filter-{name}](filter-{name}.svg)\n\n")
             for n in notes:

@@ -39,7 +39,7 @@ static const struct qv__option options[] = {
     {"ef", "N", QV__OPT_U64, offsetof(struct args, ef), 1, 65536,
      "beam width of the search: more is slower and finds more"},
     {"strategy", "NAME", QV__OPT_TEXT, offsetof(struct args, strategy), 0, 0,
-     "search graphs under a filter by: auto, scan, filtered, post_filter (default: auto)"},
+     "search graphs under a filter by: auto, scan, filtered, post_filter, packed (default: auto)"},
     {"explain", NULL, QV__OPT_FLAG, offsetof(struct args, explain), 0, 0,
      "print the plan and what it is expected to cost, and do not run it"},
     {"profile", NULL, QV__OPT_FLAG, offsetof(struct args, profile), 0, 0,

@@ -132,7 +132,7 @@ qv_status qv__ranking_by_score(struct qv__run *r, struct qv__ranking *list,
 struct qv__matching {
     struct qv__visible visible;
     struct qv__bitset match;
-    struct qv__kept_rows *kept; /* whose rows they are, if not those of `match` */
+    struct qv__kept_rows *kept; /* a set that has them all; NULL = none is kept */
     const uint64_t *words;      /* NULL = all rows below n_rows */
     uint32_t n_rows;
     uint64_t count;

@@ -155,6 +155,8 @@ static qv_status search_segment(struct qv__run *r, const struct qv__stage *s, si
                                         .beam = beam,
                                         .allow = m.words,
                                         .allow_count = m.count,
+                                        .packs = m.kept ? m.kept->packs : NULL,
+                                        .is_whole = m.kept && m.words == m.kept->rows.words,
                                         .n_rows = m.n_rows};
     qv_status st = QV_OK;
     uint32_t n = 0;

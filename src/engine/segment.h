@@ -207,6 +207,8 @@ qv_status qv__segment_match(const struct qv__segment *s, const struct qv__schema
 bool qv__segment_row_match(const struct qv__segment *s, const struct qv__schema *schema,
                            uint32_t row, const struct qv__filter *f, struct qv__steps *steps);
 
+struct qv__packs; /* segment_packs.h */
+
 struct qv__row_hit {
     uint32_t row;
     float dist;
@@ -226,6 +228,8 @@ struct qv__segment_search {
     bool plan_only;
     const uint64_t *allow;
     uint64_t allow_count;
+    struct qv__packs *packs; /* of a set that `allow` is, or is left of; NULL = of none */
+    bool is_whole;           /* it is that set */
     uint32_t n_rows;
 };
 qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q,

@@ -19,6 +19,7 @@ void qv__kept_release(struct qv__kept_rows *k)
 {
     if (k && atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1) {
         qv__bitset_free(&k->rows);
+        qv__packs_release(k->packs);
         qv__free(k);
     }
 }
@@ -49,7 +50,7 @@ static uint32_t find(const struct qv__filter_cache *c, uint64_t hash, const stru
     return UINT32_MAX;
 }
 
-static struct qv__kept_rows *take_out(struct qv__filter_cache *c, uint32_t i)
+struct qv__kept_rows *qv__filter_cache_take(struct qv__filter_cache *c, uint32_t i)
 {
     struct qv__kept_rows *k = c->sets[i];
     c->bytes -= bytes_of(k);
@@ -85,11 +86,11 @@ static void keep(struct qv__segment *s, struct qv__kept_rows *k)
     qv__mutex_lock(&s->lock);
     uint32_t i = find(c, k->hash, &key);
     if (i != UINT32_MAX) {
-        out[0] = take_out(c, i);
+        out[0] = qv__filter_cache_take(c, i);
     }
     /* Sets of one segment are of about one size, so that one goes for one that comes. */
     if (c->n && c->bytes + bytes_of(k) > most) {
-        out[1] = take_out(c, oldest(c));
+        out[1] = qv__filter_cache_take(c, oldest(c));
     }
     if (c->n == c->cap) {
         uint32_t cap = c->cap ? 2 * c->cap : 8;
@@ -105,6 +106,7 @@ static void keep(struct qv__segment *s, struct qv__kept_rows *k)
     }
     if (c->n < c->cap && c->bytes + bytes_of(k) <= most) {
         retain(k);
+        k->before = out[0] ? out[0]->used : 0;
         k->used = ++c->look_ups;
         c->sets[c->n++] = k;
         c->bytes += bytes_of(k);
@@ -114,9 +116,11 @@ static void keep(struct qv__segment *s, struct qv__kept_rows *k)
     qv__kept_release(out[1]);
 }
 
-/* A new set with the rows of `rows`, which it takes over; NULL: no memory, and it does not. */
+/* A new set with the rows of `rows`, which it takes over; NULL: no memory, and it does not. `of`:
+ * the set that these are left of, or NULL. */
 static struct qv__kept_rows *make(struct qv__segment *s, uint64_t hash, const struct qv__buf *key,
-                                  struct qv__bitset *rows, uint64_t count, uint64_t n_dead)
+                                  struct qv__bitset *rows, uint64_t count, uint64_t n_dead,
+                                  const struct qv__kept_rows *of)
 {
     struct qv__kept_rows *k = qv__alloc(s->mem, sizeof *k + key->n);
     if (!k) {
@@ -128,6 +132,7 @@ static struct qv__kept_rows *make(struct qv__segment *s, uint64_t hash, const st
                                 .n_rows = (uint32_t)rows->n_bits,
                                 .key_n = (uint32_t)key->n};
     atomic_init(&k->refs, 1);
+    k->packs = of ? qv__packs_retain(of->packs) : qv__packs_new(s->mem, s->n_columns);
     memcpy(k->key, key->p, key->n);
     k->rows = *rows;
     *rows = (struct qv__bitset){0};
@@ -139,16 +144,22 @@ static struct qv__kept_rows *look_up(struct qv__segment *s, const struct qv__vis
                                      uint64_t hash, const struct qv__buf *key, bool *is_state,
                                      uint64_t *n_dead)
 {
-    struct qv__kept_rows *k = NULL;
+    struct qv__kept_rows *k = NULL, *out = NULL, *next;
     qv__mutex_lock(&s->lock);
     *is_state = state_of(s, v, n_dead);
     uint32_t i = find(&s->cache, hash, key);
     if (i != UINT32_MAX && s->cache.sets[i]->n_rows == v->n_rows) {
         k = s->cache.sets[i];
+        k->before = k->used;
         k->used = ++s->cache.look_ups;
         retain(k);
+        out = qv__packs_make_room(s, k);
     }
     qv__mutex_unlock(&s->lock);
+    for (; out; out = next) {
+        next = out->next;
+        qv__kept_release(out);
+    }
     return k;
 }
 
@@ -176,13 +187,14 @@ static qv_status overlay(const struct qv__kept_rows *k, const struct qv__visible
 
 /* A copy, because the query's memory is not the segment's. Without memory nothing is kept. */
 static void keep_copy(struct qv__segment *s, uint64_t hash, const struct qv__buf *key,
-                      const struct qv__bitset *rows, uint64_t count, uint64_t n_dead)
+                      const struct qv__bitset *rows, uint64_t count, uint64_t n_dead,
+                      const struct qv__kept_rows *of)
 {
     struct qv__bitset copy = {0};
     struct qv__kept_rows *k = NULL;
     if (qv__bitset_init(&copy, s->mem, rows->n_bits) == QV_OK) {
         memcpy(copy.words, rows->words, qv__bitset_words(rows->n_bits) * sizeof *copy.words);
-        k = make(s, hash, key, &copy, count, n_dead);
+        k = make(s, hash, key, &copy, count, n_dead, of);
     }
     if (k) {
         keep(s, k);
@@ -226,7 +238,7 @@ qv_status qv__segment_match_kept(const struct qv__segment *cs, const struct qv__
     } else if (keeps && !is_state) { /* of all rows; this reader's are laid over it */
         const struct qv__visible all = {.lsn = v->lsn, .n_rows = v->n_rows, .count = v->n_rows};
         QV_GOTO(qv__segment_match(s, schema, &all, f, ctx, out, count, err));
-        keep_copy(s, hash, &key, out, *count, 0);
+        keep_copy(s, hash, &key, out, *count, 0, NULL);
         ctx->stats.rows_matched -= *count;
         lay_over(v, out);
         *count = qv__bitset_count(out);
@@ -235,14 +247,15 @@ qv_status qv__segment_match_kept(const struct qv__segment *cs, const struct qv__
         QV_GOTO(qv__segment_match(s, schema, v, f, ctx, out, count, err));
     }
     if (keeps && is_state) {
-        keep_copy(s, hash, &key, out, *count, n_dead);
+        keep_copy(s, hash, &key, out, *count, n_dead, k);
     }
-    qv__kept_release(k);
+    *kept = k;
 out:
-    *words = *kept ? (*kept)->rows.words : out->words;
+    *words = out->words ? out->words : *kept ? (*kept)->rows.words : NULL;
     qv__buf_free(&key);
     if (st != QV_OK) {
         qv__kept_release(k);
+        *kept = NULL;
         qv__bitset_free(out);
     }
     return st;

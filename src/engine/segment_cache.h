@@ -13,6 +13,7 @@
 
 #include "bitmap/bitset.h"
 #include "engine/segment.h"
+#include "engine/segment_packs.h"
 
 #define QV__CACHE_BYTES_PER_ROW 16u
 #define QV__CACHE_ROWS_LEAST    4096u /* filters over fewer rows cost next to nothing */
@@ -22,9 +23,12 @@ struct qv__kept_rows {
     _Atomic uint32_t refs;
     struct qv__bitset rows; /* over [0, n_rows) */
     uint64_t count;
-    uint64_t hash, used; /* used: number of the look-up that asked last; guarded by: lock */
-    uint64_t n_dead;     /* deletions that are taken from the set */
+    struct qv__packs *packs; /* of this set, or one that it was left of; NULL = no memory */
+    uint64_t hash;
+    uint64_t used, before; /* numbers of the last look-ups that asked; guarded by: lock */
+    uint64_t n_dead;       /* deletions that are taken from the set */
     uint32_t n_rows;
+    struct qv__kept_rows *next; /* of a list of sets that were taken out */
     uint32_t key_n;
     uint8_t key[];
 };
@@ -37,8 +41,11 @@ struct qv__filter_cache {
 
 void qv__kept_release(struct qv__kept_rows *k); /* NULL-safe */
 void qv__filter_cache_free(struct qv__filter_cache *c);
+/* Set i, with the cache's reference to it. Under the segment's lock. */
+struct qv__kept_rows *qv__filter_cache_take(struct qv__filter_cache *c, uint32_t i);
 /* As qv__segment_match, from what is kept if it is there, and kept when it was not. The rows are
- * *out's, or those of *kept, which is to be released; *words points to them. */
+ * *out's, or those of *kept; *words points to them. *kept, if it is not NULL, has them all, and is
+ * to be released. */
 qv_status qv__segment_match_kept(const struct qv__segment *s, const struct qv__schema *schema,
                                  const struct qv__visible *v, const struct qv__filter *f,
                                  struct qv__qctx *ctx, struct qv__bitset *out,

@@ -147,6 +147,8 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                                  .plan_only = q->plan_only,
                                  .allow = q->allow,
                                  .allow_count = q->allow_count,
+                                 .packed = q->packs ? &q->packs->of[column] : NULL,
+                                 .is_whole = q->is_whole,
                                  .n = n_ords};
     if (q->allow && n_ords != q->n_rows) {
         QV_GOTO(qv__segment_allow_ords(s, q->allow, column, n_ords, ctx->mem, &ords,

@@ -194,6 +194,7 @@ qv_status qv__graph_alloc(const struct qv__index_params *params, const struct qv
     atomic_init(&g->sketches, NULL);
     atomic_init(&g->n_scanned, 0);
     atomic_init(&g->is_sketching, false);
+    atomic_init(&g->pack_quant, NULL);
     qv__mutex_init(&g->lock, QV__RANK_LEAF);
     *out = g;
     return QV_OK;
@@ -228,6 +229,7 @@ void qv__graph_free(struct qv__index *x)
     }
     qv__row_cache_free(atomic_load_explicit(&g->row_cache, memory_order_relaxed));
     qv__graph_sketches_free(g);
+    qv__quant_free(atomic_load_explicit(&g->pack_quant, memory_order_relaxed));
     qv__mutex_destroy(&g->lock);
     qv__free(g);
 }

@@ -141,6 +141,7 @@ struct qv__graph {
     struct qv__graph_sketches *_Atomic sketches; /* likewise, for scans (graph_sketch.h) */
     _Atomic uint64_t n_scanned;                  /* codes that scans compared before that */
     _Atomic bool is_sketching;                   /* a search makes them, or did */
+    struct qv__quant *_Atomic pack_quant;        /* of all packed sets (graph_pack.h); or NULL */
     struct qv__mutex lock;                       /* QV__RANK_LEAF: what follows */
     struct qv__graph_costs costs; /* guarded by: lock; zero before they are measured */
     float sketch_row; /* guarded by: lock; ns a row of a scan by sketches takes; 0 = not known */

@@ -13,7 +13,7 @@
  * What is chosen may disappoint: a filtered walk stops once finishing it would be dearer than the
  * scan, a post-filter that kept too few goes on as a filtered walk. A search always returns
  * min(k, allowed) hits: a walk that falls short is followed by the scan. */
-#include "index/graph_filter.h"
+#include "index/graph_pack.h"
 #include "index/graph_sketch.h"
 
 #include <math.h>
@@ -27,6 +27,7 @@ enum {
      * of what it passes: the beam of the walk is wider by the square of that, at most so many
      * times. */
     WIDER = 5,
+    AGAIN = 32, /* searches that pass over a pack, and then one that does not */
 };
 
 #define RISK 1.3f /* a walk may cost so many times what is expected of it */
@@ -36,6 +37,7 @@ static const char *const names[] = {
     [QV__STRATEGY_SCAN] = "exact scan",
     [QV__STRATEGY_FILTERED] = "filtered walk",
     [QV__STRATEGY_POSTFILTER] = "post-filter walk",
+    [QV__STRATEGY_PACKED] = "packed scan",
 };
 
 struct plan {
@@ -56,6 +58,7 @@ struct search {
     struct qv__qctx *ctx;
     struct qv__graph_costs costs;
     struct qv__graph_target to;
+    struct qv__index_pack *pack; /* of the set; NULL = there is none */
     uint32_t ef, n_allowed;
     uint32_t looked; /* links, for the share around the query */
     struct plan plan;
@@ -90,6 +93,23 @@ static qv_status by_scan(struct search *x, struct qv__index_hit *hits, uint32_t 
                                                          pool, x->ctx, &distances);
     x->ctx->stats.distances += distances;
     return st == QV_OK ? take(x, hits, n_hits) : st;
+}
+
+/* *gave_up: it found too few: of what a pack has, most may have left the set since. */
+static qv_status by_pack(struct search *x, struct qv__index_hit *hits, uint32_t *n_hits,
+                         bool *gave_up)
+{
+    struct qv__pack_search p = {.to = x->to,
+                                .allow = x->q->allow,
+                                .n = x->q->n,
+                                .n_allowed = x->n_allowed,
+                                .ef = x->ef,
+                                .k = QV_MIN(x->q->k, x->n_allowed),
+                                .ctx = x->ctx};
+    qv_status st = qv__pack_search(x->g, x->s, x->pack, &p);
+    x->ctx->stats.distances += p.distances;
+    *gave_up = st == QV_OK && x->s->n_best < p.k;
+    return st == QV_OK && !*gave_up ? take(x, hits, n_hits) : st;
 }
 
 static qv_status by_filtered_walk(struct search *x, double budget, struct qv__index_hit *hits,
@@ -180,8 +200,16 @@ static void choose(struct search *x)
     p->cost[QV__STRATEGY_SCAN] = qv__graph_cost_scan(&x->costs, x->n_allowed, x->q->n);
     p->chosen = QV__STRATEGY_SCAN;
     p->ef = x->ef;
-    if (x->n_allowed <= x->ef ||
-        p->cost[QV__STRATEGY_SCAN] <= qv__graph_cost_walk(&x->costs, x->ef)) {
+    if (x->n_allowed <= x->ef) {
+        return;
+    }
+    if (x->pack) { /* what they took is known, too */
+        p->cost[QV__STRATEGY_PACKED] = qv__pack_ns(x->pack, x->ef);
+        if (p->cost[QV__STRATEGY_PACKED] < p->cost[QV__STRATEGY_SCAN]) {
+            p->chosen = QV__STRATEGY_PACKED;
+        }
+    }
+    if (p->cost[p->chosen] <= qv__graph_cost_walk(&x->costs, x->ef)) {
         return;
     }
     enter(x);
@@ -202,10 +230,24 @@ static void choose(struct search *x)
     }
     /* What a scan costs is known, what a walk will is not: in doubt the one that is exact. */
     for (uint32_t i = 0; i < QV__STRATEGIES; i++) {
-        double risk = p->chosen == QV__STRATEGY_SCAN ? (double)RISK : 1;
+        double risk =
+            p->chosen == QV__STRATEGY_SCAN || p->chosen == QV__STRATEGY_PACKED ? (double)RISK : 1;
         if (p->cost[i] * risk < p->cost[p->chosen]) {
             p->chosen = (enum qv__index_strategy)i;
         }
+    }
+}
+
+/* What is never tried stays as dear as it once was: now and then a pack is taken that is passed
+ * over for less than half of what it should take. */
+static void try_again(struct search *x)
+{
+    struct plan *p = &x->plan;
+    if (x->pack && p->chosen != QV__STRATEGY_PACKED &&
+        p->cost[QV__STRATEGY_PACKED] < 2 * p->cost[p->chosen] &&
+        atomic_fetch_add_explicit(&x->pack->n_passed_over, 1, memory_order_relaxed) % AGAIN ==
+            AGAIN - 1) {
+        p->chosen = QV__STRATEGY_PACKED;
     }
 }
 
@@ -224,15 +266,47 @@ static void tell(const struct search *x, uint64_t before)
                 (double)(x->ctx->stats.distances - before));
 }
 
+static bool is_packed_cheaper(const struct plan *p)
+{
+    return p->cost[QV__STRATEGY_PACKED] < p->cost[QV__STRATEGY_SCAN];
+}
+
+/* Without a walk: by the pack if that is chosen, or cheaper, or the scan. `before` says what came
+ * to nothing before; NULL = nothing. */
+static qv_status run_scan(struct search *x, const char *const before[2], struct qv__index_hit *hits,
+                          uint32_t *n_hits, struct qv_err *err)
+{
+    struct plan *p = &x->plan;
+    bool gave_up = false;
+    p->what = before ? before[0] : names[QV__STRATEGY_SCAN];
+    if (x->pack && (before ? is_packed_cheaper(p) : p->chosen == QV__STRATEGY_PACKED)) {
+        QV_TRY(by_pack(x, hits, n_hits, &gave_up));
+        p->what = gave_up  ? "packed scan, then exact scan"
+                  : before ? before[1]
+                           : names[QV__STRATEGY_PACKED];
+        if (!gave_up) {
+            return QV_OK;
+        }
+    }
+    return by_scan(x, hits, n_hits, err);
+}
+
 /* Whatever a walk left undone. */
 static qv_status run(struct search *x, struct qv__index_hit *hits, uint32_t *n_hits,
                      struct qv_err *err)
 {
+    static const char *const after_one[] = {"filtered walk, then exact scan",
+                                            "filtered walk, then packed scan"};
+    static const char *const after_two[] = {"walks, then exact scan", "walks, then packed scan"};
     struct plan *p = &x->plan;
     bool is_forced = x->q->strategy != QV__STRATEGY_AUTO, gave_up = false;
-    double budget = is_forced ? INFINITY : p->cost[QV__STRATEGY_SCAN];
+    double scan = QV_MIN(p->cost[QV__STRATEGY_SCAN], p->cost[QV__STRATEGY_PACKED]);
+    double budget = is_forced ? INFINITY : scan;
     uint32_t wanted = QV_MIN(x->q->k, x->n_allowed), kept = 0;
     p->what = names[p->chosen];
+    if (p->chosen == QV__STRATEGY_SCAN || p->chosen == QV__STRATEGY_PACKED) {
+        return run_scan(x, NULL, hits, n_hits, err);
+    }
     if (p->chosen == QV__STRATEGY_POSTFILTER) {
         double share = p->share > 0 ? p->share : (double)x->n_allowed / (double)x->q->n;
         double beam = beam_over(x, share);
@@ -246,16 +320,21 @@ static qv_status run(struct search *x, struct qv__index_hit *hits, uint32_t *n_h
         }
         p->what = "post-filter walk, then filtered walk";
     }
-    if (p->chosen != QV__STRATEGY_SCAN) {
-        enter(x);
-        QV_TRY(by_filtered_walk(x, budget, hits, n_hits, &gave_up));
-        if (!gave_up) {
-            return QV_OK;
-        }
-        p->what = p->chosen == QV__STRATEGY_FILTERED ? "filtered walk, then exact scan"
-                                                     : "walks, then exact scan";
+    enter(x);
+    QV_TRY(by_filtered_walk(x, budget, hits, n_hits, &gave_up));
+    return gave_up ? run_scan(x, p->chosen == QV__STRATEGY_FILTERED ? after_one : after_two, hits,
+                              n_hits, err)
+                   : QV_OK;
+}
+
+/* What it took tells what a pack takes, or would have saved. */
+static void learn(const struct search *x, uint64_t ns)
+{
+    if (x->pack && x->plan.what == names[QV__STRATEGY_PACKED]) {
+        qv__pack_took(x->pack, x->ef, ns);
+    } else if (!x->pack && x->q->strategy == QV__STRATEGY_AUTO) {
+        qv__graph_pack_missed(x->g, x->q->packed, x->n_allowed, ns);
     }
-    return by_scan(x, hits, n_hits, err);
 }
 
 qv_status qv__graph_search_allowed(struct qv__graph *g, const struct qv__index_query *q,
@@ -274,16 +353,27 @@ qv_status qv__graph_search_allowed(struct qv__graph *g, const struct qv__index_q
         return qv__fail(err, QV_ENOMEM, "graph search: %s", qv_status_text(QV_ENOMEM));
     }
     x.to = qv__target_set(g, x.s, q->vector, !q->no_codes);
+    st = qv__graph_pack(g, q, n_allowed, ctx, &x.pack);
+    if (st != QV_OK) {
+        qv__scratch_give(g, x.s);
+        return qv__fail(err, st, "graph search: a set is to be packed first");
+    }
+    bool learns = q->packed && ctx->clock;
+    uint64_t from = learns ? qv__mono_ns(ctx->clock) : 0;
     choose(&x);
+    try_again(&x);
     if (q->strategy != QV__STRATEGY_AUTO) {
         x.plan.chosen = q->strategy;
-        if (q->strategy != QV__STRATEGY_SCAN) {
+        if (q->strategy == QV__STRATEGY_FILTERED || q->strategy == QV__STRATEGY_POSTFILTER) {
             enter(&x);
         }
     }
     x.plan.what = names[x.plan.chosen];
     if (!q->plan_only) {
         st = run(&x, hits, n_hits, err);
+        if (st == QV_OK && learns) {
+            learn(&x, qv__mono_ns(ctx->clock) - from);
+        }
     }
     qv__scratch_give(g, x.s);
     if (st != QV_OK) {

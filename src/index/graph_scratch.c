@@ -69,6 +69,7 @@ void qv__scratch_drop(struct qv__graph *g)
         qv__quant_query_free(s->pair);
         qv__quant_query_free(s->narrow);
         qv__around_query_free(s->around);
+        qv__around_query_free(s->packed);
         qv__graph_mem_free(g, s, sizeof *s);
     }
 }

@@ -46,6 +46,7 @@ struct qv__graph_scratch {
     struct qv__quant_query *to, *pair;
     struct qv__quant_query *narrow;  /* with narrow codes: what a search goes to */
     struct qv__around_query *around; /* with fused records: likewise */
+    struct qv__around_query *packed; /* for packed sets, once one was searched with this */
 };
 
 /* What distances are measured to: a vector, or its likeness among codes. */

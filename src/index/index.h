@@ -53,6 +53,7 @@ enum qv__index_strategy {
     QV__STRATEGY_SCAN,       /* every allowed one is compared */
     QV__STRATEGY_FILTERED,   /* a walk that ranks allowed ones only */
     QV__STRATEGY_POSTFILTER, /* a walk without a filter and a wider beam; allowed ones are kept */
+    QV__STRATEGY_PACKED,     /* as they are packed side by side; a scan where they are not yet */
     QV__STRATEGIES
 };
 
@@ -94,17 +95,37 @@ struct qv__index_beam {
     uint32_t n, cap;
 };
 
+/* What an index makes of a set of allowed ordinals that is searched again and again. */
+struct qv__index_pack;
+
+/* Its place, with whoever keeps the set: one for a set and an index, zero at first. Members may be
+ * taken from the set later, none are added. Searches may be under way until it is cleared. */
+struct qv__index_packed {
+    struct qv__index_pack *_Atomic pack;
+    _Atomic uint64_t n_missed_ns;  /* what searches would have saved with it */
+    _Atomic uint64_t n_wanted;     /* bytes it would take; 0 = it would not pay yet */
+    _Atomic bool is_granted;       /* set by the owner: that much may be taken */
+    _Atomic bool is_making;        /* a search makes some of it */
+    struct qv__index_pack *making; /* who set is_making */
+};
+/* Bytes that are taken. */
+uint64_t qv__index_packed_bytes(const struct qv__index_packed *p);
+void qv__index_packed_clear(struct qv__index_packed *p);
+
 struct qv__index_query {
     const void *vector; /* dim elements of the column's datatype; normalised for cosine */
     uint32_t k;         /* hits wanted, >= 1 */
     uint32_t ef;        /* beam width; 0 = the index's own choice; raised to k */
     const uint64_t
         *allow; /* dense bitset over ordinals [0, n): only set ones are results; NULL = all */
-    uint64_t allow_count; /* set bits below n; ignored when allow is NULL */
-    uint32_t n;           /* ordinals readable now */
-    float oversample;     /* so many times k of what a walk over codes found are measured; 0 = own
-                             choice */
-    bool no_codes;        /* walk over the vectors although there are codes */
+    uint64_t allow_count;            /* set bits below n; ignored when allow is NULL */
+    struct qv__index_packed *packed; /* of a set that `allow` is, or was before it lost members, and
+                                        that may come again; NULL = of none */
+    bool is_whole;                   /* `allow` is that set: it may be packed now */
+    uint32_t n;                      /* ordinals readable now */
+    float oversample; /* so many times k of what a walk over codes found are measured; 0 = own
+                         choice */
+    bool no_codes;    /* walk over the vectors although there are codes */
     struct qv__index_beam *beam; /* of the whole query; NULL = this index is searched on its own */
     enum qv__index_strategy strategy; /* with allow */
     bool plan_only;                   /* choose and tell the plan, but find nothing */

@@ -44,6 +44,49 @@ void qv__around_mean(const struct qv__quant *z, float *out)
     qv__rotation_apply(z->signs, out, z->dims);
 }
 
+qv_status qv__around_like(const struct qv__quant *like, uint64_t seed, struct qv__mem *mem,
+                          struct qv__quant **out, struct qv_err *err)
+{
+    struct qv__quant_params p = {.kind = QV__QUANT_RABITQ, .bits = 1, .seed = seed};
+    QV_TRY(qv__quant_create(&p, false, like->dim, like->metric, mem, like->simd, out, err));
+    memcpy((*out)->mean, like->mean, like->dim * sizeof *like->mean);
+    return QV_OK;
+}
+
+bool qv__around_decodes(const struct qv__quant *like)
+{
+    return like->params.kind == QV__QUANT_SCALAR && like->n_planes == 1 && like->rest_bytes == 0;
+}
+
+void qv__around_decode(const struct qv__quant *like, const uint8_t *code, uint8_t *ints, float *out)
+{
+    const struct qv__plane *p = &like->planes[0];
+    size_t n = qv__quant_padded(like);
+    float middle = qv__quant_middle(like->params.bits), scale = qv__code_factors(like, code).scale;
+    memset(ints, 0, n);
+    qv__plane_unpack((enum qv__code_width)p->width, p->shift, code + p->offset, like->dims, ints);
+    for (size_t i = 0; i < like->dim; i++) {
+        out[i] = ((float)ints[i] - middle) * scale;
+    }
+    for (size_t i = 0; like->is_tucked && i < QV__TUCKED; i++) {
+        out[i] = ((float)(ints[i] & 0xfeu) + 0.5f - middle) * scale;
+    }
+    memset(out + like->dim, 0, (n - like->dim) * sizeof *out);
+}
+
+void qv__around_recode(struct qv__quant_encoder *e, float *v, uint8_t *code)
+{
+    for (size_t i = 0; i < e->z->dim; i++) {
+        v[i] += e->z->mean[i];
+    }
+    qv__quant_encode(e, v, code, NULL);
+}
+
+void qv__around_rotate(const struct qv__quant *z, float *v)
+{
+    qv__rotation_apply(z->signs, v, z->dims);
+}
+
 /* Of a difference r and its signs b. */
 struct products {
     float norm2, length1, by_signs, by_whole; /* |r|^2, b.r, b.centre, r.(centre + mean) */
@@ -204,4 +247,15 @@ void qv__around_estimate(const struct qv__around_query *q, const uint8_t *block,
     for (size_t i = 0; i < CODES; i++) {
         more[i] = add[i] - scale[i] * (step * (float)((int32_t)sums[i] - middle));
     }
+}
+
+uint32_t qv__around_near(const struct qv__around_query *q, const uint8_t *block,
+                         const uint8_t *next, float from, float most, float dists[QV__LOOKUP_CODES])
+{
+    const struct qv__codes *kernels = q->z->kernels;
+    uint16_t sums[CODES];
+    struct qv__code_worth w = {.step = q->step, .middle = q->middle, .from = from, .most = most};
+    kernels->lookup(q->tables, block + SIGNS_AT, qv__quant_padded(q->z) / GROUP, next, sums);
+    return kernels->near(&w, sums, (const float *)(const void *)(block + ADD_AT),
+                         (const float *)(const void *)(block + SCALE_AT), dists);
 }

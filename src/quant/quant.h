@@ -196,6 +196,22 @@ void qv__around_encode(const struct qv__quant *z, const float *rotated_mean, con
 /* The mean, rotated, as qv__around_encode wants it. */
 void qv__around_mean(const struct qv__quant *z, float *out);
 
+/* Blocks of what codes stand for, where the vectors are not to be read: a quantizer for blocks with
+ * the mean of `like`, whose codes must be such that qv__around_decodes. Errors: QV_ENOMEM. Owner:
+ * caller. */
+qv_status qv__around_like(const struct qv__quant *like, uint64_t seed, struct qv__mem *mem,
+                          struct qv__quant **out, struct qv_err *err) QV_MUST_USE;
+/* Scalar codes without rests. */
+bool qv__around_decodes(const struct qv__quant *like);
+/* out[0 .. qv__around_elements): what a code of `like` stands for less the mean, not rotated.
+ * `ints` has room for as many bytes. */
+void qv__around_decode(const struct qv__quant *like, const uint8_t *code, uint8_t *ints,
+                       float *out);
+/* The code of a vector given less the mean, which is added to `v` for that. */
+void qv__around_recode(struct qv__quant_encoder *e, float *v, uint8_t *code);
+/* Rotate in place what qv__around_decode gave. */
+void qv__around_rotate(const struct qv__quant *z, float *v);
+
 struct qv__around_query {
     const struct qv__quant *z;
     uint8_t *tables;   /* owned */
@@ -213,6 +229,10 @@ void qv__around_query_set(struct qv__around_query *q, uint8_t datatype, const vo
  * what lies at `next` is asked for, about a block and half a block more; NULL = nothing is. */
 void qv__around_estimate(const struct qv__around_query *q, const uint8_t *block,
                          const uint8_t *next, float more[QV__LOOKUP_CODES]);
+/* As that, added to `from`; which of dists are at most `most`, a bit each. */
+uint32_t qv__around_near(const struct qv__around_query *q, const uint8_t *block,
+                         const uint8_t *next, float from, float most,
+                         float dists[QV__LOOKUP_CODES]);
 
 /* Ask for the lines of a code that will be wanted soon. */
 static inline void qv__quant_fetch(const struct qv__quant_query *q, const uint8_t *code)

@@ -63,11 +63,22 @@ enum {
     QV__LOOKUP_GROUPS_MAX = 1024
 };
 
+/* What sums of a block are worth: dists[j] = from + (add[j] - scale[j] * (step * (sums[j] -
+ * middle))), rounded as the machine does. Returned: bit j is set where dists[j] <= most. */
+struct qv__code_worth {
+    float step;
+    int32_t middle;
+    float from, most;
+};
+typedef uint32_t (*qv__code_near_fn)(const struct qv__code_worth *w, const uint16_t *sums,
+                                     const float *add, const float *scale, float *dists);
+
 struct qv__codes {
     const char *name; /* "scalar", "avx2", "avx512", "neon", "neondot" */
     qv__code_many_fn many[QV__WIDTHS];
     qv__code_gather_fn gather[QV__WIDTHS];
     qv__code_lookup_fn lookup;
+    qv__code_near_fn near;
     qv__code_low_bits_fn low_bits;
     qv__hamming_fn hamming;
     struct qv__dist bits; /* Hamming distance of vectors of dim bits; those behind them are zero */

@@ -274,6 +274,24 @@ static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
     lookup_store(out + 16, y, odd_y);
 }
 
+static uint32_t near(const struct qv__code_worth *w, const uint16_t *sums, const float *add,
+                     const float *scale, float *dists)
+{
+    __m256 step = _mm256_set1_ps(w->step), from = _mm256_set1_ps(w->from);
+    __m256 most = _mm256_set1_ps(w->most);
+    ivec middle = _mm256_set1_epi32(w->middle);
+    uint32_t mask = 0;
+    for (size_t i = 0; i < QV__LOOKUP_CODES; i += 8) {
+        ivec s = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(sums + i)));
+        __m256 v = _mm256_mul_ps(step, _mm256_cvtepi32_ps(_mm256_sub_epi32(s, middle)));
+        v = _mm256_sub_ps(_mm256_loadu_ps(add + i), _mm256_mul_ps(_mm256_loadu_ps(scale + i), v));
+        v = _mm256_add_ps(from, v);
+        _mm256_storeu_ps(dists + i, v);
+        mask |= (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(v, most, _CMP_LE_OQ)) << i;
+    }
+    return mask;
+}
+
 /* Bits of each byte, by its halves; sums of eight bytes by VPSADBW. */
 QV__KERNEL ivec count_bits(ivec v)
 {

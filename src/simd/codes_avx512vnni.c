@@ -172,6 +172,25 @@ static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
     lookup_store(out + 16, y, odd_y);
 }
 
+static uint32_t near(const struct qv__code_worth *w, const uint16_t *sums, const float *add,
+                     const float *scale, float *dists)
+{
+    __m512 step = _mm512_set1_ps(w->step), from = _mm512_set1_ps(w->from);
+    __m512 most = _mm512_set1_ps(w->most);
+    ivec middle = _mm512_set1_epi32(w->middle);
+    uint32_t mask = 0;
+    for (size_t i = 0; i < QV__LOOKUP_CODES; i += 16) {
+        __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(sums + i));
+        ivec s = _mm512_sub_epi32(_mm512_cvtepu16_epi32(half), middle);
+        __m512 v = _mm512_mul_ps(step, _mm512_cvtepi32_ps(s));
+        v = _mm512_sub_ps(_mm512_loadu_ps(add + i), _mm512_mul_ps(_mm512_loadu_ps(scale + i), v));
+        v = _mm512_add_ps(from, v);
+        _mm512_storeu_ps(dists + i, v);
+        mask |= (uint32_t)_mm512_cmp_ps_mask(v, most, _CMP_LE_OQ) << i;
+    }
+    return mask;
+}
+
 QV__KERNEL uint64_t low_bits64(const uint8_t *c)
 {
     return _mm512_test_epi8_mask(_mm512_loadu_si512(c), _mm512_set1_epi8(1));

@@ -10,7 +10,7 @@
  *                               elements at a time; part1(acc, q, c) is 128 of them, rest1 is not
  *   BIAS8                       what block8 and part8 take off each code: 128 where only signed
  *                               bytes can be multiplied, else 0
- *   lookup                      as codes.h has it
+ *   lookup, near                as codes.h has it
  *   low_bits64(c)               the lowest bits of the 64 bytes at c
  *   what bits_body.h defines, CODES_NAME, CODES_TABLE
  * What it is not: a header of declarations. It emits static functions and one table, compiled with
@@ -273,6 +273,7 @@ const struct qv__codes CODES_TABLE = {
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
     .lookup = lookup,
+    .near = near,
     .low_bits = low_bits,
     .hamming = hamming,
     .bits = {bits_one, bits_many, bits_gather},

@@ -152,6 +152,7 @@ static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
     }
 }
 
+#define near       qv__near_by_code
 #define low_bits64 qv__low_bits_by_words
 
 #define bvec       uint32x4_t

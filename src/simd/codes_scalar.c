@@ -107,6 +107,7 @@ const struct qv__codes qv__codes_scalar = {
     .many = {dot1_many, dot2_many, dot4_many, dot8_many},
     .gather = {dot1_gather, dot2_gather, dot4_gather, dot8_gather},
     .lookup = lookup,
+    .near = qv__near_by_code,
     .low_bits = low_bits,
     .hamming = hamming,
     .bits = {bits_one, bits_many, bits_gather},

@@ -38,4 +38,17 @@ QV__KERNEL uint64_t qv__low_bits_by_words(const uint8_t *p)
     return bits;
 }
 
+/* qv__code_near_fn, code by code. */
+static inline uint32_t qv__near_by_code(const struct qv__code_worth *w, const uint16_t *sums,
+                                        const float *add, const float *scale, float *dists)
+{
+    uint32_t mask = 0;
+    for (uint32_t j = 0; j < QV__LOOKUP_CODES; j++) {
+        float units = w->step * (float)((int32_t)sums[j] - w->middle);
+        dists[j] = w->from + (add[j] - scale[j] * units);
+        mask |= (uint32_t)(dists[j] <= w->most) << j;
+    }
+    return mask;
+}
+
 #endif

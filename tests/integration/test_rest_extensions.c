@@ -298,7 +298,7 @@ static void test_explain(void **state)
         "{\"query\":[1,0],\"explain\":true,\"profile\":true}", 422,
         "Validation error in JSON body: [explain: not together with profile, which runs the "
         "request]");
-    static const char *const strategies[] = {"auto", "scan", "filtered", "post_filter"};
+    static const char *const strategies[] = {"auto", "scan", "filtered", "post_filter", "packed"};
     for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++) {
         char body[200];
         (void)snprintf(body, sizeof body,
@@ -311,7 +311,7 @@ static void test_explain(void **state)
         "{\"query\":[1,0],\"params\":{\"strategy\":\"fast\"}}", 422,
         "Validation error in JSON body: [internal.params.strategy: value `fast` invalid, must be "
         "one of "
-        "auto, scan, filtered, post_filter]");
+        "auto, scan, filtered, post_filter, packed]");
 }
 
 int main(void)

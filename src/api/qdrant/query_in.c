@@ -50,7 +50,7 @@ static qv_status parse_recall(struct qv__call *c, qv__json v, struct qv__search_
 /* Ours: how graphs are searched under a filter, instead of the planner's choice. */
 static qv_status parse_strategy(struct qv__call *c, qv__json v, struct qv__search_params *out)
 {
-    static const char *const names[] = {"auto", "scan", "filtered", "post_filter"};
+    static const char *const names[] = {"auto", "scan", "filtered", "post_filter", "packed"};
     struct qv__str text = {NULL, 0};
     bool given;
     QV_TRY(qv__qd_str(c, v, "strategy", &given, &text));
@@ -63,7 +63,7 @@ static qv_status parse_strategy(struct qv__call *c, qv__json v, struct qv__searc
     return !given ? QV_OK
                   : qv__qd_fail(c, QV__QD_INVALID,
                                 "%sstrategy: value `%.*s` invalid, must be one of auto, scan, "
-                                "filtered, post_filter",
+                                "filtered, post_filter, packed",
                                 c->place, (int)QV_MIN(text.n, (size_t)32), text.p);
 }
 

@@ -186,13 +186,118 @@ static void test_tables_agree(void **state)
     qv__mem_close(mem);
 }
 
+/* What a code of `like` stands for, and back; blocks of it say what blocks of the vector do. */
+static void check_decoded(struct qv__mem *mem, uint32_t dim, uint32_t bits, uint8_t metric)
+{
+    struct qv_err err;
+    struct around a;
+    struct qv__quant_params p = {.kind = QV__QUANT_SCALAR, .bits = bits, .seed = 1};
+    struct qv__quant *like, *z;
+    struct qv__quant_encoder *e;
+    around_make(&a, mem, dim, metric);
+    check_ok(qv__quant_train(&p, &a.rows.run, N, mem, qv__simd_best(NULL), &like, &err));
+    assert_true(qv__around_decodes(like));
+    check_ok(qv__around_like(like, SEED, mem, &z, &err));
+    check_ok(qv__quant_encoder_new(like, mem, &e, &err));
+    size_t n = qv__around_elements(z);
+    float *v = calloc(n, sizeof *v), *again = calloc(n, sizeof *again);
+    uint8_t *code = calloc(2, qv__quant_code_bytes(like)), *ints = calloc(1, n);
+    assert_true(v && again && code && ints);
+    double off = 0, size = 0, turned = 0;
+    for (uint32_t i = 0; i < N; i++) {
+        qv__quant_encode(e, row(&a.rows, i), code, NULL);
+        qv__around_decode(like, code, ints, v);
+        memcpy(again, v, n * sizeof *v);
+        qv__around_rotate(z, again);
+        for (size_t k = 0; k < n; k++) {
+            double is = (double)a.rotated[i * a.n_elements + k];
+            assert_true(k < dim || v[k] == 0.0f);
+            off += ((double)again[k] - is) * ((double)again[k] - is);
+            size += is * is;
+        }
+        memcpy(again, v, n * sizeof *v);
+        qv__around_recode(e, again, code); /* changes `again`: the mean is added */
+        qv__around_decode(like, code, ints, again);
+        for (uint32_t k = 0; k < dim; k++) {
+            turned += ((double)again[k] - (double)v[k]) * ((double)again[k] - (double)v[k]);
+        }
+    }
+    print_message("%u elements, %u bits, %s: off by %.5f, again by %.5f\n", dim, bits,
+                  metric_names[metric], sqrt(off / size), sqrt(turned / size));
+    assert_true(sqrt(off / size) < (bits == 8 ? 0.02 : 0.2));
+    assert_true(sqrt(turned / size) < (bits == 8 ? 0.02 : 0.2));
+    free(v);
+    free(again);
+    free(code);
+    free(ints);
+    qv__quant_encoder_free(e);
+    qv__quant_free(z);
+    qv__quant_free(like);
+    around_free(&a);
+}
+
+static void test_decoded(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct rows rows;
+    struct qv__quant *z;
+    for (size_t m = 0; m < sizeof all_metrics; m++) {
+        check_decoded(mem, 128, 8, all_metrics[m]); /* tucked */
+        check_decoded(mem, 100, 8, all_metrics[m]);
+        check_decoded(mem, 320, 4, all_metrics[m]);
+        check_decoded(mem, 100, 4, all_metrics[m]);
+    }
+    rows_make(&rows, N, 128, QV__L2);
+    for (size_t i = 0; i < ALL_PARAMS; i++) {
+        check_ok(qv__quant_train(&all_params[i], &rows.run, N, mem, qv__simd_best(NULL), &z, &err));
+        assert_int_equal(qv__around_decodes(z),
+                         all_params[i].kind == QV__QUANT_SCALAR && all_params[i].rest_bits == 0);
+        qv__quant_free(z);
+    }
+    rows_free(&rows);
+    assert_int_equal(qv__mem_used(mem), 0);
+    qv__mem_close(mem);
+}
+
+/* Estimates from where the centre is, and which of them are near. */
+static void test_near(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv_err err;
+    struct around a;
+    struct qv__around_query *q;
+    float more[CODES], dists[CODES];
+    const float *near[CODES];
+    around_make(&a, mem, 128, QV__L2);
+    check_ok(qv__around_query_new(a.z, mem, &q, &err));
+    for (uint32_t k = 0; k < CODES; k++) {
+        near[k] = k == 4 ? NULL : a.rotated + (k + 1) * a.n_elements;
+    }
+    qv__around_encode(a.z, a.mean, a.rotated, near, a.block);
+    qv__around_query_set(q, QV__F32, row(&a.rows, 50));
+    qv__around_estimate(q, a.block, NULL, more);
+    float most = 100.0f + more[9];
+    uint32_t mask = qv__around_near(q, a.block, a.block, 100.0f, most, dists);
+    for (uint32_t k = 0; k < CODES; k++) {
+        assert_int_equal(mask >> k & 1, dists[k] <= most);
+        assert_true(k == 4 ? isinf(dists[k]) : fabsf(dists[k] - 100.0f - more[k]) < 1e-3f);
+    }
+    assert_int_equal(mask >> 4 & 1, 0);
+    qv__around_query_free(q);
+    around_free(&a);
+    qv__mem_close(mem);
+}
+
 int main(void)
 {
     print_message("seed %u\n", SEED);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_nothing_around),
-        cmocka_unit_test(test_tables_agree),
+        cmocka_unit_test(test_errors),       cmocka_unit_test(test_nothing_around),
+        cmocka_unit_test(test_tables_agree), cmocka_unit_test(test_decoded),
+        cmocka_unit_test(test_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -335,6 +335,38 @@ static inline void case_lookup(struct code_report *r)
     }
 }
 
+/* The bits say what the distances say; these are as near as rounding lets them. */
+static inline void case_near(struct code_report *r)
+{
+    enum { N = QV__LOOKUP_CODES, ROUNDS = 50 };
+    struct qv__rng rng;
+    qv__rng_seed(&rng, SEED);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        uint16_t sums[N];
+        float add[N], scale[N], dists[N + 1];
+        struct qv__code_worth w = {.step = 0.25f,
+                                   .middle = (int32_t)qv__rng_below(&rng, 32768),
+                                   .from = qv__rng_gauss(&rng),
+                                   .most = 500 * qv__rng_gauss(&rng)};
+        bool is_good = true;
+        for (size_t i = 0; i < N; i++) {
+            sums[i] = (uint16_t)qv__rng_u64(&rng);
+            add[i] = i == 7 ? __builtin_inff() : qv__rng_gauss(&rng);
+            scale[i] = 0.1f * qv__rng_gauss(&rng);
+        }
+        dists[N] = 77;
+        uint32_t mask = r->k->near(&w, sums, add, scale, dists);
+        for (size_t i = 0; i < N; i++) {
+            double units = (double)w.step * ((int32_t)sums[i] - w.middle);
+            double want = (double)w.from + ((double)add[i] - (double)scale[i] * units);
+            double off = (double)dists[i] - want;
+            is_good = is_good && (i == 7 ? dists[i] > 1e30f : off * off < 1e-4);
+            is_good = is_good && (mask >> i & 1) == (dists[i] <= w.most);
+        }
+        code_check(r, is_good && dists[N] == 77, "near", round, 0);
+    }
+}
+
 static inline void case_low_bits(struct code_report *r)
 {
     enum { N = 37, BYTES = 64 };
@@ -368,10 +400,15 @@ static const struct {
     const char *name;
     void (*run)(struct code_report *);
 } code_cases[] = {
-    {"codes: lengths", case_code_lengths}, {"codes: extremes", case_code_extremes},
-    {"codes: longest", case_code_longest}, {"codes: page ends", case_code_page_ends},
-    {"codes: hamming", case_hamming},      {"codes: bits", case_bits},
-    {"codes: lookup", case_lookup},        {"codes: low bits", case_low_bits},
+    {"codes: lengths", case_code_lengths},
+    {"codes: extremes", case_code_extremes},
+    {"codes: longest", case_code_longest},
+    {"codes: page ends", case_code_page_ends},
+    {"codes: hamming", case_hamming},
+    {"codes: bits", case_bits},
+    {"codes: lookup", case_lookup},
+    {"codes: low bits", case_low_bits},
+    {"codes: near", case_near},
 };
 enum { CODE_CASES = sizeof(code_cases) / sizeof(code_cases[0]) };
 
