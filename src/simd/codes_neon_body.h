@@ -152,7 +152,12 @@ static void lookup(const uint8_t *tables, const uint8_t *codes, size_t n_groups,
     }
 }
 
-#define near       qv__near_by_code
+static uint32_t near(const struct qv__code_worth *w, const uint16_t *sums, const float *add,
+                     const float *scale, float *dists)
+{
+    return qv__near_by_code(w, sums, add, scale, dists); /* compilers see the vectors in it */
+}
+
 #define low_bits64 qv__low_bits_by_words
 
 #define bvec       uint32x4_t
