@@ -54,7 +54,7 @@ static uint64_t taken_by(const struct qv__kept_rows *k)
 static uint64_t room_of(const struct qv__segment *s)
 {
     uint64_t n_bytes = 0;
-    for (uint32_t i = 0; i < s->n_columns; i++) {
+    for (uint32_t i = 0; s->sealed && i < s->n_columns; i++) { /* others' indexes are being made */
         struct qv__index *x = atomic_load(&((struct qv__column *)&s->columns[i])->index);
         struct qv__index_info info = {0};
         if (x) {

@@ -274,8 +274,9 @@ static bool graph_differs(const struct qv__index *x, const struct qv__index_para
     const struct qv__graph *g = qv__graph_of_const(x);
     const struct qv__index_params *have = &x->params;
     char text[64];
-    enum qv__index_codes codes = qv__graph_codes_have(g),
-                         wanted = qv__graph_codes_wanted(want, &x->vectors);
+    uint32_t n = qv__index_count(x); /* before codes: an insert makes them while there are none */
+    enum qv__index_codes codes = n ? qv__graph_codes_have(g) : QV__INDEX_CODES_NONE;
+    enum qv__index_codes wanted = qv__graph_codes_wanted(want, &x->vectors);
     if (want->kind != QV__INDEX_GRAPH) {
         (void)snprintf(text, sizeof text, "graph -> none");
     } else if (have->m != want->m) {
@@ -283,7 +284,7 @@ static bool graph_differs(const struct qv__index *x, const struct qv__index_para
     } else if (have->ef_construct != want->ef_construct) {
         (void)snprintf(text, sizeof text, "ef_construct %" PRIu32 " -> %" PRIu32,
                        have->ef_construct, want->ef_construct);
-    } else if (qv__index_count(x) && codes_differ(g, want->codes, wanted)) {
+    } else if (n && codes_differ(g, want->codes, wanted)) {
         (void)snprintf(text, sizeof text, "walk over %s -> %s",
                        g->narrow.quant ? "int4" : qv__graph_codes_name(codes),
                        qv__graph_codes_name(wanted));

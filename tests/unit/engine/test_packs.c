@@ -196,6 +196,7 @@ static void room_make(struct room *r, size_t limit)
     r->s->columns = calloc(1, sizeof *r->s->columns);
     assert_true(r->s && r->s->columns);
     r->s->mem = r->mem;
+    r->s->sealed = true;
     r->s->n_columns = 1;
     r->ops.describe = describe;
     r->index.ops = &r->ops;
