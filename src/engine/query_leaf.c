@@ -156,7 +156,7 @@ static qv_status search_segment(struct qv__run *r, const struct qv__stage *s, si
                                         .allow = m.words,
                                         .allow_count = m.count,
                                         .packs = m.kept ? m.kept->packs : NULL,
-                                        .is_whole = m.kept && m.words == m.kept->rows.words,
+                                        .set = m.kept ? m.kept->rows.words : NULL,
                                         .n_rows = m.n_rows};
     qv_status st = QV_OK;
     uint32_t n = 0;

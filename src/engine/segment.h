@@ -229,7 +229,7 @@ struct qv__segment_search {
     const uint64_t *allow;
     uint64_t allow_count;
     struct qv__packs *packs; /* of a set that `allow` is, or is left of; NULL = of none */
-    bool is_whole;           /* it is that set */
+    const uint64_t *set;     /* with packs: that set, as `allow` */
     uint32_t n_rows;
 };
 qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segment_search *q,

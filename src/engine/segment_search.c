@@ -148,11 +148,12 @@ qv_status qv__segment_search(const struct qv__segment *s, const struct qv__segme
                                  .allow = q->allow,
                                  .allow_count = q->allow_count,
                                  .packed = q->packs ? &q->packs->of[column] : NULL,
-                                 .is_whole = q->is_whole,
+                                 .set = q->set,
                                  .n = n_ords};
     if (q->allow && n_ords != q->n_rows) {
         QV_GOTO(qv__segment_allow_ords(s, q->allow, column, n_ords, ctx->mem, &ords,
                                        &iq.allow_count, err));
+        iq.set = q->set == q->allow ? ords.words : NULL;
         iq.allow = ords.words;
     }
     iq.k = (uint32_t)QV_MIN((uint64_t)q->k, iq.allow ? iq.allow_count : n_ords);

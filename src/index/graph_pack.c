@@ -16,6 +16,7 @@ enum {
     N_LEAST = 1024,        /* in a set: fewer are scanned as fast */
     STEP_FLOATS = 1 << 20, /* that one search turns into codes */
     NS_A_FLOAT = 5,        /* that takes, */
+    STEP_ROWS = 1 << 20,   /* that one search looks at, to try what was made */
     ASKED_LEAST = 8,       /* nodes that a pack is tried with, twice; more while */
     ASKED_ROWS = 2 << 20,  /* no more rows are looked at for all of them */
 };
@@ -118,17 +119,19 @@ static uint64_t bytes_of(const struct qv__graph *g, uint64_t n)
 
 static struct qv__index_pack *pack_begin(struct qv__graph *g, const struct qv__index_query *q)
 {
-    uint32_t n_allowed = (uint32_t)qv__bits_count(q->allow, q->n); /* not what somebody says */
+    uint32_t n_allowed = (uint32_t)qv__bits_count(q->set, q->n);
     const struct qv__rows *rows;
     struct qv__mem *mem = g->index.mem;
     const struct qv__quant *z = quant_of(g);
-    struct qv__index_pack *p = z ? qv__zalloc(mem, sizeof *p) : NULL;
+    struct qv__index_pack *p = z && n_allowed > 0 ? qv__zalloc(mem, sizeof *p) : NULL;
     if (!p) {
         return NULL;
     }
     p->n = n_allowed;
     p->n_cells = (n_allowed + QV__PACK_CELL - 1) / QV__PACK_CELL;
     p->n_bytes = bytes_of(g, n_allowed);
+    p->n_asked =
+        2 * QV_MIN(QV_MAX(ASKED_ROWS / n_allowed, (uint32_t)ASKED_LEAST), (uint32_t)QV__PACK_ASKED);
     p->block_bytes = qv__around_bytes(z);
     p->centre_stride = qv__graph_code_packed(codes_of(g, &rows));
     p->blocks = qv__alloc_aligned(mem, QV__GRAPH_ALIGN,
@@ -142,7 +145,7 @@ static struct qv__index_pack *pack_begin(struct qv__graph *g, const struct qv__i
     }
     uint32_t n = 0;
     for (size_t w = 0; w < qv__bitset_words(q->n); w++) {
-        for (uint64_t word = q->allow[w]; word && n < n_allowed; word &= word - 1) {
+        for (uint64_t word = q->set[w]; word && n < n_allowed; word &= word - 1) {
             p->ords[n++] = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(word);
         }
     }
@@ -273,15 +276,14 @@ static void nearest_places(const struct trying *t, const struct qv__graph_target
     }
 }
 
-static void try_with(const struct trying *t, uint32_t node, struct qv__pack_reach *r,
-                     float *nearest)
+static void try_with(const struct trying *t, uint32_t node, struct qv__pack_reach *r)
 {
     struct qv__index_pack *p = t->p;
     const void *vector = qv__graph_vector(t->g, node);
     struct qv__graph_target to = qv__target_set(t->g, t->s, vector, true);
     qv__around_query_set(t->q, t->g->index.vectors.datatype, vector);
     nearest_places(t, &to);
-    *nearest = __builtin_inff();
+    float nearest = __builtin_inff();
     for (uint32_t i = 0; i < t->s->n_best; i++) {
         uint32_t cell = qv__key_node(t->s->best[i]) / QV__PACK_CELL;
         float own = qv__quant_dist(to.codes, qv__pack_centre(p, cell));
@@ -293,8 +295,9 @@ static void try_with(const struct trying *t, uint32_t node, struct qv__pack_reac
     for (uint32_t cell = 0; cell < p->n_cells; cell++) {
         float own = qv__quant_dist(to.codes, qv__pack_centre(p, cell));
         float is = qv__pack_nearness(qv__pack_spread(p, cell, t->is_l2, own, to.codes->norm));
-        *nearest = is < *nearest ? is : *nearest;
+        nearest = is < nearest ? is : nearest;
     }
+    r->nearest_of[p->n_tried / 2] = nearest;
 }
 
 static int larger_first(const void *a, const void *b)
@@ -303,30 +306,35 @@ static int larger_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* With nodes from anywhere, and with nodes of the pack: filters have to do with queries, or not.
- * False: no memory. */
-static bool measure_reach(struct qv__graph *g, struct qv__index_pack *p)
+/* With nodes from anywhere, and with nodes of the pack, in turn: filters have to do with queries,
+ * or not. As many of them as look at STEP_ROWS. False: no memory. */
+static bool try_some(struct qv__graph *g, struct qv__index_pack *p)
 {
     struct trying t = {
         .g = g, .s = qv__scratch_take(g), .p = p, .is_l2 = g->index.vectors.metric == QV__L2};
     uint32_t n = qv__index_count(&g->index);
-    uint32_t asked =
-        QV_MIN(QV_MAX(ASKED_ROWS / p->n, (uint32_t)ASKED_LEAST), (uint32_t)QV__PACK_ASKED);
     t.q = t.s ? qv__pack_query(g, t.s) : NULL;
     bool is_ok = t.q && qv__scratch_begin(g, t.s, n, QV__PACK_NEAR, 0, true);
-    for (uint32_t own = 0; is_ok && own < 2; own++) {
-        struct qv__pack_reach *r = &p->reach[own];
-        float nearest[QV__PACK_ASKED];
-        for (uint32_t a = 0; a < asked; a++) {
-            uint32_t part = (uint32_t)((uint64_t)a * (own ? p->n : n) / asked);
-            try_with(&t, own ? p->ords[part] : part, r, &nearest[a]);
-        }
-        qsort(nearest, asked, sizeof nearest[0], larger_first);
-        qsort(r->of, r->n, sizeof r->of[0], larger_first);
-        r->nearest = nearest[asked / 2];
+    for (uint64_t looked = 0; is_ok && looked < STEP_ROWS && p->n_tried < p->n_asked;
+         looked += p->n) {
+        uint32_t own = p->n_tried % 2;
+        uint32_t part = (uint32_t)((uint64_t)p->n_tried * (own ? p->n : n) / p->n_asked);
+        try_with(&t, own ? p->ords[part] : part, &p->reach[own]);
+        p->n_tried++;
     }
     qv__scratch_give(g, t.s);
     return is_ok;
+}
+
+static void sum_up(struct qv__index_pack *p)
+{
+    uint32_t n = p->n_asked / 2;
+    for (uint32_t own = 0; own < 2; own++) {
+        struct qv__pack_reach *r = &p->reach[own];
+        qsort(r->nearest_of, n, sizeof r->nearest_of[0], larger_first);
+        qsort(r->of, r->n, sizeof r->of[0], larger_first);
+        r->nearest = r->nearest_of[n / 2];
+    }
 }
 
 /* --- when --- */
@@ -336,23 +344,27 @@ static void proceed(struct qv__graph *g, const struct qv__index_query *q, struct
 {
     struct qv__index_packed *x = q->packed;
     struct qv__index_pack *p = x->making;
-    if (!p && !q->is_whole) {
-        return; /* another search has the set */
+    if (!p && !q->set) { /* another search has it */
+        return;
     }
     if (!p) {
         p = x->making = pack_begin(g, q);
+        atomic_store_explicit(&x->has_begun, true, memory_order_relaxed);
     }
-    bool is_ok = p && make_some(g, p, ctx->mem);
-    if (is_ok && p->n_made < p->n_cells) {
+    bool is_made = p && p->n_made == p->n_cells;
+    bool is_ok = p && (is_made ? try_some(g, p) : make_some(g, p, ctx->mem));
+    if (is_ok && (p->n_made < p->n_cells || p->n_tried < p->n_asked)) {
         return;
     }
     x->making = NULL;
-    if (is_ok && measure_reach(g, p)) {
+    if (is_ok) {
+        sum_up(p);
         atomic_store_explicit(&p->ns, (uint64_t)qv__graph_pack_cost(g, p->n), memory_order_relaxed);
         atomic_store_explicit(&x->pack, p, memory_order_release);
         return;
     }
     pack_free(p); /* again once it would have paid as much again */
+    atomic_store_explicit(&x->has_begun, false, memory_order_relaxed);
     atomic_store_explicit(&x->n_missed_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&x->n_wanted, 0, memory_order_relaxed);
     atomic_store_explicit(&x->is_granted, false, memory_order_relaxed);
@@ -369,6 +381,9 @@ qv_status qv__graph_pack(struct qv__graph *g, const struct qv__index_query *q, u
     *out = atomic_load_explicit(&x->pack, memory_order_acquire);
     if (*out || !atomic_load_explicit(&x->is_granted, memory_order_acquire) ||
         atomic_load_explicit(&x->is_making, memory_order_relaxed)) {
+        return QV_OK;
+    }
+    if (!q->set && !atomic_load_explicit(&x->has_begun, memory_order_relaxed)) {
         return QV_OK;
     }
     if (ctx->is_attempt) {

@@ -34,13 +34,15 @@ struct qv__pack_reach {
     float
         nearest; /* mean distance of a cell over its deviation: of the nearest cells, the median */
     uint32_t n;
+    float nearest_of[QV__PACK_ASKED];
     float of[QV__PACK_ASKED * QV__PACK_NEAR];
 };
 
 struct qv__index_pack {
     struct qv__mem *mem;
     uint32_t n, n_cells;
-    uint32_t n_made;             /* cells; while it is made */
+    uint32_t n_made, n_tried;    /* cells, and nodes it was tried with; while it is made */
+    uint32_t n_asked;            /* nodes it is tried with */
     uint32_t *ords;              /* of the set, ascending */
     size_t block_bytes, n_bytes; /* n_bytes: all of it */
     uint8_t *blocks;

@@ -105,6 +105,7 @@ struct qv__index_packed {
     _Atomic uint64_t n_missed_ns;  /* what searches would have saved with it */
     _Atomic uint64_t n_wanted;     /* bytes it would take; 0 = it would not pay yet */
     _Atomic bool is_granted;       /* set by the owner: that much may be taken */
+    _Atomic bool has_begun;        /* some of it is made, or all */
     _Atomic bool is_making;        /* a search makes some of it */
     struct qv__index_pack *making; /* who set is_making */
 };
@@ -121,7 +122,7 @@ struct qv__index_query {
     uint64_t allow_count;            /* set bits below n; ignored when allow is NULL */
     struct qv__index_packed *packed; /* of a set that `allow` is, or was before it lost members, and
                                         that may come again; NULL = of none */
-    bool is_whole;                   /* `allow` is that set: it may be packed now */
+    const uint64_t *set;             /* that set, as `allow`; NULL = it cannot be packed now */
     uint32_t n;                      /* ordinals readable now */
     float oversample; /* so many times k of what a walk over codes found are measured; 0 = own
                          choice */

@@ -78,7 +78,7 @@ static qv_status ask(struct packed *t, uint32_t i, uint32_t k, struct qv__qctx *
                                 .allow = t->allow,
                                 .allow_count = t->n,
                                 .packed = &t->slot,
-                                .is_whole = true,
+                                .set = t->allow,
                                 .n = N,
                                 .strategy = QV__STRATEGY_PACKED};
     qv_status st = t->x->ops->search(t->x, &q, ctx, hits, n_hits, NULL);
@@ -183,7 +183,7 @@ static void test_wanted_when_it_pays(void **state)
                                     .allow = t.allow,
                                     .allow_count = t.n,
                                     .packed = &t.slot,
-                                    .is_whole = true,
+                                    .set = t.allow,
                                     .n = N};
         ctx.clock = &clock;
         assert_int_equal(t.x->ops->search(t.x, &q, &ctx, hits, &n_hits, NULL), QV_OK);
@@ -361,7 +361,7 @@ static void ask_task(void *ctx, size_t begin, size_t end, unsigned worker)
                                     .allow = a->t->allow,
                                     .allow_count = a->t->n,
                                     .packed = &a->t->slot,
-                                    .is_whole = true,
+                                    .set = a->t->allow,
                                     .n = N,
                                     .strategy = i % 2 ? QV__STRATEGY_PACKED : QV__STRATEGY_AUTO};
         uint32_t n_hits = 0;
