@@ -291,6 +291,11 @@ qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_s
 /* Wait until the payload indexes serve all segments; new ones are built meanwhile. False: the
  * deadline or the caller's patience came first, or building failed and is tried again later. */
 bool qv__collection_wait_fields(struct qv__collection *c, const struct qv__qctx *ctx);
+/* Begin to build what is missing; returns at once. */
+void qv__collection_build_fields(struct qv__collection *c);
+/* A millisecond of the wait after that, for who has other things to do in between. False: it is
+ * over, and *served is what the other returns. */
+bool qv__collection_fields_wait(struct qv__collection *c, const struct qv__qctx *ctx, bool *served);
 /* Wait until no job of the collection is due, merges that wait for others among them (timeout_ms 0
  * = for ever). QV_ETIMEOUT. */
 qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms,

@@ -83,25 +83,43 @@ static bool gave_up(const struct qv__collection *c)
     return failed;
 }
 
-bool qv__collection_wait_fields(struct qv__collection *c, const struct qv__qctx *ctx)
+/* For others to build. */
+static void wait_a_little(void)
 {
     struct qv__mutex lock;
     struct qv__condvar cond;
-    bool served = false, goes_on = true;
     qv__mutex_init(&lock, QV__RANK_LEAF);
     qv__cond_init(&cond);
-    qv__maintain_call(c);
-    while (goes_on && !(served = all_served(c))) {
-        goes_on = qv__qctx_check(ctx) == QV_OK && !gave_up(c);
-        if (goes_on && qv__pool_threads(c->db->pool) == 0) {
-            goes_on = qv__db_step(c->db);
-        } else if (goes_on) {
-            qv__mutex_lock(&lock);
-            qv__cond_timedwait(&cond, &lock, 2u * 1000u * 1000u);
-            qv__mutex_unlock(&lock);
-        }
-    }
+    qv__mutex_lock(&lock);
+    qv__cond_timedwait(&cond, &lock, 1000u * 1000u);
+    qv__mutex_unlock(&lock);
     qv__cond_destroy(&cond);
     qv__mutex_destroy(&lock);
+}
+
+bool qv__collection_fields_wait(struct qv__collection *c, const struct qv__qctx *ctx, bool *served)
+{
+    *served = all_served(c);
+    if (*served || qv__qctx_check(ctx) != QV_OK || gave_up(c)) {
+        return false;
+    }
+    if (qv__pool_threads(c->db->pool) == 0) {
+        return qv__db_step(c->db);
+    }
+    wait_a_little();
+    return true;
+}
+
+void qv__collection_build_fields(struct qv__collection *c)
+{
+    qv__maintain_call(c);
+}
+
+bool qv__collection_wait_fields(struct qv__collection *c, const struct qv__qctx *ctx)
+{
+    bool served = false;
+    qv__maintain_call(c);
+    while (qv__collection_fields_wait(c, ctx, &served)) {
+    }
     return served;
 }

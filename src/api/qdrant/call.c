@@ -182,5 +182,9 @@ void qv__qd_run(struct qv__request *r, const struct qv__route *route, const stru
         qv__qd_write_start(c);
         return;
     }
+    if (st == QV_OK && c->waits) {
+        qv__qd_index_wait(c);
+        return;
+    }
     qv__qd_respond(c, st);
 }

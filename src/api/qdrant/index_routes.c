@@ -204,9 +204,35 @@ qv_status qv__qd_index_put(struct qv__call *c)
     QV_TRY(qv__qd_strict_index(c, def.key));
     QV_TRY(qv__db_put_payload_index(c->db, qv__collection_name(c->collection), &def, &operation_id,
                                     &c->err));
-    bool served = c->query.wait && qv__collection_wait_fields(c->collection, &c->ctx);
-    qv__qd_update_result(&c->w, operation_id, served);
+    struct qv__pool *pool = qv__db_pool(c->db);
+    c->waits = c->query.wait && qv__pool_threads(pool) > 0;
+    c->operation_id = operation_id;
+    if (!c->waits) {
+        bool served = c->query.wait && qv__collection_wait_fields(c->collection, &c->ctx);
+        qv__qd_update_result(&c->w, operation_id, served);
+    }
     return QV_OK;
+}
+
+/* A look at how far the index is, then to the end of the queue: writes that came meanwhile go
+ * first, and no worker is taken away from them until an index is built. */
+static void wait_task(struct qv__task *task)
+{
+    struct qv__call *c = QV_CONTAINER_OF(task, struct qv__call, wait);
+    bool served = false;
+    if (qv__collection_fields_wait(c->collection, &c->ctx, &served)) {
+        qv__pool_submit(qv__db_pool(c->db), c->route->lane, task);
+        return;
+    }
+    qv__qd_update_result(&c->w, c->operation_id, served);
+    qv__qd_respond(c, QV_OK);
+}
+
+void qv__qd_index_wait(struct qv__call *c)
+{
+    c->wait.fn = wait_task;
+    qv__collection_build_fields(c->collection);
+    qv__pool_submit(qv__db_pool(c->db), c->route->lane, &c->wait);
 }
 
 qv_status qv__qd_index_delete(struct qv__call *c)

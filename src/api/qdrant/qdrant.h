@@ -93,6 +93,10 @@ struct qv__call {
     size_t n_operations;
     bool is_batch; /* the result is an array, one entry per operation */
     struct qv__write write;
+    /* of one that waits for indexes (index_routes.c) */
+    bool waits;
+    uint64_t operation_id;
+    struct qv__task wait;
 };
 
 /* --- call.c
@@ -460,6 +464,8 @@ qv_status qv__qd_aliases_update(struct qv__call *c); /* aliases.c */
 qv_status qv__qd_aliases_list(struct qv__call *c);
 qv_status qv__qd_collection_aliases(struct qv__call *c);
 qv_status qv__qd_index_put(struct qv__call *c); /* index_routes.c */
+/* Answer once the indexes serve all, or time is up. */
+void qv__qd_index_wait(struct qv__call *c);
 qv_status qv__qd_index_delete(struct qv__call *c);
 qv_status qv__qd_vector_put(struct qv__call *c); /* vector_routes.c */
 qv_status qv__qd_vector_delete(struct qv__call *c);
