@@ -28,6 +28,8 @@ struct qv__dialect {
     /* True if its requests are short as a rule, change nothing, and may be broken off and begun
      * anew: see qv__api_is_attempt. */
     bool (*may_be_tried)(const struct qv__route *route);
+    /* Seconds that the client allows; 0 = it does not say, or not so that it can be understood. */
+    uint64_t (*timeout_s)(const struct qv__route *route, struct qv__str query);
     /* On a pool worker, or the carrier's thread. Finishes the request now or later with
      * qv__api_finish. */
     void (*run)(struct qv__request *r, const struct qv__route *route, const struct qv__str *params);
@@ -76,6 +78,9 @@ static inline bool qv__api_is_attempt(const struct qv__request *r)
     return r->attempt_end_ns != 0;
 }
 void qv__api_begin_anew(struct qv__request *r);
+/* Have a worker of the lane go on with it: fn gets &r->task. It may come on another thread, too,
+ * once the deadline is over or the client gone, and has to look for that first. */
+void qv__api_queue(struct qv__request *r, enum qv__lane lane, void (*fn)(struct qv__task *task));
 
 /* Held around a change of a collection's settings that depends on what they were. Outermost of all
  * locks. */

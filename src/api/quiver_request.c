@@ -6,6 +6,7 @@
 #include "api/handle.h"
 
 #define SOURCE_BLOCK ((size_t)1 << 20)
+#define LOOK_NS      UINT64_C(20000000)
 
 struct waiter {
     struct qv__mutex lock;
@@ -36,8 +37,10 @@ static bool parse_method(const char *text, enum qv__method *out)
     return false;
 }
 
+/* With a deadline it is looked at while the request waits for a worker, too. */
 static void submit_and_wait(struct qv__request *r)
 {
+    struct qv__api *api = r->api;
     struct waiter w = {.is_done = false};
     qv__mutex_init(&w.lock, QV__RANK_LEAF);
     qv__cond_init(&w.cond);
@@ -46,7 +49,14 @@ static void submit_and_wait(struct qv__request *r)
     qv__api_submit(r);
     qv__mutex_lock(&w.lock);
     while (!w.is_done) {
-        qv__cond_wait(&w.cond, &w.lock);
+        if (!r->deadline_ns) {
+            qv__cond_wait(&w.cond, &w.lock);
+            continue;
+        }
+        (void)qv__cond_timedwait(&w.cond, &w.lock, LOOK_NS);
+        qv__mutex_unlock(&w.lock);
+        (void)qv__api_expire(api);
+        qv__mutex_lock(&w.lock);
     }
     qv__mutex_unlock(&w.lock);
     qv__cond_destroy(&w.cond);

@@ -1,11 +1,11 @@
 /* request.c: from a carrier's request to a dialect's handler on a worker, and back.
  *
  * Submitting routes the request (no lock, no parsing of the body), refuses at once what no handler
- * could answer, and queues the rest on the lane of its route: reads, writes, or background for
- * calls that take as long as the data is large. The worker drops what was cancelled or is overdue
- * by then, so a backlog costs little. The dialect finishes the request; qv__api_finish counts it
- * and calls the carrier's `done`, after which nothing here touches the request. Memory: the
- * request's arena. Locks: none.
+ * could answer, and queues the rest on the lane of its route: reads, writes, or jobs for
+ * calls that take as long as the data is large. What is cancelled or overdue while it waits is
+ * answered by whoever looks first: qv__api_expire, or the worker, so a backlog costs little. The
+ * dialect finishes the request; qv__api_finish counts it and calls the carrier's `done`, after
+ * which nothing here touches the request. Memory: the request's arena. Locks: none.
  *
  * Attempts. Handing a request to a worker and back wakes two threads, which takes as long as many
  * a search. So where the carrier's thread may, it runs short reads itself, with a deadline of a
@@ -205,7 +205,29 @@ void qv__api_begin_anew(struct qv__request *r)
     r->response.content_type = NULL;
     r->response.n_extra = 0;
     qv__buf_reset(&r->response.body);
-    qv__pool_submit(qv__db_pool(r->api->db), run->route->lane, &r->task);
+    qv__api_queue(r, run->route->lane, run_task);
+}
+
+void qv__api_queue(struct qv__request *r, enum qv__lane lane, void (*fn)(struct qv__task *task))
+{
+    r->task =
+        (struct qv__task){.fn = fn, .deadline_ns = r->deadline_ns, .cancelled = &r->cancelled};
+    qv__pool_submit(qv__db_pool(r->api->db), lane, &r->task);
+}
+
+uint64_t qv__api_expire(struct qv__api *api)
+{
+    return qv__pool_expire(qv__db_pool(api->db), qv__mono_ns(qv__db_clock(api->db)));
+}
+
+static void set_deadline(struct qv__request *r, const struct qv__route *route)
+{
+    const uint64_t second = 1000000000u, year_s = 366u * 24u * 3600u;
+    uint64_t allowed_s = r->api->dialect->timeout_s(route, r->query);
+    if (allowed_s) {
+        uint64_t own = qv__mono_ns(qv__db_clock(r->api->db)) + QV_MIN(allowed_s, year_s) * second;
+        r->deadline_ns = r->deadline_ns ? QV_MIN(r->deadline_ns, own) : own;
+    }
 }
 
 void qv__api_submit(struct qv__request *r)
@@ -254,10 +276,10 @@ void qv__api_submit(struct qv__request *r)
         refuse(r, 414, "Deserialize error in query parameters: the query string is too long");
         return;
     }
-    r->task.fn = run_task;
+    set_deadline(r, match.route);
     if (may_be_tried(api, match.route, r)) {
         attempt(r);
         return;
     }
-    qv__pool_submit(qv__db_pool(api->db), match.route->lane, &r->task);
+    qv__api_queue(r, match.route->lane, run_task);
 }

@@ -63,7 +63,7 @@ struct qv__request {
     const char *body_file;
     uint64_t body_file_bytes;
     struct qv__principal principal;
-    uint64_t deadline_ns;   /* monotonic; 0 = none */
+    uint64_t deadline_ns; /* monotonic; 0 = none; submitting makes it sooner where a client asks */
     _Atomic bool cancelled; /* set by the carrier when the client went away */
     struct qv__str trace_id;
     struct qv__str idempotency_key;
@@ -76,9 +76,10 @@ struct qv__request {
      * but for one that waits for the disk. Then `done` may have been called when submit returns,
      * and the api outlives that return. */
     bool may_run_here;
-    struct qv_err *reason; /* filled when the answer is an error; NULL = nobody asks; borrowed */
+    struct qv_err *reason;   /* filled when the answer is an error; NULL = nobody asks; borrowed */
     struct qv__task task;    /* internal */
     void *handler_state;     /* internal */
+    void *dialect_state;     /* the dialect's own */
     uint64_t attempt_end_ns; /* internal: the thread that submitted tries it until then; else 0 */
     bool is_second;          /* internal: it was tried before */
 };
@@ -100,6 +101,11 @@ bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__
 /* Route, and run here or on a pool worker; with a pool of no threads, the caller's qv__db_step runs
  * it. */
 void qv__api_submit(struct qv__request *r);
+
+/* Answer what waits for a worker although its time is up or its client gone. Returns the first
+ * instant at which there will be more of the former; UINT64_MAX = never. Whoever submits calls it
+ * then. Threads: any one that no request runs on. */
+uint64_t qv__api_expire(struct qv__api *api);
 
 /* Number of requests per route and status, and their latencies, as Prometheus text. */
 struct qv__api_figures;

@@ -1,16 +1,17 @@
 /* pool.c: the worker pool and the parallel loop.
  *
- * Pool. One mutex (rank POOL) guards three FIFO lanes and each one's stack of idle threads.
+ * Pool. One mutex (rank POOL) guards the FIFO lanes and each one's stack of idle threads.
  * Submitting takes a thread off its lane's stack and calls it by its own condition variable, so
  * that none is lost: a task that finds nobody idle is found by a thread of its lane after the task
  * it is at. No task runs under the lock, and submitting needs no memory. While the pool closes
  * every thread takes from every lane.
  *
  * Giving way. n_front counts reads and writes, queued or running, on whatever thread, and n_behind
- * the threads at background work; while they are more than the CPUs, a background thread that calls
- * qv__pool_give_way leaves n_behind and waits. The system's scheduler alone would give it turns, of
- * some milliseconds each, in the middle of searches. It waits no longer than GIVE_WAY_MOST times
- * what it has worked since it last did, so that requests without end leave it a share.
+ * the threads at jobs and background work; while they are more than the CPUs, a background thread
+ * that calls qv__pool_give_way leaves n_behind and waits. The system's scheduler alone would give
+ * it turns, of some milliseconds each, in the middle of searches. It waits no longer than
+ * GIVE_WAY_MOST times what it has worked since it last did, so that requests without end leave it a
+ * share.
  *
  * Parallel loop. Blocks are handed out by an atomic counter. The caller works like the helpers and
  * leaves when every block is done, so it needs no helper to come: only a block that a helper has
@@ -64,6 +65,12 @@ static _Thread_local struct {
     uint64_t since_cpu_ns; /* CPU time of this thread when it last gave way */
 } current;
 
+/* Of those that give way. */
+static bool is_behind(enum qv__lane lane)
+{
+    return lane >= QV__LANE_JOB;
+}
+
 /* Under the lock. NULL if the lane (QV__LANES = any, the most urgent first) is empty. */
 static struct qv__task *take_task(struct qv__pool *p, enum qv__lane from, enum qv__lane *lane_out)
 {
@@ -92,9 +99,9 @@ static void run_task(struct qv__pool *p, enum qv__lane lane, struct qv__task *t)
     enum qv__lane outer_lane = current.lane;
     current.pool = p;
     current.lane = lane;
-    atomic_fetch_add(&p->n_behind, lane == QV__LANE_BACKGROUND);
+    atomic_fetch_add(&p->n_behind, is_behind(lane));
     t->fn(t);
-    atomic_fetch_sub(lane == QV__LANE_BACKGROUND ? &p->n_behind : &p->n_front, 1);
+    atomic_fetch_sub(is_behind(lane) ? &p->n_behind : &p->n_front, 1);
     current.pool = outer_pool;
     current.lane = outer_lane;
 }
@@ -107,7 +114,7 @@ static unsigned n_at_work(struct qv__pool *p)
 
 void qv__pool_give_way(struct qv__pool *p)
 {
-    if (!p || p->n_threads == 0 || current.pool != p || current.lane != QV__LANE_BACKGROUND ||
+    if (!p || p->n_threads == 0 || current.pool != p || !is_behind(current.lane) ||
         n_at_work(p) <= p->n_cpus) {
         return;
     }
@@ -182,13 +189,14 @@ static void call_idle(struct lane *l)
 
 static const enum qv__slices slices[] = {[QV__LANE_READ] = QV__SLICES_SHORTEST,
                                          [QV__LANE_WRITE] = QV__SLICES_SHORT,
+                                         [QV__LANE_JOB] = QV__SLICES_DEFAULT,
                                          [QV__LANE_BACKGROUND] = QV__SLICES_DEFAULT};
 
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
     struct qv__pool *p = w->pool;
-    if (w->lane == QV__LANE_BACKGROUND) {
+    if (is_behind(w->lane)) {
         qv__thread_yield_to_others();
     }
     qv__thread_slices(slices[w->lane]);
@@ -241,13 +249,14 @@ static void pool_free(struct qv__pool *p)
 /* Threads of a lane. */
 static unsigned threads_of(unsigned n_threads, enum qv__lane lane)
 {
-    return n_threads && lane == QV__LANE_BACKGROUND ? QV_MAX(n_threads, 2u) : n_threads;
+    return n_threads && is_behind(lane) ? QV_MAX(n_threads, 2u) : n_threads;
 }
 
 static qv_status start_workers(struct qv__pool *p, unsigned *n_started, struct qv_err *err)
 {
     static const char *const names[] = {[QV__LANE_READ] = "qv-reader",
                                         [QV__LANE_WRITE] = "qv-writer",
+                                        [QV__LANE_JOB] = "qv-job",
                                         [QV__LANE_BACKGROUND] = "qv-backgr"};
     for (unsigned lane = 0; lane < QV__LANES; lane++) {
         for (unsigned i = 0; i < threads_of(p->n_threads, (enum qv__lane)lane); i++) {
@@ -270,7 +279,7 @@ qv_status qv__pool_create(struct qv__mem *mem, unsigned n_threads, struct qv__po
                         THREADS_MAX);
     }
     struct qv__pool *p = qv__zalloc(mem, sizeof *p);
-    unsigned n_workers = 2 * n_threads + threads_of(n_threads, QV__LANE_BACKGROUND);
+    unsigned n_workers = 2 * n_threads + 2 * threads_of(n_threads, QV__LANE_JOB);
     struct worker *workers = qv__calloc(mem, n_workers + 1, sizeof *workers);
     if (!p || !workers) {
         qv__free(workers);
@@ -314,7 +323,7 @@ void qv__pool_submit(struct qv__pool *p, enum qv__lane lane, struct qv__task *ta
 {
     QV_ASSERT((unsigned)lane < QV__LANES);
     task->next = NULL;
-    atomic_fetch_add(&p->n_front, lane != QV__LANE_BACKGROUND);
+    atomic_fetch_add(&p->n_front, !is_behind(lane));
     qv__mutex_lock(&p->lock);
     struct lane *l = &p->lanes[lane];
     if (l->tail) {
@@ -339,6 +348,53 @@ bool qv__pool_step(struct qv__pool *p)
     }
     run_task(p, lane, t);
     return true;
+}
+
+static bool is_over(const struct qv__task *t, uint64_t now_ns)
+{
+    return (t->deadline_ns && t->deadline_ns < now_ns) ||
+           (t->cancelled && atomic_load_explicit(t->cancelled, memory_order_relaxed));
+}
+
+/* Under the lock: move those of the lane that are over into a list, in order. */
+static void take_over(struct lane *l, uint64_t now_ns, uint64_t *next_ns, struct qv__task **list)
+{
+    struct qv__task **at = &l->head;
+    l->tail = NULL;
+    while (*at) {
+        struct qv__task *t = *at;
+        if (is_over(t, now_ns)) {
+            *at = t->next;
+            t->next = NULL;
+            *list = t;
+            list = &t->next;
+            l->n--;
+            continue;
+        }
+        *next_ns = t->deadline_ns ? QV_MIN(*next_ns, t->deadline_ns) : *next_ns;
+        l->tail = t;
+        at = &t->next;
+    }
+}
+
+uint64_t qv__pool_expire(struct qv__pool *p, uint64_t now_ns)
+{
+    uint64_t next_ns = UINT64_MAX;
+    struct qv__task *over[QV__LANES] = {NULL};
+    qv__mutex_lock(&p->lock);
+    for (unsigned i = 0; i < QV__LANES; i++) {
+        take_over(&p->lanes[i], now_ns, &next_ns, &over[i]);
+    }
+    qv__mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < QV__LANES; i++) {
+        while (over[i]) {
+            struct qv__task *t = over[i];
+            over[i] = t->next;
+            t->next = NULL;
+            run_task(p, (enum qv__lane)i, t);
+        }
+    }
+    return next_ns;
 }
 
 unsigned qv__pool_threads(const struct qv__pool *p)

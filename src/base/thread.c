@@ -166,6 +166,19 @@ bool qv__cond_timedwait(struct qv__condvar *c, struct qv__mutex *m, uint64_t tim
     return rc == 0;
 }
 
+void qv__nap_ns(uint64_t ns)
+{
+    struct qv__mutex lock;
+    struct qv__condvar cond;
+    qv__mutex_init(&lock, QV__RANK_LEAF);
+    qv__cond_init(&cond);
+    qv__mutex_lock(&lock);
+    (void)qv__cond_timedwait(&cond, &lock, ns);
+    qv__mutex_unlock(&lock);
+    qv__cond_destroy(&cond);
+    qv__mutex_destroy(&lock);
+}
+
 static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec t;

@@ -8,8 +8,8 @@
 #define QV_BASE_THREAD_H
 
 #include <pthread.h>
-#include <signal.h>
 #include <semaphore.h>
+#include <signal.h>
 
 #include "base/base.h"
 
@@ -55,6 +55,8 @@ void qv__cond_destroy(struct qv__condvar *c);
 void qv__cond_wait(struct qv__condvar *c, struct qv__mutex *m);
 /* False when timeout_ns passed first. Both waits may end for no reason: loop on the condition. */
 bool qv__cond_timedwait(struct qv__condvar *c, struct qv__mutex *m, uint64_t timeout_ns);
+/* Sleep so long, or less: for who waits for what tells nobody. */
+void qv__nap_ns(uint64_t ns);
 /* The clock of timed waits. */
 uint64_t qv__cond_now_ns(void);
 void qv__cond_signal(struct qv__condvar *c);

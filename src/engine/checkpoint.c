@@ -433,7 +433,7 @@ static void submit(struct qv__db *db)
         qv__mutex_unlock(&db->checkpointer.lock);
         return;
     }
-    t->task.fn = checkpoint_task;
+    t->task = (struct qv__task){.fn = checkpoint_task};
     t->db = db;
     atomic_fetch_add(&db->jobs, 1);
     qv__pool_submit(db->pool, QV__LANE_BACKGROUND, &t->task);

@@ -90,6 +90,8 @@ struct qv__collection {
     struct qv__rate rates[QV__RATES];
     struct qv__counter snapshots; /* made since it was opened */
     _Atomic uint32_t jobs;        /* queued or running tasks; settle waits for 0 */
+    _Atomic bool optimizes;       /* a task that optimizes is queued or running */
+    _Atomic uint32_t optimize_to; /* segments per shard that its next round shall leave; 0 = none */
     uint32_t n_shards;            /* immutable */
     struct qv__shard *shards;     /* immutable array */
 };

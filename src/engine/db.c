@@ -268,7 +268,7 @@ qv_status qv__db_run(struct qv__db *db, void (*fn)(struct qv__db *db, void *arg)
         qv__free(b);
         return qv__fail(err, QV_ECLOSED, "the database is closing");
     }
-    qv__pool_submit(db->pool, QV__LANE_BACKGROUND, &b->task);
+    qv__pool_submit(db->pool, QV__LANE_JOB, &b->task);
     return QV_OK;
 }
 

@@ -63,7 +63,7 @@ const struct qv__clock *qv__db_clock(struct qv__db *db);
 const struct qv__logger *qv__db_logger(struct qv__db *db);
 struct qv__io *qv__db_io(struct qv__db *db);
 
-/* Run fn(db, arg) on a background worker, or on the caller's with threads = -1, at a step. Closing
+/* Run fn(db, arg) on a worker for jobs, or on the caller's with threads = -1, at a step. Closing
  * waits for it. QV_ENOMEM, QV_ECLOSED. */
 qv_status qv__db_run(struct qv__db *db, void (*fn)(struct qv__db *db, void *arg), void *arg,
                      struct qv_err *err) QV_MUST_USE;

@@ -149,7 +149,7 @@ static void fields_task(struct qv__task *task)
 }
 
 /* Queue the payload indexes of a shard if something is due. */
-static void look_at_fields(struct qv__shard *s, const struct qv__view *v)
+void qv__maintain_look_at_fields(struct qv__shard *s, const struct qv__view *v)
 {
     if (qv__maintain_fields_due(s, v)) {
         atomic_store(&s->fields_again, true); /* before it is asked whether one runs */
@@ -296,7 +296,7 @@ static void maintain_task(struct qv__task *task)
         complain(s, "sealing or merging", st, &err);
     }
     struct qv__view *v = qv__shard_view(s);
-    look_at_fields(s, v); /* of what was sealed or merged while an index was created */
+    qv__maintain_look_at_fields(s, v); /* of what was sealed or merged while an index was created */
     qv__view_release(v);
     atomic_store(&s->job_due, false);
     bool was_called = next == NEXT_WAIT && !atomic_load(&s->merge_waits); /* while it was ending */
@@ -329,7 +329,7 @@ static bool queue(struct qv__shard *s, void (*fn)(struct qv__task *), _Atomic bo
         atomic_store(due, false); /* the next write looks again */
         return false;
     }
-    t->task.fn = fn;
+    t->task = (struct qv__task){.fn = fn};
     t->shard = s;
     if (fn == index_task && qv__pool_threads(c->db->pool) == 0) {
         qv__pace_begin(s); /* stepped: what is queued comes for certain */
@@ -364,7 +364,7 @@ void qv__maintain_look(struct qv__shard *s)
     if (qv__maintain_index_due(v)) {
         queue(s, index_task, &s->index_due);
     }
-    look_at_fields(s, v);
+    qv__maintain_look_at_fields(s, v);
     look_at_segments(s, v);
     qv__view_release(v);
     qv__idle_note(s);
@@ -377,7 +377,7 @@ void qv__maintain_call(struct qv__collection *c)
     for (uint32_t i = 0; may && i < c->n_shards; i++) {
         struct qv__shard *s = &c->shards[i];
         struct qv__view *v = qv__shard_view(s);
-        look_at_fields(s, v);
+        qv__maintain_look_at_fields(s, v);
         look_at_segments(s, v);
         qv__view_release(v);
     }
@@ -395,7 +395,7 @@ void qv__maintain_published(struct qv__collection *c)
             queue(s, index_task, &s->index_due);
         }
         if (last && qv__fields_block_due(last)) {
-            look_at_fields(s, v);
+            qv__maintain_look_at_fields(s, v);
         }
         /* A look before publication cannot count what this very write deleted. */
         if (qv__maintain_reclaim_due(s, v)) {
@@ -406,91 +406,7 @@ void qv__maintain_published(struct qv__collection *c)
     }
 }
 
-/* --- on demand --- */
-
-qv_status qv__maintain_optimize(struct qv__shard *s, uint32_t max_segments,
-                                const struct qv__qctx *ctx, struct qv_err *err)
-{
-    qv__mutex_lock(&s->merging);
-    qv__mutex_lock(&s->maintenance);
-    qv_status st = qv__maintain_flush(s, true, NULL, err);
-    qv__mutex_unlock(&s->maintenance);
-    bool did = true;
-    while (did && st == QV_OK) {
-        st = ctx ? qv__qctx_check(ctx) : QV_OK;
-        if (st == QV_OK) {
-            st = qv__maintain_merge(s, QV_MAX(max_segments, 1u), ctx, &did, err);
-        }
-    }
-    qv__mutex_unlock(&s->merging);
-    struct qv__view *v = qv__shard_view(s);
-    look_at_fields(s, v);
-    qv__view_release(v);
-    return st;
-}
-
-qv_status qv__collection_optimize_until(struct qv__collection *c, uint32_t max_segments,
-                                        const struct qv__qctx *ctx, struct qv_err *err)
-{
-    if (c->db->read_only) {
-        return qv__fail(err, QV_EREADONLY, "the database is open read-only");
-    }
-    qv__job_begin(c);
-    qv_status st = qv__quarantine_check(c, err);
-    for (uint32_t i = 0; st == QV_OK && i < c->n_shards; i++) {
-        st = qv__maintain_optimize(&c->shards[i], max_segments, ctx, err);
-    }
-    qv__job_end(c);
-    qv_status early = ctx ? qv__qctx_check(ctx) : QV_OK;
-    if (early != QV_OK && (st == QV_ECANCELLED || st == early)) {
-        return qv__fail(err, early, "optimizing was ended early; what is done by now stays: %s",
-                        qv_status_text(early));
-    }
-    return st;
-}
-
-qv_status qv__collection_optimize(struct qv__collection *c, uint32_t max_segments,
-                                  struct qv_err *err)
-{
-    return qv__collection_optimize_until(c, max_segments, NULL, err);
-}
-
-struct optimize_task {
-    struct qv__task task;
-    struct qv__collection *collection;
-    uint32_t max_segments;
-};
-
-static void optimize_task(struct qv__task *task)
-{
-    struct optimize_task *t = QV_CONTAINER_OF(task, struct optimize_task, task);
-    struct qv__collection *c = t->collection;
-    struct qv_err err;
-    if (!qv__maintain_stopping(c) && qv__collection_optimize(c, t->max_segments, &err) != QV_OK) {
-        qv__log_line(c->db->logger, QV__LEVEL_ERROR, "maintain", "optimizing `%s` failed: %s",
-                     c->name, err.message);
-    }
-    qv__free(t);
-    qv__job_end(c);
-}
-
-qv_status qv__collection_optimize_later(struct qv__collection *c, uint32_t max_segments,
-                                        struct qv_err *err)
-{
-    if (c->db->read_only) {
-        return qv__fail(err, QV_EREADONLY, "the database is open read-only");
-    }
-    QV_TRY(qv__quarantine_check(c, err));
-    struct optimize_task *t = qv__alloc(c->mem, sizeof *t);
-    if (!t) {
-        return qv__fail(err, QV_ENOMEM, "no memory to optimize");
-    }
-    *t = (struct optimize_task){
-        .task = {.fn = optimize_task}, .collection = c, .max_segments = max_segments};
-    qv__job_begin(c);
-    qv__pool_submit(c->db->pool, QV__LANE_BACKGROUND, &t->task);
-    return QV_OK;
-}
+/* --- until nothing is due --- */
 
 static void look_at_all(struct qv__collection *c)
 {
@@ -515,11 +431,7 @@ qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, s
 {
     const struct qv__clock *clock = c->db->clock;
     uint64_t until = timeout_ms ? qv__mono_ns(clock) + timeout_ms * 1000000u : 0;
-    struct qv__mutex lock;
-    struct qv__condvar cond;
     qv_status st = QV_OK;
-    qv__mutex_init(&lock, QV__RANK_LEAF);
-    qv__cond_init(&cond);
     look_at_all(c);
     while (unsettled(c)) {
         if (atomic_load(&c->jobs) == 0) {
@@ -535,12 +447,8 @@ qv_status qv__collection_settle(struct qv__collection *c, uint64_t timeout_ms, s
                 break;
             }
         } else {
-            qv__mutex_lock(&lock);
-            qv__cond_timedwait(&cond, &lock, 2u * 1000u * 1000u);
-            qv__mutex_unlock(&lock);
+            qv__nap_ns(2u * 1000u * 1000u);
         }
     }
-    qv__cond_destroy(&cond);
-    qv__mutex_destroy(&lock);
     return st;
 }

@@ -39,6 +39,8 @@ qv_status qv__maintain_index(struct qv__shard *s, struct qv_err *err) QV_MUST_US
 
 /* --- maintain_fields.c --- */
 
+/* Have them made, dropped or brought up, if that is due (maintain.c). */
+void qv__maintain_look_at_fields(struct qv__shard *s, const struct qv__view *v);
 /* True if payload indexes are to be made, dropped, or brought up to the rows there are. */
 bool qv__maintain_fields_due(struct qv__shard *s, const struct qv__view *v);
 /* Do it for all segments, until nothing is left. One at a time per shard. */

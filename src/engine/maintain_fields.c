@@ -83,20 +83,6 @@ static bool gave_up(const struct qv__collection *c)
     return failed;
 }
 
-/* For others to build. */
-static void wait_a_little(void)
-{
-    struct qv__mutex lock;
-    struct qv__condvar cond;
-    qv__mutex_init(&lock, QV__RANK_LEAF);
-    qv__cond_init(&cond);
-    qv__mutex_lock(&lock);
-    qv__cond_timedwait(&cond, &lock, 1000u * 1000u);
-    qv__mutex_unlock(&lock);
-    qv__cond_destroy(&cond);
-    qv__mutex_destroy(&lock);
-}
-
 bool qv__collection_fields_wait(struct qv__collection *c, const struct qv__qctx *ctx, bool *served)
 {
     *served = all_served(c);
@@ -106,7 +92,7 @@ bool qv__collection_fields_wait(struct qv__collection *c, const struct qv__qctx 
     if (qv__pool_threads(c->db->pool) == 0) {
         return qv__db_step(c->db);
     }
-    wait_a_little();
+    qv__nap_ns(1000u * 1000u); /* others build */
     return true;
 }
 

@@ -230,7 +230,7 @@ static bool look_at_shard(struct qv__shard *s, int64_t now_ms, int64_t *next_ms)
     }
     /* Before the gathering: whoever comes in from now on notes it again. */
     atomic_store(&s->expiry_ms, INT64_MAX);
-    p->task.fn = purge_task;
+    p->task = (struct qv__task){.fn = purge_task};
     p->shard = s;
     qv__job_begin(c);
     qv__job_open(&p->job, c->db, s, QV__JOB_PURGE, 0, NULL, "points have expired");

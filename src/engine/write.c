@@ -47,7 +47,7 @@ static void acknowledge(struct qv__task *task)
     }
     struct qv__collection *c = w->collection;
     qv__maintain_published(c);
-    w->ack.task.fn = answer;
+    w->ack.task = (struct qv__task){.fn = answer};
     w->paced.task = &w->ack.task;
     if (w->ack.status != QV_OK || !qv__pace_hold(c, &w->paced)) {
         answer(task);
@@ -380,7 +380,7 @@ void qv__collection_write(struct qv__collection *c, const struct qv__mutation *m
     write->result.status = QV_OK;
     write->result.operation_id = w->ack.lsn;
     w->collection = qv__collection_retain(c);
-    w->ack.task.fn = acknowledge;
+    w->ack.task = (struct qv__task){.fn = acknowledge};
     w->ack.wake = write->is_waited_for ? sync_wake : NULL;
     qv__checkpoint_look(c->db);
     if (!qv__commit_wait(c->db->commit, &w->ack)) {

@@ -105,6 +105,9 @@ static enum MHD_Result run(struct qv__conn *c)
         atomic_fetch_sub(&s->unfinished, 1);
         return qv__respond(c);
     }
+    if (s->o.expire && r->deadline_ns) {
+        qv__watch_by(s, r->deadline_ns + 1);
+    }
     MHD_suspend_connection(c->mhd);
     uint32_t expected = QV__HANDOFF_SUBMITTED;
     if (!atomic_compare_exchange_strong(&c->handoff, &expected, QV__HANDOFF_SUSPENDED)) {

@@ -11,6 +11,7 @@ void qv__server_options_init(struct qv__server_options *o, const struct qv__serv
     o->config = *config;
     o->api = api;
     o->submit = qv__api_submit;
+    o->expire = qv__api_expire;
     o->mem = qv__db_mem(db);
     o->clock = qv__db_clock(db);
     o->logger = qv__db_logger(db);

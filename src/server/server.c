@@ -18,6 +18,7 @@
 #include "server/server_impl.h"
 
 #define POLL_MS           5u
+#define POLL_NS           (POLL_MS * 1000000u)
 #define COMPLAIN_MS       10000u
 #define BEGIN_MS          1000u
 #define DESCRIPTORS_SPARE 256u /* for the database's files and the process itself */
@@ -214,12 +215,6 @@ static void cancel_one(void *arg, struct qv__conn *c)
     atomic_store(&c->request.cancelled, true);
 }
 
-static void pause_ms(unsigned ms)
-{
-    struct timespec t = {0, (long)ms * 1000000};
-    (void)nanosleep(&t, NULL);
-}
-
 void qv__server_stop(struct qv__server *s, uint32_t grace_ms)
 {
     if (!s->running) {
@@ -229,11 +224,12 @@ void qv__server_stop(struct qv__server *s, uint32_t grace_ms)
     qv__watch_wake(s);
     uint32_t waited_ms = 0;
     while (atomic_load(&s->in_flight) && waited_ms < grace_ms) {
-        pause_ms(POLL_MS);
+        qv__nap_ns(POLL_NS);
         waited_ms += POLL_MS;
     }
     if (atomic_load(&s->unfinished)) {
         qv__registry_each(&s->registry, cancel_one, NULL);
+        qv__watch_by(s, qv__mono_ns(s->o.clock)); /* what has not begun */
     }
     for (waited_ms = 0; atomic_load(&s->unfinished); waited_ms += POLL_MS) {
         if (waited_ms % COMPLAIN_MS == 0) {
@@ -241,7 +237,7 @@ void qv__server_stop(struct qv__server *s, uint32_t grace_ms)
                          "stopping: %" PRIu32 " cancelled requests have not ended yet",
                          atomic_load(&s->unfinished));
         }
-        pause_ms(POLL_MS);
+        qv__nap_ns(POLL_NS);
     }
     /* The watcher first: it gives sockets to the library. It closes the listener when it ends. */
     atomic_store(&s->closing, true);
@@ -249,8 +245,9 @@ void qv__server_stop(struct qv__server *s, uint32_t grace_ms)
     qv__thread_join(&s->watcher);
     /* A thread of the library that ends frees the connections it has not begun without the lock
      * they were given to it under. One it had no memory for never begins, hence the limit. */
-    for (waited_ms = 0; atomic_load(&s->handed_over) && waited_ms < BEGIN_MS; waited_ms += POLL_MS) {
-        pause_ms(POLL_MS);
+    for (waited_ms = 0; atomic_load(&s->handed_over) && waited_ms < BEGIN_MS;
+         waited_ms += POLL_MS) {
+        qv__nap_ns(POLL_NS);
     }
     MHD_stop_daemon(s->daemon);
     s->daemon = NULL;

@@ -22,7 +22,10 @@ struct qv__server_options {
     struct qv__api *api;             /* put into every request; may be NULL in tests */
     void (*submit)(
         struct qv__request *); /* runs a request, calls its `done` once, from any thread */
-    struct qv__mem *mem;       /* parent of the account "server" */
+    /* Answers submitted requests whose time is up, or that are cancelled, before they have begun;
+     * returns when to ask again. NULL = there is nothing that waits. */
+    uint64_t (*expire)(struct qv__api *api);
+    struct qv__mem *mem; /* parent of the account "server" */
     const struct qv__clock *clock;
     const struct qv__logger *logger; /* NULL = silent */
     /* Which bodies go to a file of `io`, in its directory tmp; NULL = none. */

@@ -17,7 +17,9 @@
  * the thread sleeps until then (server.sweep_at_ns), for ever without connections. A phase that
  * begins and may be late sooner moves that instant forward and wakes the thread
  * (qv__watch_by); since phases last seconds, a busy server sweeps every few seconds. A sweep first
- * forgets the instant, then looks: what begins while it looks is either seen or sets it anew. */
+ * forgets the instant, then looks: what begins while it looks is either seen or sets it anew. What
+ * waits for a worker is looked at by the same sweep: a request is answered when its time is up, and
+ * dropped when its client is gone, whatever the workers are at. */
 #include <errno.h>
 #include <limits.h>
 #include <sys/epoll.h>
@@ -184,6 +186,10 @@ static void sweep(struct watch *w, uint64_t now_ns)
     struct sweep sweep = {s, now_ns, UINT64_MAX};
     atomic_store(&s->sweep_at_ns, UINT64_MAX);
     qv__registry_each(&s->registry, sweep_one, &sweep);
+    if (s->o.expire) {
+        uint64_t due_ns = s->o.expire(s->o.api);
+        sweep.next_ns = QV_MIN(sweep.next_ns, due_ns == UINT64_MAX ? due_ns : due_ns + 1);
+    }
     if (w->paused && w->listening) {
         w->paused = !listener_events(w, EPOLLIN);
     }

@@ -153,6 +153,21 @@ void qv__qd_respond(struct qv__call *c, qv_status st)
     qv__api_finish(r);
 }
 
+static void rest_task(struct qv__task *task)
+{
+    struct qv__request *r = QV_CONTAINER_OF(task, struct qv__request, task);
+    struct qv__call *c = r->dialect_state;
+    qv_status st = qv__qctx_check(&c->ctx);
+    if (st != QV_OK) {
+        (void)qv__fail(&c->err, st, "%s",
+                       st == QV_ETIMEOUT ? "the request waited too long for a worker"
+                                         : "the client is gone");
+    } else {
+        st = c->rest(c);
+    }
+    qv__qd_respond(c, st);
+}
+
 void qv__qd_run(struct qv__request *r, const struct qv__route *route, const struct qv__str *params)
 {
     struct qv__call *c = qv__arena_zalloc(&r->arena, sizeof *c);
@@ -161,6 +176,7 @@ void qv__qd_run(struct qv__request *r, const struct qv__route *route, const stru
         qv__api_finish(r);
         return;
     }
+    r->dialect_state = c;
     c->request = r;
     c->route = route;
     c->params = params;
@@ -180,6 +196,10 @@ void qv__qd_run(struct qv__request *r, const struct qv__route *route, const stru
     }
     if (st == QV_OK && (route->flags & QV__QD_MUTATES)) {
         qv__qd_write_start(c);
+        return;
+    }
+    if (st == QV_OK && c->rest) {
+        qv__api_queue(r, QV__LANE_JOB, rest_task);
         return;
     }
     if (st == QV_OK && c->waits) {

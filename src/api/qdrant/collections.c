@@ -99,20 +99,9 @@ qv_status qv__qd_collection_cluster(struct qv__call *c)
  * -----------------------------------------------------------------------------------------------------
  */
 
-qv_status qv__qd_collection_optimize(struct qv__call *c)
+static qv_status write_optimized(struct qv__call *c, bool wait)
 {
-    uint64_t max_segments = 1;
-    bool given, wait = true;
     struct qv__collection_info info;
-    QV_TRY(qv__qd_u64(c, c->body, "max_segments", &given, &max_segments));
-    QV_TRY(qv__qd_range(c, "max_segments", max_segments, 1, max_segments ? 1000 : 0));
-    QV_TRY(qv__qd_param_bool(c, "wait", &wait));
-    if (!wait) {
-        QV_TRY(qv__collection_optimize_later(c->collection, (uint32_t)max_segments, &c->err));
-    } else {
-        QV_TRY(
-            qv__collection_optimize_until(c->collection, (uint32_t)max_segments, &c->ctx, &c->err));
-    }
     QV_TRY(qv__collection_info(c->collection, &info, &c->err));
     qv__jw_obj(&c->w);
     qv__jw_key(&c->w, "status");
@@ -120,6 +109,34 @@ qv_status qv__qd_collection_optimize(struct qv__call *c)
     qv__qd_key_u64(&c->w, "segments_count", info.n_segments);
     qv__qd_key_u64(&c->w, "indexed_vectors_count", info.n_indexed);
     qv__jw_obj_end(&c->w);
+    return QV_OK;
+}
+
+static qv_status optimize(struct qv__call *c)
+{
+    const uint32_t *max_segments = c->rest_arg;
+    QV_TRY(qv__collection_optimize_until(c->collection, *max_segments, &c->ctx, &c->err));
+    return write_optimized(c, true);
+}
+
+qv_status qv__qd_collection_optimize(struct qv__call *c)
+{
+    uint64_t max_segments = 1;
+    bool given, wait = true;
+    QV_TRY(qv__qd_u64(c, c->body, "max_segments", &given, &max_segments));
+    QV_TRY(qv__qd_range(c, "max_segments", max_segments, 1, max_segments ? 1000 : 0));
+    QV_TRY(qv__qd_param_bool(c, "wait", &wait));
+    if (!wait) {
+        QV_TRY(qv__collection_optimize_later(c->collection, (uint32_t)max_segments, &c->err));
+        return write_optimized(c, false);
+    }
+    uint32_t *arg = qv__arena_alloc(c->arena, sizeof *arg);
+    if (!arg) {
+        return qv__qd_no_memory(c);
+    }
+    *arg = (uint32_t)max_segments;
+    c->rest = optimize;
+    c->rest_arg = arg;
     return QV_OK;
 }
 

@@ -218,10 +218,11 @@ qv_status qv__qd_index_put(struct qv__call *c)
  * first, and no worker is taken away from them until an index is built. */
 static void wait_task(struct qv__task *task)
 {
-    struct qv__call *c = QV_CONTAINER_OF(task, struct qv__call, wait);
+    struct qv__request *r = QV_CONTAINER_OF(task, struct qv__request, task);
+    struct qv__call *c = r->dialect_state;
     bool served = false;
     if (qv__collection_fields_wait(c->collection, &c->ctx, &served)) {
-        qv__pool_submit(qv__db_pool(c->db), c->route->lane, task);
+        qv__api_queue(r, c->route->lane, wait_task);
         return;
     }
     qv__qd_update_result(&c->w, c->operation_id, served);
@@ -230,9 +231,8 @@ static void wait_task(struct qv__task *task)
 
 void qv__qd_index_wait(struct qv__call *c)
 {
-    c->wait.fn = wait_task;
     qv__collection_build_fields(c->collection);
-    qv__pool_submit(qv__db_pool(c->db), c->route->lane, &c->wait);
+    qv__api_queue(c->request, c->route->lane, wait_task);
 }
 
 qv_status qv__qd_index_delete(struct qv__call *c)

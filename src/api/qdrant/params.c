@@ -113,6 +113,19 @@ static qv_status param_timeout(struct qv__call *c)
     return QV_OK;
 }
 
+uint64_t qv__qd_timeout_s(const struct qv__route *route, struct qv__str query)
+{
+    struct qv__str key, value;
+    uint64_t seconds = 0;
+    while ((route->flags & (QV__QD_UPDATE | QV__QD_READ | QV__QD_TIMEOUT)) &&
+           next_pair(&query, &key, &value)) {
+        if (qv__str_eq(key, QV__STR("timeout"))) {
+            return parse_u64(value, &seconds) ? seconds : 0;
+        }
+    }
+    return 0;
+}
+
 static qv_status param_word(struct qv__call *c, const char *name, const char *const *words,
                             size_t n, size_t *out)
 {

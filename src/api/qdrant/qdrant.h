@@ -93,10 +93,11 @@ struct qv__call {
     size_t n_operations;
     bool is_batch; /* the result is an array, one entry per operation */
     struct qv__write write;
-    /* of one that waits for indexes (index_routes.c) */
-    bool waits;
+    /* What is left when the handler has returned, if it took too long where that runs. */
+    qv_status (*rest)(struct qv__call *c); /* on the lane of jobs; NULL = nothing */
+    void *rest_arg;
+    bool waits; /* for indexes (index_routes.c) */
     uint64_t operation_id;
-    struct qv__task wait;
 };
 
 /* --- call.c
@@ -163,6 +164,8 @@ qv_status qv__qd_no_memory(struct qv__call *c);
 
 /* The query string, as far as the route's flags give its parameters a meaning. */
 qv_status qv__qd_params(struct qv__call *c) QV_MUST_USE;
+/* See struct qv__dialect. */
+uint64_t qv__qd_timeout_s(const struct qv__route *route, struct qv__str query);
 /* One parameter, decoded; absent = *given false. */
 qv_status qv__qd_param(struct qv__call *c, const char *name, bool *given,
                        struct qv__str *out) QV_MUST_USE;

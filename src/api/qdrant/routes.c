@@ -1,14 +1,16 @@
 /* routes.c: every route of the dialect, literal ones before those with parameters.
  *
- * Lanes: searches and lookups on the read lane (or tried where they arrive, see request.c), writes and catalog changes on the write lane (they
- * wait for one sync at most), what takes as long as the data is large in the background. Routes of
- * the peer that are not built answer by name, so that a client learns it from the text and not from
- * a 404. Patterns are the peer's own: its clients match them in telemetry. */
+ * Lanes: searches and lookups on the read lane (or tried where they arrive, see request.c), writes
+ * and catalog changes on the write lane (they wait for one sync at most). What takes as long as the
+ * data is large begins there too, so that who does not want to wait for it is answered at once; it
+ * goes on on the lane of jobs (call.c), where uploads, which have to be read first, begin. Routes
+ * of the peer that are not built answer by name, so that a client learns it from the text and not
+ * from a 404. Patterns are the peer's own: its clients match them in telemetry. */
 #include "api/qdrant/qdrant.h"
 
 #define READ       QV__LANE_READ
 #define WRITE      QV__LANE_WRITE
-#define SLOW       QV__LANE_BACKGROUND
+#define JOBS       QV__LANE_JOB
 
 #define COLLECTION "/collections/{collection_name}"
 #define POINTS     COLLECTION "/points"
@@ -70,7 +72,7 @@ static const struct qv__route routes[] = {
     {QV__POST, READ, COLLECTION "/shards/delete", PIN | ADMIN, qv__qd_standalone},
 
     /* ours */
-    {QV__POST, SLOW, COLLECTION "/optimize", PIN | QV__QD_BODY_OPTIONAL | QV__QD_TIMEOUT | ADMIN,
+    {QV__POST, WRITE, COLLECTION "/optimize", PIN | QV__QD_BODY_OPTIONAL | QV__QD_TIMEOUT | ADMIN,
      qv__qd_collection_optimize},
     {QV__DELETE, READ, COLLECTION "/optimizations/{id}", PIN | ADMIN, qv__qd_optimization_cancel},
     {QV__GET, READ, COLLECTION "/segments", PIN, qv__qd_collection_segments},
@@ -109,26 +111,26 @@ static const struct qv__route routes[] = {
 
     /* snapshots */
     {QV__GET, READ, "/snapshots", QV__QD_ADMIN, qv__qd_full_snapshots_list},
-    {QV__POST, SLOW, "/snapshots", JOB, qv__qd_full_snapshot_create},
+    {QV__POST, WRITE, "/snapshots", JOB, qv__qd_full_snapshot_create},
     {QV__GET, READ, "/snapshots/{snapshot_name}", QV__QD_ADMIN, qv__qd_full_snapshot_download},
     {QV__DELETE, WRITE, "/snapshots/{snapshot_name}", JOB, qv__qd_full_snapshot_delete},
     {QV__GET, READ, COLLECTION "/snapshots", QV__QD_COLLECTION | QV__QD_ADMIN,
      qv__qd_snapshots_list},
-    {QV__POST, SLOW, COLLECTION "/snapshots", QV__QD_COLLECTION | JOB, qv__qd_snapshot_create},
-    {QV__POST, SLOW, COLLECTION "/snapshots/upload", QV__QD_COLLECTION | QV__QD_FILE | JOB,
+    {QV__POST, WRITE, COLLECTION "/snapshots", QV__QD_COLLECTION | JOB, qv__qd_snapshot_create},
+    {QV__POST, JOBS, COLLECTION "/snapshots/upload", QV__QD_COLLECTION | QV__QD_FILE | JOB,
      qv__qd_snapshot_upload},
-    {QV__PUT, SLOW, COLLECTION "/snapshots/recover", QV__QD_COLLECTION | QV__QD_BODY | JOB,
+    {QV__PUT, WRITE, COLLECTION "/snapshots/recover", QV__QD_COLLECTION | QV__QD_BODY | JOB,
      qv__qd_snapshot_recover},
     {QV__GET, READ, COLLECTION "/snapshots/{snapshot_name}", QV__QD_COLLECTION | QV__QD_ADMIN,
      qv__qd_snapshot_download},
     {QV__DELETE, WRITE, COLLECTION "/snapshots/{snapshot_name}", QV__QD_COLLECTION | JOB,
      qv__qd_snapshot_delete},
-    {QV__GET, SLOW, SHARD "/snapshot", QV__QD_COLLECTION | ADMIN, qv__qd_shard_stream},
+    {QV__GET, JOBS, SHARD "/snapshot", QV__QD_COLLECTION | ADMIN, qv__qd_shard_stream},
     {QV__GET, READ, SHARD "/snapshots", QV__QD_COLLECTION | QV__QD_ADMIN, qv__qd_snapshots_list},
-    {QV__POST, SLOW, SHARD "/snapshots", QV__QD_COLLECTION | JOB, qv__qd_snapshot_create},
-    {QV__POST, SLOW, SHARD "/snapshots/upload", QV__QD_COLLECTION | QV__QD_FILE | JOB,
+    {QV__POST, WRITE, SHARD "/snapshots", QV__QD_COLLECTION | JOB, qv__qd_snapshot_create},
+    {QV__POST, JOBS, SHARD "/snapshots/upload", QV__QD_COLLECTION | QV__QD_FILE | JOB,
      qv__qd_snapshot_upload},
-    {QV__PUT, SLOW, SHARD "/snapshots/recover", QV__QD_COLLECTION | QV__QD_BODY | JOB,
+    {QV__PUT, WRITE, SHARD "/snapshots/recover", QV__QD_COLLECTION | QV__QD_BODY | JOB,
      qv__qd_snapshot_recover},
     {QV__GET, READ, SHARD "/snapshots/{snapshot_name}", QV__QD_COLLECTION | QV__QD_ADMIN,
      qv__qd_snapshot_download},
@@ -151,6 +153,7 @@ const struct qv__dialect qv__qdrant_dialect = {
     .n_routes = QV_ARRAY_LEN(routes),
     .takes_file = takes_file,
     .may_be_tried = may_be_tried,
+    .timeout_s = qv__qd_timeout_s,
     .run = qv__qd_run,
     .refuse = qv__qd_refuse,
 };

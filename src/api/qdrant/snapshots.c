@@ -122,6 +122,15 @@ static qv_status blame(struct qv__call *c, const struct qv__qd_job *job, qv_stat
     return st;
 }
 
+/* The job will not run. */
+static qv_status give_up(struct qv__call *c, const struct qv__qd_job *job, qv_status st)
+{
+    if (job->kind == QV__QD_RECOVER && !job->id) {
+        qv__upload_remove(c->db, job->file);
+    }
+    return st;
+}
+
 static qv_status run_later(struct qv__call *c, const struct qv__qd_job *job)
 {
     struct qv__qd_job *own = qv__alloc(qv__db_mem(c->db), sizeof *own);
@@ -132,21 +141,16 @@ static qv_status run_later(struct qv__call *c, const struct qv__qd_job *job)
     }
     if (st != QV_OK) {
         qv__free(own);
-        if (job->kind == QV__QD_RECOVER && !job->id) {
-            qv__upload_remove(c->db, job->file);
-        }
-        return st;
+        return give_up(c, job, st);
     }
     qv__qd_accepted(c);
     return QV_OK;
 }
 
-qv_status qv__qd_job_run(struct qv__call *c, const struct qv__qd_job *job)
+static qv_status run_waited_for(struct qv__call *c)
 {
+    const struct qv__qd_job *job = c->rest_arg;
     struct qv__snapshot_info made;
-    if (!c->query.wait) {
-        return run_later(c, job);
-    }
     qv_status st = run(c->db, job, &made, &c->err);
     if (st != QV_OK) {
         return blame(c, job, st);
@@ -156,6 +160,24 @@ qv_status qv__qd_job_run(struct qv__call *c, const struct qv__qd_job *job)
     } else {
         qv__jw_bool(&c->w, true);
     }
+    return QV_OK;
+}
+
+qv_status qv__qd_job_run(struct qv__call *c, const struct qv__qd_job *job)
+{
+    if (!c->query.wait) {
+        return run_later(c, job);
+    }
+    struct qv__qd_job *kept = qv__arena_alloc(c->arena, sizeof *kept);
+    if (!kept) {
+        return give_up(c, job, qv__qd_no_memory(c));
+    }
+    *kept = *job;
+    c->rest_arg = kept;
+    if (c->route->lane == QV__LANE_JOB || job->kind == QV__QD_DELETE) {
+        return run_waited_for(c);
+    }
+    c->rest = run_waited_for;
     return QV_OK;
 }
 

@@ -20,8 +20,9 @@ struct qv__qd_job {
     uint8_t sha256[QV__SHA256_BYTES];
 };
 
-/* Do it now and write the result, or, with wait=false, answer 202 and do it on a worker. Takes over
- * the job's file. */
+/* Do it while the client waits (here if it is short, or this is where jobs run; else as the call's
+ * rest) and write the result, or, with wait=false, answer 202 and do it on a worker. Takes over the
+ * job's file. */
 qv_status qv__qd_job_run(struct qv__call *c, const struct qv__qd_job *job) QV_MUST_USE;
 /* {name, creation_time, size, checksum} */
 void qv__qd_snapshot_write(struct qv__jw *w, const struct qv__snapshot_info *info);

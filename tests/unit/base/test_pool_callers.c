@@ -1,9 +1,10 @@
-/* test_pool_callers.c: reads on threads that are not the pool's: background work gives way to them
- * as to its own. */
+/* test_pool_callers.c: threads that are not the pool's: background work gives way to their reads as
+ * to its own, and they take out of its queues what is over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -101,9 +102,55 @@ static void tasks_are_counted_once(void **state)
     qv__mem_close(mem);
 }
 
+struct noted {
+    struct qv__task task;
+    char mark;
+    char *out;
+};
+
+static void note(struct qv__task *task)
+{
+    struct noted *n = QV_CONTAINER_OF(task, struct noted, task);
+    size_t len = strlen(n->out);
+    n->out[len] = n->mark;
+    n->out[len + 1] = 0;
+}
+
+static void what_is_over_leaves_the_queue(void **state)
+{
+    (void)state;
+    struct qv__mem *mem = qv__mem_root("test", 0);
+    struct qv__pool *p = pool_of(mem, 0);
+    char out[16] = "";
+    _Atomic bool gone = false;
+    static const uint64_t deadlines[] = {0, 100, 300, 100, 0, 200};
+    struct noted tasks[QV_ARRAY_LEN(deadlines)];
+    for (size_t i = 0; i < QV_ARRAY_LEN(deadlines); i++) {
+        tasks[i] = (struct noted){
+            .task = {.fn = note, .deadline_ns = deadlines[i]}, .mark = (char)('a' + i), .out = out};
+        tasks[i].task.cancelled = i == 4 ? &gone : NULL;
+        qv__pool_submit(p, QV__LANE_JOB, &tasks[i].task);
+    }
+    assert_true(qv__pool_expire(p, 100) == 100); /* by now is in time */
+    assert_true(qv__pool_expire(p, 101) == 200);
+    assert_string_equal(out, "bd");
+    atomic_store(&gone, true);
+    assert_true(qv__pool_expire(p, 300) == 300);
+    assert_string_equal(out, "bdef");
+    assert_int_equal(qv__pool_queued(p, QV__LANE_JOB), 2);
+    qv__pool_submit(p, QV__LANE_JOB, &tasks[1].task); /* behind the others */
+    assert_true(qv__pool_step(p));
+    assert_true(qv__pool_expire(p, 1000) == UINT64_MAX);
+    assert_string_equal(out, "bdefacb");
+    assert_false(qv__pool_step(p));
+    qv__pool_close(p);
+    qv__mem_close(mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(background_work_gives_way_to_callers),
-                                       cmocka_unit_test(tasks_are_counted_once)};
+                                       cmocka_unit_test(tasks_are_counted_once),
+                                       cmocka_unit_test(what_is_over_leaves_the_queue)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

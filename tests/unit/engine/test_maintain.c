@@ -1,7 +1,10 @@
 /* test_maintain.c: background work: what it gives back, how much of it runs at once, what is told
- * about it, and ending it early. Stepped, but for the test that counts merges at once. */
+ * about it, and ending it early. Stepped, but for tests of what happens at the same
+ * time. */
 #include "engine/maintain.h"
 #include "engine_fixture.h"
+
+#include <pthread.h>
 
 #define DIM 4
 
@@ -258,12 +261,59 @@ static void test_later(void **state)
     fix_open(f, -1);
     struct qv__collection *c = make(f, "c", 4096);
     put(f, c, 0, 700);
-    OK(qv__collection_optimize_later(c, 1, &f->err));
+    OK(qv__collection_optimize_later(c, 4, &f->err));
+    size_t queued = qv__pool_queued(f->db->pool, QV__LANE_BACKGROUND);
+    OK(qv__collection_optimize_later(c, 1, &f->err)); /* by the same task */
+    assert_int_equal(qv__pool_queued(f->db->pool, QV__LANE_BACKGROUND), queued);
     assert_int_equal(info_of(f, c).n_sealed, 0);
     assert_true(info_of(f, c).jobs_running > 0);
     run(f);
     assert_int_equal(info_of(f, c).n_sealed, 1);
     assert_int_equal(info_of(f, c).jobs_running, 0);
+    stop(f, c);
+}
+
+struct holder {
+    struct qv__mutex *mutex;
+    _Atomic bool has, lets_go;
+};
+
+static void *hold(void *arg)
+{
+    struct holder *h = arg;
+    qv__mutex_lock(h->mutex);
+    atomic_store(&h->has, true);
+    while (!atomic_load(&h->lets_go)) {
+        qv__nap_ns(1000000);
+    }
+    qv__mutex_unlock(h->mutex);
+    return NULL;
+}
+
+/* Who waits for another's merge keeps to the time that was given. */
+static void test_optimize_waits_in_time(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    struct holder h = {.has = false};
+    pthread_t thread;
+    fix_open(f, -1);
+    struct qv__collection *c = make(f, "c", 4096);
+    put(f, c, 0, 700);
+    h.mutex = &c->shards[0].merging;
+    assert_int_equal(pthread_create(&thread, NULL, hold, &h), 0);
+    while (!atomic_load(&h.has)) {
+        qv__nap_ns(1000000);
+    }
+    const struct qv__clock *clock = qv__clock_system();
+    struct qv__qctx ctx = {.clock = clock, .deadline_ns = qv__mono_ns(clock) + 20000000};
+    assert_int_equal(qv__collection_optimize_until(c, 1, &ctx, &f->err), QV_ETIMEOUT);
+    assert_non_null(strstr(f->err.message, "ended early"));
+    atomic_store(&h.lets_go, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    ctx.deadline_ns = 0;
+    OK(qv__collection_optimize_until(c, 1, &ctx, &f->err));
+    assert_int_equal(info_of(f, c).n_sealed, 1);
     stop(f, c);
 }
 
@@ -377,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_jobs_are_told),
         cmocka_unit_test(test_deadline_ends_an_optimization),
         cmocka_unit_test(test_later),
+        cmocka_unit_test(test_optimize_waits_in_time),
         cmocka_unit_test(test_merges_at_once),
         cmocka_unit_test(test_settling_waits_for_its_turn),
         cmocka_unit_test(test_turns_are_not_lost),

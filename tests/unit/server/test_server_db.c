@@ -1,7 +1,11 @@
 /* test_server_db.c: a server over the real API and a database on the simulated file system. */
 #include "server_test.h"
 
+#include <semaphore.h>
+
 static struct env env; /* its pool and fake handler stay unused */
+
+static uint32_t sweep_ms = 20;
 
 struct real {
     struct qv__db *db;
@@ -17,7 +21,7 @@ static void start_real(struct real *real, struct qv__server_options *o)
     assert_ok(qv__api_create(real->db, NULL, &real->api, &err));
     struct qv__server_config config = o->config;
     qv__server_options_init(o, &config, real->db, real->api);
-    o->sweep_ms = 20;
+    o->sweep_ms = sweep_ms;
     env_start(&env, o);
 }
 
@@ -67,6 +71,45 @@ static void expect(struct client *c, const char *line, const char *body, int sta
         fail_msg("%s: got %d: %s", line, got, r.body);
     }
     reply_free(&r);
+}
+
+static sem_t go;
+
+static void hold(struct qv__task *task)
+{
+    (void)task;
+    while (sem_wait(&go) != 0) {
+    }
+}
+
+/* A request whose time is up is answered although no worker is free for it. */
+static void test_overdue(void **state)
+{
+    (void)state;
+    struct real real;
+    struct qv__server_options o;
+    struct qv__task tasks[4];
+    sweep_ms = 0; /* the watcher finds out by itself when to look */
+    open_real(&real, &o);
+    struct client c = client_open(&env);
+    expect(&c, "PUT /collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", 200,
+           "true");
+    assert_int_equal(sem_init(&go, 0, 0), 0);
+    for (size_t i = 0; i < QV_ARRAY_LEN(tasks); i++) {
+        tasks[i] = (struct qv__task){.fn = hold};
+        qv__pool_submit(qv__db_pool(real.db), QV__LANE_JOB, &tasks[i]);
+    }
+    uint64_t began = qv__mono_ns(qv__clock_system());
+    expect(&c, "POST /collections/c/optimize?timeout=1", "", 408, "waited too long for a worker");
+    assert_true(qv__mono_ns(qv__clock_system()) - began > UINT64_C(900000000));
+    expect(&c, "POST /collections/c/optimize?wait=false", "", 200, "acknowledged");
+    for (size_t i = 0; i < QV_ARRAY_LEN(tasks); i++) {
+        sem_post(&go);
+    }
+    client_close(&c);
+    close_real(&real);
+    sem_destroy(&go);
+    sweep_ms = 20;
 }
 
 static void test_points(void **state)
@@ -365,6 +408,7 @@ static void test_no_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overdue),
         cmocka_unit_test(test_points),
         cmocka_unit_test(test_many_writers),
         cmocka_unit_test(test_snapshots),
