@@ -251,20 +251,21 @@ struct asked {
     uint32_t n, at[ASKED_SLOTS]; /* 0 = free, else 1 + offset */
 };
 
-static bool stands_at(const struct asked *a, uint32_t at, struct qv__str word)
+static bool stands_at(const struct asked *a, uint32_t at, struct qv__str word,
+                      struct qv__steps *steps)
 {
     struct qv__tokens x;
     struct qv__str w;
     qv__tokens_init(&x, a->t, QV__TEXT_QUERY, (struct qv__str){a->query.p + at, a->query.n - at});
-    return qv__tokens_next(&x, &w) && qv__str_eq(w, word);
+    return next(&x, &w, steps) && qv__str_eq(w, word);
 }
 
 /* Whether the word, the first one from `at` on, was there before. */
 static bool was_asked(struct asked *a, uint32_t at, struct qv__str word, struct qv__steps *steps)
 {
     uint32_t i = (uint32_t)qv__hash_bytes(word.p, word.n) % ASKED_SLOTS;
-    for (; a->at[i] && qv__steps_on(steps, WORD_UNITS); i = (i + 1) % ASKED_SLOTS) {
-        if (stands_at(a, a->at[i] - 1, word)) {
+    for (; a->at[i] && qv__steps_on(steps, 0); i = (i + 1) % ASKED_SLOTS) {
+        if (stands_at(a, a->at[i] - 1, word, steps)) {
             return true;
         }
     }
@@ -314,12 +315,12 @@ bool qv__text_has_any(const struct qv__tokenizer *t, struct qv__str text, struct
 static bool goes_on(struct qv__tokens text, struct qv__tokens phrase, struct qv__steps *steps)
 {
     struct qv__str a, b;
-    while (qv__tokens_next(&phrase, &b)) {
+    while (next(&phrase, &b, steps)) {
         if (!next(&text, &a, steps) || !qv__str_eq(a, b)) {
             return false;
         }
     }
-    return true;
+    return qv__steps_on(steps, 0);
 }
 
 bool qv__text_has_phrase(const struct qv__tokenizer *t, struct qv__str text, struct qv__str query,

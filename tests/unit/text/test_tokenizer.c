@@ -227,6 +227,32 @@ static void test_steps(void **state)
     free(p);
 }
 
+/* What lies between the words of a question is looked at again and again: it takes steps, too. */
+static void test_steps_of_gaps(void **state)
+{
+    static const struct qv__tokenizer t = {.kind = QV__TOKENIZE_WORD};
+    enum { GAP = 30000, WORDS = 1000 };
+    _Atomic bool cancel = true;
+    struct qv__qctx ctx = {.cancel = &cancel};
+    struct qv__steps steps = {.q = &ctx};
+    static char text[2 * WORDS], phrase[GAP + 2], words[GAP + 2 * WORDS];
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = i % 2 ? ' ' : 'a';
+    }
+    memset(phrase, ' ', sizeof phrase);
+    phrase[0] = 'a';
+    phrase[sizeof phrase - 1] = 'b';
+    struct qv__str all = {text, sizeof text};
+    assert_false(qv__text_has_phrase(&t, all, (struct qv__str){phrase, sizeof phrase}, &steps));
+    assert_int_equal(steps.status, QV_ECANCELLED);
+    memset(words, ' ', GAP);
+    memcpy(words + GAP, text, sizeof text);
+    steps = (struct qv__steps){.q = &ctx};
+    (void)qv__text_has_all(&t, QV__STR("a"), (struct qv__str){words, sizeof words}, &steps);
+    assert_int_equal(steps.status, QV_ECANCELLED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,7 +260,7 @@ int main(void)
         cmocka_unit_test(lengths),    cmocka_unit_test(long_words),
         cmocka_unit_test(questions),  cmocka_unit_test(signatures),
         cmocka_unit_test(any_bytes),  cmocka_unit_test(test_repeated_words),
-        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_steps), cmocka_unit_test(test_steps_of_gaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
