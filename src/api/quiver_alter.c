@@ -95,44 +95,49 @@ static void put_codes(struct qv__jw *w, enum qv_quantization q)
     qv__jw_obj_end(w);
 }
 
-/* All vectors of the collection that have a graph, so that what is not changed is said as it is. */
-static void put_vectors(struct qv__jw *w, const struct qv__schema *s,
-                        const struct qv_collection_change *c)
-{
-    qv__jw_key(w, "vectors");
-    qv__jw_obj(w);
-    for (uint32_t i = 0; i < s->n_vectors; i++) {
-        const struct qv__vector_def *v = &s->vectors[i];
-        struct qv_vector_change ch = {0};
-        if (v->kind == QV__VEC_SPARSE) {
-            continue;
-        }
-        for (size_t k = 0; k < c->n_vectors; k++) {
-            const char *name = c->vectors[k].name ? c->vectors[k].name : "";
-            ch = qv__str_eq(v->name, qv__str_z(name)) ? c->vectors[k] : ch;
-        }
-        uint32_t m = v->no_graph ? 0 : v->index.m;
-        qv__jw_key_n(w, v->name);
-        qv__jw_obj(w);
-        qv__jw_key(w, "hnsw_config");
-        qv__jw_obj(w);
-        qv__jw_key(w, "m");
-        qv__jw_u64(w, ch.no_graph ? 0 : ch.m ? ch.m : m);
-        qv__jw_key(w, "ef_construct");
-        qv__jw_u64(w, ch.ef_construct ? ch.ef_construct : v->index.ef_construct);
-        put_place(w, ch.graph);
-        qv__jw_obj_end(w);
-        put_codes(w, ch.quantization);
-        put_place(w, ch.stored);
-        qv__jw_obj_end(w);
-    }
-    qv__jw_obj_end(w);
-}
-
 static bool is_change(const struct qv_vector_change *v)
 {
     return v->m || v->ef_construct || v->no_graph || v->quantization != QV_QUANTIZATION_KEEP ||
            v->graph != QV_PLACEMENT_KEEP || v->stored != QV_PLACEMENT_KEEP;
+}
+
+/* Only what changes: the dialect keeps the rest, under the lock under which it reads what is kept.
+ * An object without members would take back what is kept. */
+static void put_graph(struct qv__jw *w, const struct qv_vector_change *v)
+{
+    if (!v->m && !v->no_graph && !v->ef_construct && v->graph == QV_PLACEMENT_KEEP) {
+        return;
+    }
+    qv__jw_key(w, "hnsw_config");
+    qv__jw_obj(w);
+    if (v->m || v->no_graph) {
+        qv__jw_key(w, "m");
+        qv__jw_u64(w, v->no_graph ? 0 : v->m);
+    }
+    if (v->ef_construct) {
+        qv__jw_key(w, "ef_construct");
+        qv__jw_u64(w, v->ef_construct);
+    }
+    put_place(w, v->graph);
+    qv__jw_obj_end(w);
+}
+
+static void put_vectors(struct qv__jw *w, const struct qv_collection_change *c)
+{
+    qv__jw_key(w, "vectors");
+    qv__jw_obj(w);
+    for (size_t i = 0; i < c->n_vectors; i++) {
+        const struct qv_vector_change *v = &c->vectors[i];
+        if (is_change(v)) {
+            qv__jw_key(w, v->name ? v->name : "");
+            qv__jw_obj(w);
+            put_graph(w, v);
+            put_codes(w, v->quantization);
+            put_place(w, v->stored);
+            qv__jw_obj_end(w);
+        }
+    }
+    qv__jw_obj_end(w);
 }
 
 static qv_status check_change(const struct qv__schema *s, const struct qv_collection_change *c,
@@ -176,11 +181,10 @@ static qv_status check_change(const struct qv__schema *s, const struct qv_collec
     return check_place(c->payload, "payload", err);
 }
 
-static void put_change(struct qv__jw *w, const struct qv__schema *s,
-                       const struct qv_collection_change *c)
+static void put_change(struct qv__jw *w, const struct qv_collection_change *c)
 {
     qv__jw_obj(w);
-    put_vectors(w, s, c);
+    put_vectors(w, c);
     if (c->has_ttl || c->payload != QV_PLACEMENT_KEEP) {
         qv__jw_key(w, "params");
         qv__jw_obj(w);
@@ -228,7 +232,7 @@ qv_status qv_alter_collection(qv_db *db, const char *collection,
     change_begin(&x, db, collection, NULL);
     qv_status st = check_change(s, change, err);
     if (st == QV_OK) {
-        put_change(&x.w, s, change);
+        put_change(&x.w, change);
     }
     qv__schema_release(s);
     qv__collection_release(c);

@@ -1,10 +1,12 @@
 /* test_embedded_alter.c: changing a collection in use through the typed interface, and that the
  * REST dialect tells the same. */
-#include "test_embedded.h"
-
+#include <pthread.h>
 #include <time.h>
 
+#include "test_embedded.h"
+
 #define POINTS      300
+#define CHANGES     100  /* of each thread */
 #define IDLE_POINTS 4096 /* the fewest that are merged */
 
 static void fill(struct rest *t, const char *collection, const char *first, const char *second)
@@ -201,6 +203,128 @@ static void test_refused(void **state)
     REFUSED(QV_ENOTFOUND, "nothing", qv_drop_vector(t->db, "nothing", "b", e_));
 }
 
+/* What is shown of a vector. */
+static bool tells_m(struct rest *t, const char *name, uint32_t m)
+{
+    struct qv_response r;
+    char head[32], want[32];
+    snprintf(head, sizeof head, "\"%s\":{\"size\"", name);
+    snprintf(want, sizeof want, "\"m\":%u,", (unsigned)m);
+    bool tells = false;
+    if (qv_request(t->db, "GET", "/collections/c", NULL, 0, &r, NULL) == QV_OK) {
+        const char *at = strstr(r.body, head);
+        at = at ? strstr(at, "\"m\":") : NULL;
+        tells = at && strncmp(at, want, strlen(want)) == 0;
+    }
+    qv_response_free(&r);
+    return tells;
+}
+
+struct changer {
+    struct rest *t;
+    const char *name;
+    uint32_t first;
+    int refused, lost;
+};
+
+static void *change_m(void *arg)
+{
+    struct changer *x = arg;
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        struct qv_vector_change v = {.name = x->name, .m = x->first + i};
+        struct qv_collection_change ch = {.vectors = &v, .n_vectors = 1};
+        x->refused += qv_alter_collection(x->t->db, "c", &ch, NULL) != QV_OK;
+        x->lost += !tells_m(x->t, x->name, v.m);
+    }
+    return NULL;
+}
+
+static void *change_window(void *arg)
+{
+    struct changer *x = arg;
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        struct qv_collection_change ch = {.window_ms = 1 + i};
+        x->refused += qv_alter_collection(x->t->db, "c", &ch, NULL) != QV_OK;
+    }
+    return NULL;
+}
+
+static void *come_and_go(void *arg)
+{
+    struct changer *x = arg;
+    const struct qv_vector_config v = {.name = x->name, .size = 2, .metric = QV_DOT};
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        x->refused += qv_add_vector(x->t->db, "c", &v, NULL) != QV_OK;
+        x->refused += qv_drop_vector(x->t->db, "c", x->name, NULL) != QV_OK;
+    }
+    return NULL;
+}
+
+/* A change says nothing of what it does not change, so that none takes another one's back, nor is
+ * in the way of a vector that goes. */
+static void test_threads(void **state)
+{
+    struct rest *t = *state;
+    static void *(*const work[])(void *) = {change_m, change_m, change_window, come_and_go};
+    const struct qv_vector_config both[2] = {{.name = "a", .size = 2, .metric = QV_DOT},
+                                             {.name = "b", .size = 2, .metric = QV_DOT}};
+    struct changer x[4] = {
+        {t, "a", 10, 0, 0}, {t, "b", 200, 0, 0}, {t, NULL, 0, 0, 0}, {t, "x", 0, 0, 0}};
+    pthread_t threads[4];
+    OK(qv_create_collection(t->db, "c",
+                            &(struct qv_collection_config){.vectors = both, .n_vectors = 2}, e_));
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, work[i], &x[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(x[i].refused, 0);
+        assert_int_equal(x[i].lost, 0);
+    }
+    rest_reopen(t);
+    assert_true(tells_m(t, "a", 10 + CHANGES - 1) && tells_m(t, "b", 200 + CHANGES - 1));
+    shows(t, "\"window_ms\":100}");
+}
+
+/* One member after the other, of a collection that keeps no settings yet and then of one that
+ * does: what a change does not name stays. */
+static void test_parts(void **state)
+{
+    struct rest *t = *state;
+    const struct qv_vector_config a = {
+        .size = 2, .metric = QV_DOT, .m = 24, .ef_construct = 72, .datatype = QV_FLOAT16};
+    const struct qv_vector_change steps[] = {{.ef_construct = 80},
+                                             {.stored = QV_ON_DISK},
+                                             {.graph = QV_ON_DISK},
+                                             {.quantization = QV_QUANTIZATION_INT8},
+                                             {.m = 20},
+                                             {.no_graph = true},
+                                             {.ef_construct = 90},
+                                             {.m = 12}};
+    static const char *const shown[] = {
+        "\"hnsw_config\":{\"m\":24,\"ef_construct\":80},\"datatype\":\"float16\"}",
+        "\"hnsw_config\":{\"m\":24,\"ef_construct\":80},\"memory\":\"cold\",",
+        "\"hnsw_config\":{\"m\":24,\"ef_construct\":80,\"memory\":\"cold\"},\"memory\":\"cold\",",
+        "\"ef_construct\":80,\"memory\":\"cold\"},\"quantization_config\":{\"scalar\":{",
+        "\"hnsw_config\":{\"m\":20,\"ef_construct\":80,\"memory\":\"cold\"},",
+        "\"hnsw_config\":{\"m\":0,\"ef_construct\":80,\"memory\":\"cold\"},",
+        "\"hnsw_config\":{\"m\":0,\"ef_construct\":90,\"memory\":\"cold\"},",
+        "\"hnsw_config\":{\"m\":12,\"ef_construct\":90,\"memory\":\"cold\"},"};
+    OK(qv_create_collection(t->db, "c",
+                            &(struct qv_collection_config){.vectors = &a, .n_vectors = 1}, e_));
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct qv_collection_change ch = {.vectors = &steps[i], .n_vectors = 1};
+        OK(qv_alter_collection(t->db, "c", &ch, e_));
+        shows(t, shown[i]);
+        ch =
+            (struct qv_collection_change){.vectors = &(struct qv_vector_change){0}, .n_vectors = 1};
+        OK(qv_alter_collection(t->db, "c", &ch, e_)); /* nothing takes nothing back */
+        shows(t, shown[i]);
+    }
+}
+
 /* The reserve is there, and what it may be has a limit. */
 static void test_disk_reserve(void **state)
 {
@@ -251,8 +375,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_settings), T(test_vectors),      T(test_beside_sparse),
-        T(test_refused),  T(test_disk_reserve), T(test_idle_merge),
+        T(test_settings), T(test_vectors), T(test_beside_sparse), T(test_refused),
+        T(test_threads),  T(test_parts),   T(test_disk_reserve),  T(test_idle_merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
