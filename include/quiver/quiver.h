@@ -127,7 +127,8 @@ struct qv_collection_config {
     uint32_t seal_rows;            /* rows of a growing segment before it is sealed; 0 = 65,536 */
     enum qv_durability durability; /* of writes that do not name one; default: QV_FSYNC */
     uint32_t window_ms;            /* of relaxed writes; 0 = 200; 1..60000 */
-    uint64_t ttl_ms;               /* points that name no expiry live this long; 0 = for ever */
+    uint64_t ttl_ms;               /* points that name no expiry live this long; 0 = for ever; up to
+                                      3,155,760,000,000 */
 };
 
 /* Errors: QV_EEXISTS, QV_EVALIDATION, QV_EINVAL (names field, value, limit). Durable on return. */

@@ -325,6 +325,56 @@ static void test_parts(void **state)
     }
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void lives_ms(struct rest *t, int64_t ttl_ms)
+{
+    const struct qv_point p = {.id = qv_id_u64(1)};
+    qv_result *r = NULL;
+    int64_t before = now_ms();
+    OK(qv_upsert(t->db, "c", &p, 1, e_));
+    int64_t after = now_ms();
+    OK(qv_get(t->db, "c", &p.id, 1, false, false, &r, e_));
+    assert_int_equal(qv_result_count(r), 1);
+    int64_t at = qv_result_hit(r, 0)->expires_at_ms;
+    assert_true(ttl_ms ? before + ttl_ms <= at && at <= after + ttl_ms : at == QV_NEVER);
+    qv_result_free(r);
+}
+
+/* To the millisecond, until somebody changes it. */
+static void test_ttl_stays(void **state)
+{
+    struct rest *t = *state;
+    struct qv_collection_change ch = {.window_ms = 7};
+    const struct qv_vector_config x = {.name = "x", .size = 2, .metric = QV_DOT};
+    OK(qv_create_collection(
+        t->db, "c",
+        &(struct qv_collection_config){.vectors = &two, .n_vectors = 1, .ttl_ms = 900900}, e_));
+    lives_ms(t, 900900);
+    shows(t, "\"ttl\":900.9}");
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    lives_ms(t, 900900);
+    good(t, "PATCH", "/collections/c", "{\"params\":{\"replication_factor\":1}}", "true");
+    OK(qv_add_vector(t->db, "c", &x, e_));
+    rest_reopen(t);
+    lives_ms(t, 900900);
+    shows(t, "\"ttl\":900.9}");
+    ch = (struct qv_collection_change){.has_ttl = true, .ttl_ms = 700000};
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    lives_ms(t, 700000);
+    shows(t, "\"ttl\":700}");
+    ch = (struct qv_collection_change){.has_ttl = true};
+    OK(qv_alter_collection(t->db, "c", &ch, e_));
+    lives_ms(t, 0);
+    assert_int_equal(ask(t, "GET", "/collections/c", NULL), 200);
+    assert_null(strstr(t->r.body, "\"ttl\""));
+}
+
 /* The reserve is there, and what it may be has a limit. */
 static void test_disk_reserve(void **state)
 {
@@ -375,8 +425,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_settings), T(test_vectors), T(test_beside_sparse), T(test_refused),
-        T(test_threads),  T(test_parts),   T(test_disk_reserve),  T(test_idle_merge),
+        T(test_settings),     T(test_vectors),    T(test_beside_sparse),
+        T(test_refused),      T(test_threads),    T(test_parts),
+        T(test_disk_reserve), T(test_idle_merge), T(test_ttl_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -260,6 +260,7 @@ qv_status qv__qd_collection_create(struct qv__call *c)
     ch.wal = either(c->body, "wal_config", "wal_config");
     QV_TRY(qv__qd_group_check(c, &qv__qd_wal, "wal_config.", ch.wal));
     QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "", c->body));
+    QV_TRY(qv__qd_ttl_read(c, "", c->body, &schema.policy.ttl_ms));
     QV_TRY(parse_sharding(c, &schema));
     QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &schema.durability));
     QV_TRY(parse_vectors(c, qv__json_get(c->body, "vectors"), &schema, &ch));
@@ -319,6 +320,7 @@ static qv_status patch(struct qv__call *c, const struct qv__schema *s)
     ch.params = either(c->body, "params", "params");
     ch.vectors = either(c->body, "vectors", "vectors");
     QV_TRY(qv__qd_group_check(c, &qv__qd_collection_params, "params.", ch.params));
+    QV_TRY(qv__qd_ttl_read(c, "params.", ch.params, &policy.ttl_ms));
     QV_TRY(qv__qd_durability_read(c, qv__json_get(c->body, "durability"), &durability));
     ch.sparse = either(c->body, "sparse_vectors", "sparse_vectors");
     QV_TRY(check_vector_changes(c, s, "vectors", false, ch.vectors));

@@ -85,9 +85,14 @@ static const struct qv__qd_setting params[] = {
     {.name = "read_fan_out_delay_ms", .type = QV__QD_UINT},
     {.name = "on_disk_payload", .type = QV__QD_BOOL, .fallback = "true"},
     {.name = "payload", .type = QV__QD_OBJECT, .group = &payload_group},
-    {.name = "ttl", .type = QV__QD_UINT, .max = QV__TTL_MS_MAX / 1000}, /* ours: seconds */
 };
 const GROUP(qv__qd_collection_params, params, "params");
+
+/* An extension that stands among them; kept in the schema, not in the configuration. */
+static const struct qv__qd_setting ttl[] = {
+    {.name = "ttl", .type = QV__QD_UINT, .max = QV__TTL_MS_MAX / 1000}, /* seconds */
+};
+const GROUP(qv__qd_ttl, ttl, "params");
 
 static const struct qv__qd_setting strict[] = {
     {.name = "enabled", .type = QV__QD_BOOL},

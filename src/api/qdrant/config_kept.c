@@ -164,12 +164,6 @@ static qv_status describe(struct qv__call *c, const struct qv__schema *s, struct
         qv__jw_obj_end(&w);
     }
     qv__jw_obj_end(&w);
-    if (s->policy.ttl_ms) {
-        qv__jw_key(&w, "params");
-        qv__jw_obj(&w);
-        qv__qd_key_u64(&w, "ttl", s->policy.ttl_ms / 1000);
-        qv__jw_obj_end(&w);
-    }
     qv__jw_obj_end(&w);
     QV_TRY(qv__buf_status(&c->scratch, &c->err));
     char *copy = qv__arena_strndup(c->arena, (const char *)c->scratch.p, c->scratch.n);
@@ -272,7 +266,7 @@ void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v)
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out)
 {
     qv__json optimizers = qv__json_get(kept, "optimizers_config");
-    uint64_t threshold_kb = 0, ttl_s = 0, vacuum_rows, stride = 1;
+    uint64_t threshold_kb = 0, vacuum_rows, stride = 1;
     double deleted;
     qv__json params = qv__json_get(kept, "params"), payload = qv__json_get(params, "payload");
     bool on_disk = true;
@@ -288,9 +282,6 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
         out->vacuum_rows = (uint32_t)QV_MIN(vacuum_rows, (uint64_t)UINT32_MAX);
     }
     (void)qv__json_u64(qv__json_get(optimizers, "tail_bytes"), &out->tail_bytes);
-    if (qv__json_u64(qv__json_get(qv__json_get(kept, "params"), "ttl"), &ttl_s)) {
-        out->ttl_ms = ttl_s * 1000;
-    }
     if (!qv__json_u64(qv__json_get(optimizers, "indexing_threshold"), &threshold_kb)) {
         return;
     }
@@ -306,6 +297,16 @@ void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment
     uint64_t rows = QV_MIN(threshold_kb, (uint64_t)UINT32_MAX) * 1024u / stride;
     out->index_rows =
         threshold_kb ? (uint32_t)QV_MIN(QV_MAX(rows, (uint64_t)1), (uint64_t)1 << 28) : 0;
+}
+
+qv_status qv__qd_ttl_read(struct qv__call *c, const char *place, qv__json obj, uint64_t *ttl_ms)
+{
+    uint64_t seconds = 0;
+    QV_TRY(qv__qd_group_check(c, &qv__qd_ttl, place, obj));
+    if (qv__json_u64(qv__json_get(obj, "ttl"), &seconds)) {
+        *ttl_ms = seconds * 1000; /* its range was checked */
+    }
+    return QV_OK;
 }
 
 qv_status qv__qd_durability_read(struct qv__call *c, qv__json obj,
@@ -365,6 +366,19 @@ static void show_sparse(struct qv__jw *w, const struct qv__schema *s, qv__json v
     qv__jw_obj_end(w);
 }
 
+/* Only where points expire: in seconds; a collection made in C may have parts of one. */
+static void show_ttl(struct qv__jw *w, uint64_t ttl_ms)
+{
+    if (ttl_ms) {
+        qv__jw_key(w, "ttl");
+    }
+    if (ttl_ms % 1000) {
+        qv__jw_f64(w, (double)ttl_ms / 1000);
+    } else if (ttl_ms) {
+        qv__jw_u64(w, ttl_ms / 1000);
+    }
+}
+
 static void show_params(struct qv__jw *w, const struct qv__schema *s, qv__json kept)
 {
     qv__json vectors = qv__json_get(kept, "vectors");
@@ -399,6 +413,7 @@ static void show_params(struct qv__jw *w, const struct qv__schema *s, qv__json k
     qv__jw_key(w, "shard_number");
     qv__jw_u64(w, s->shard_number);
     qv__qd_group_show(w, &qv__qd_collection_params, qv__json_get(kept, "params"));
+    show_ttl(w, s->policy.ttl_ms);
     qv__jw_obj_end(w);
 }
 

@@ -351,7 +351,7 @@ struct qv__qd_group {
     size_t n;
 };
 extern const struct qv__qd_group qv__qd_hnsw, qv__qd_optimizers, qv__qd_wal, qv__qd_strict_mode,
-    qv__qd_collection_params, qv__qd_vector_kept, qv__qd_sparse_kept, qv__qd_durability;
+    qv__qd_collection_params, qv__qd_vector_kept, qv__qd_sparse_kept, qv__qd_ttl, qv__qd_durability;
 /* Types (400) and ranges (422). obj NULL or null is fine. */
 qv_status qv__qd_group_check(struct qv__call *c, const struct qv__qd_group *g, const char *place,
                              qv__json obj) QV_MUST_USE;
@@ -394,6 +394,10 @@ void qv__qd_vector_settings(qv__json kept, struct qv__vector_def *v);
 /* The object "durability", ours: checked, and its members over those of *out. obj NULL is fine. */
 qv_status qv__qd_durability_read(struct qv__call *c, qv__json obj,
                                  struct qv__durability_policy *out) QV_MUST_USE;
+/* The member "ttl" of obj, ours: checked, and where it is given *ttl_ms; `place` as in
+ * qv__qd_group_check. */
+qv_status qv__qd_ttl_read(struct qv__call *c, const char *place, qv__json obj,
+                          uint64_t *ttl_ms) QV_MUST_USE;
 /* Segment policy that follows from the optimizers' settings. */
 void qv__qd_policy(qv__json kept, const struct qv__schema *s, struct qv__segment_policy *out);
 /* The object "config" of a collection. */
