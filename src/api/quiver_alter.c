@@ -251,17 +251,16 @@ static qv_status check_name(const char *name, struct qv_err *err)
 qv_status qv_add_vector(qv_db *db, const char *collection, const struct qv_vector_config *vector,
                         struct qv_err *err)
 {
-    static const char *const metrics[] = {[QV_COSINE] = "Cosine",
-                                          [QV_DOT] = "Dot",
-                                          [QV_EUCLID] = "Euclid",
-                                          [QV_MANHATTAN] = "Manhattan"};
     struct change x;
     if (!db || !collection || !vector) {
         return qv__handle_missing(err, !db ? "db" : collection ? "vector" : "collection");
     }
     QV_TRY(check_name(vector->name, err));
-    if ((unsigned)vector->metric > QV_MANHATTAN) {
+    if ((unsigned)vector->metric > QV_HAMMING) {
         return qv__fail(err, QV_EINVAL, "vector.metric: %d is none", (int)vector->metric);
+    }
+    if ((unsigned)vector->datatype > QV_BIT) {
+        return qv__fail(err, QV_EINVAL, "vector.datatype: %d is none", (int)vector->datatype);
     }
     change_begin(&x, db, collection, vector->name);
     struct qv__jw *w = &x.w;
@@ -271,7 +270,11 @@ qv_status qv_add_vector(qv_db *db, const char *collection, const struct qv_vecto
     qv__jw_key(w, "size");
     qv__jw_u64(w, vector->size);
     qv__jw_key(w, "distance");
-    qv__jw_str(w, metrics[vector->metric]);
+    qv__jw_str(w, qv__metric_name((enum qv__metric)vector->metric));
+    if (vector->datatype != QV_FLOAT32) {
+        qv__jw_key(w, "datatype");
+        qv__jw_str(w, qv__datatype_name((uint8_t)vector->datatype));
+    }
     qv__jw_key(w, "hnsw_config");
     qv__jw_obj(w);
     qv__jw_key(w, "m");

@@ -127,6 +127,63 @@ static void test_vectors(void **state)
     OK(qv_drop_vector(t->db, "d", "b/%", e_));
 }
 
+/* A vector that comes stores what it says, as one of a new collection. */
+static void test_datatypes(void **state)
+{
+    struct rest *t = *state;
+    struct qv_vector_config x = {
+        .name = "bytes", .size = 2, .metric = QV_DOT, .datatype = QV_UINT8};
+    OK(qv_create_collection(t->db, "c", &(struct qv_collection_config){0}, e_));
+    OK(qv_add_vector(t->db, "c", &x, e_));
+    shows(t, "\"bytes\":{\"size\":2,\"distance\":\"Dot\",\"hnsw_config\":{\"m\":16,"
+             "\"ef_construct\":128},\"datatype\":\"uint8\"}");
+    x = (struct qv_vector_config){
+        .name = "bits", .size = 12, .metric = QV_HAMMING, .datatype = QV_BIT};
+    OK(qv_add_vector(t->db, "c", &x, e_));
+    const uint8_t bits[2][2] = {{0xF0, 0x10}, {0x0F, 0x00}}, bytes[2] = {255, 7};
+    const float off[2] = {1, 300};
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct qv_vector v[2] = {
+            {.name = "bits", .elements = bits[i], .datatype = QV_BIT, .size = 12},
+            {.name = "bytes", .elements = bytes, .datatype = QV_UINT8, .size = 2}};
+        const struct qv_point p = {.id = qv_id_u64(i), .vectors = v, .n_vectors = 2};
+        OK(qv_upsert(t->db, "c", &p, 1, e_));
+    }
+    const struct qv_vector v = {.name = "bytes", .values = off, .size = 2};
+    const struct qv_point p = {.id = qv_id_u64(3), .vectors = &v, .n_vectors = 1};
+    REFUSED(QV_EINVAL, "300", qv_upsert(t->db, "c", &p, 1, e_));
+    OK(qv_optimize(t->db, "c", e_));
+    rest_reopen(t);
+    const struct qv_search s = {.using_vector = "bits",
+                                .elements = bits[0],
+                                .datatype = QV_BIT,
+                                .size = 12,
+                                .limit = 2,
+                                .with_vectors = true};
+    qv_result *r = NULL;
+    OK(qv_search(t->db, "c", &s, &r, e_));
+    assert_int_equal(qv_result_count(r), 2);
+    assert_true(qv_result_hit(r, 0)->score == 0 && qv_result_hit(r, 1)->score == 9);
+    for (size_t i = 0; i < 2; i++) {
+        const struct qv_vector *stored = &qv_result_hit(r, 0)->vectors[i];
+        bool are_bits = strcmp(stored->name, "bits") == 0;
+        assert_int_equal(stored->datatype, are_bits ? QV_BIT : QV_UINT8);
+        assert_memory_equal(stored->elements, are_bits ? bits[0] : bytes, 2);
+    }
+    qv_result_free(r);
+    x.name = "wrong";
+    x.metric = QV_DOT;
+    REFUSED(QV_EVALIDATION, "must be Hamming", qv_add_vector(t->db, "c", &x, e_));
+    x.datatype = QV_UINT8;
+    x.metric = QV_HAMMING;
+    REFUSED(QV_EVALIDATION, "Hamming is of bit vectors", qv_add_vector(t->db, "c", &x, e_));
+    x.metric = (enum qv_metric)5;
+    REFUSED(QV_EINVAL, "vector.metric: 5 is none", qv_add_vector(t->db, "c", &x, e_));
+    x.metric = QV_DOT;
+    x.datatype = (enum qv_datatype)77;
+    REFUSED(QV_EINVAL, "vector.datatype: 77 is none", qv_add_vector(t->db, "c", &x, e_));
+}
+
 /* Sparse vectors have no graph to change, and are in the way of no other change. */
 static void test_beside_sparse(void **state)
 {
@@ -425,9 +482,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rest_setup, rest_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_settings),     T(test_vectors),    T(test_beside_sparse),
-        T(test_refused),      T(test_threads),    T(test_parts),
-        T(test_disk_reserve), T(test_idle_merge), T(test_ttl_stays),
+        T(test_settings),  T(test_vectors),   T(test_beside_sparse), T(test_refused),
+        T(test_threads),   T(test_parts),     T(test_disk_reserve),  T(test_idle_merge),
+        T(test_ttl_stays), T(test_datatypes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
