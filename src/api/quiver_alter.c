@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "api/handle.h"
+#include "api/text.h"
 #include "base/json.h"
 
 /* "/collections/NAME" and more, percent-encoded. */
@@ -241,11 +242,21 @@ qv_status qv_alter_collection(qv_db *db, const char *collection,
 
 /* --- vectors --- */
 
-static qv_status check_name(const char *name, struct qv_err *err)
+/* Both names are part of a path: an empty one would lead elsewhere, and one that is not UTF-8
+ * nowhere. */
+static qv_status check_names(qv_db *db, const char *collection, const char *name,
+                             struct qv_err *err)
 {
-    return name && *name
-               ? QV_OK
-               : qv__fail(err, QV_EINVAL, "vector: a vector that comes or goes must have a name");
+    struct qv__collection *c = NULL;
+    if (!name || !*name) {
+        return qv__fail(err, QV_EINVAL, "vector: a vector that comes or goes must have a name");
+    }
+    if (!qv__text_is_utf8(qv__str_z(name))) {
+        return qv__fail(err, QV_EINVAL, "vector: the name is not UTF-8");
+    }
+    QV_TRY(qv__handle_collection(db, collection, &c, err));
+    qv__collection_release(c);
+    return QV_OK;
 }
 
 qv_status qv_add_vector(qv_db *db, const char *collection, const struct qv_vector_config *vector,
@@ -255,7 +266,7 @@ qv_status qv_add_vector(qv_db *db, const char *collection, const struct qv_vecto
     if (!db || !collection || !vector) {
         return qv__handle_missing(err, !db ? "db" : collection ? "vector" : "collection");
     }
-    QV_TRY(check_name(vector->name, err));
+    QV_TRY(check_names(db, collection, vector->name, err));
     if ((unsigned)vector->metric > QV_HAMMING) {
         return qv__fail(err, QV_EINVAL, "vector.metric: %d is none", (int)vector->metric);
     }
@@ -293,7 +304,7 @@ qv_status qv_drop_vector(qv_db *db, const char *collection, const char *name, st
     if (!db || !collection) {
         return qv__handle_missing(err, db ? "collection" : "db");
     }
-    QV_TRY(check_name(name, err));
+    QV_TRY(check_names(db, collection, name, err));
     change_begin(&x, db, collection, name);
     return change_end(&x, db, QV__DELETE, QV_OK, err);
 }

@@ -104,6 +104,18 @@ static qv_status take_response(struct qv__request *r, struct qv_response *out, s
     return QV_OK;
 }
 
+/* What no handler saw was refused by the router, which says why by status alone. */
+static qv_status refused(int http_status, struct qv_err *err)
+{
+    qv_status st = http_status == qv_status_http(QV_ENOMEM)      ? QV_ENOMEM
+                   : http_status == qv_status_http(QV_ENOTFOUND) ? QV_ENOTFOUND
+                   : http_status == qv_status_http(QV_ETOOBIG)   ? QV_ETOOBIG
+                   : http_status < 500                           ? QV_EINVAL
+                                                                 : QV_EINTERNAL;
+    return qv__fail(err, st, "the request was refused with status %d: %s", http_status,
+                    qv_status_text(st));
+}
+
 qv_status qv__handle_request(qv_db *db, enum qv__method method, struct qv__str path,
                              struct qv__bytes body, struct qv_err *err)
 {
@@ -122,11 +134,9 @@ qv_status qv__handle_request(qv_db *db, enum qv__method method, struct qv__str p
     qv__arena_init(&r.arena, mem);
     qv__buf_init(&r.response.body, mem);
     submit_and_wait(&r);
-    qv_status st = r.response.http_status < 300 ? QV_OK
-                   : reason.code != QV_OK       ? reason.code
-                                                : QV_ENOMEM; /* not even room to say why */
-    if (st != QV_OK && reason.code == QV_OK) {
-        (void)qv__fail(&reason, st, "no memory for a request");
+    qv_status st = QV_OK;
+    if (r.response.http_status >= 300) {
+        st = reason.code != QV_OK ? reason.code : refused(r.response.http_status, &reason);
     }
     if (st != QV_OK && err) {
         *err = reason;

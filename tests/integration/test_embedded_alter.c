@@ -258,6 +258,16 @@ static void test_refused(void **state)
     REFUSED(QV_EVALIDATION, "size", qv_add_vector(t->db, "c", &b, e_));
     REFUSED(QV_EINVAL, "must have a name", qv_drop_vector(t->db, "c", NULL, e_));
     REFUSED(QV_ENOTFOUND, "nothing", qv_drop_vector(t->db, "nothing", "b", e_));
+    b.size = 2;
+    REFUSED(QV_ENOTFOUND, "nothing", qv_add_vector(t->db, "nothing", &b, e_));
+    static const char *const no_collection[] = {"", ".", "..", "c/vectors", "\xff"};
+    for (size_t i = 0; i < sizeof no_collection / sizeof *no_collection; i++) {
+        REFUSED(QV_ENOTFOUND, "exist", qv_add_vector(t->db, no_collection[i], &b, e_));
+        REFUSED(QV_ENOTFOUND, "exist", qv_drop_vector(t->db, no_collection[i], "b", e_));
+    }
+    b.name = "\xff";
+    REFUSED(QV_EINVAL, "UTF-8", qv_add_vector(t->db, "c", &b, e_));
+    REFUSED(QV_EINVAL, "UTF-8", qv_drop_vector(t->db, "c", "\xff", e_));
 }
 
 /* What is shown of a vector. */
