@@ -3,6 +3,7 @@
  * A result is a copy in one arena: ids, vectors and payload text. It pins no segment, so a caller
  * may keep it as long as the database is open. */
 #include "api/handle.h"
+#include "api/text.h"
 
 struct qv_result {
     struct qv__arena arena;
@@ -311,6 +312,9 @@ static qv_status order_of(const struct qv_scroll *page, struct qv__order_by *by,
 {
     struct qv_err why = {.code = QV_OK};
     by->key = qv__str_z(page->order_by);
+    if (!qv__text_is_utf8(by->key)) { /* messages repeat it */
+        return qv__fail(err, QV_EINVAL, "page.order_by: not UTF-8");
+    }
     if (qv__path_parse(by->key, &by->path, &why) != QV_OK) {
         return qv__fail(err, QV_EINVAL, "page.order_by: %s", why.message);
     }

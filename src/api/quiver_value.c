@@ -268,6 +268,9 @@ static qv_status to_op(struct qv__arena *a, const struct qv_payload_op *in, size
                 : in->kind == QV_REMOVE ? QV__OP_REMOVE
                                         : QV__OP_INCREMENT;
     out->text = qv__str_z(in->path);
+    if (!qv__text_is_utf8(out->text)) { /* its keys become keys of JSON */
+        return qv__fail(err, QV_EINVAL, "ops[%zu].path: not UTF-8", i);
+    }
     qv_status st = qv__path_parse(out->text, &out->path, err);
     if (st != QV_OK) {
         return qv__wrap(err, st, "ops[%zu].path", i);

@@ -157,6 +157,16 @@ static void test_typed(void **state)
     assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, ops, 1, &err), QV_EINVAL);
     ops[0].value = "1,";
     assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, ops, 1, &err), QV_EINVAL);
+    static const char *const no_text[] = {"\xff", "n.\xc3", "a.\"\xed\xa0\x80\"", "n\xc0\xaf[0]"};
+    for (size_t i = 0; i < sizeof no_text / sizeof *no_text; i++) {
+        struct qv_payload_op op = {QV_INCREMENT, no_text[i], "1"};
+        assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, &op, 1, &err), QV_EINVAL);
+        assert_string_equal(err.message, "ops[0].path: not UTF-8");
+    }
+    struct qv_payload_op fine = {QV_INCREMENT, "\xc3\xa9.\"\xf0\x9f\x98\x80\"", "1"};
+    assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, &fine, 1, &err), QV_OK);
+    has(t, "POST", "/collections/c/points", "{\"ids\":[1]}", 200,
+        "\"\xc3\xa9\":{\"\xf0\x9f\x98\x80\":1}");
     ops[0].path = NULL;
     assert_int_equal(qv_modify_payload(t->db, "c", ids, 1, ops, 1, &err), QV_EINVAL);
     assert_string_equal(err.message, "ops[0].path: must not be NULL");

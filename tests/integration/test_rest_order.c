@@ -337,6 +337,9 @@ static void test_pages(void **state)
     page.from = NULL;
     page.order_by = "a..b";
     assert_int_equal(qv_scroll(t->db, "c", &page, &r, &err), QV_EINVAL);
+    page.order_by = "\xff";
+    assert_int_equal(qv_scroll(t->db, "c", &page, &r, &err), QV_EINVAL);
+    assert_string_equal(err.message, "page.order_by: not UTF-8");
     page.order_by = "w";
     assert_int_equal(qv_scroll(t->db, "c", &page, &r, &err), QV_EINVAL);
     page.order_by = "v";
