@@ -103,7 +103,8 @@ qv_status qv__stage_inputs(struct qv__run *r, struct qv__stage *s, struct qv_err
 
 /* Multiply each value of a stored sparse vector by how rare its index is among the vectors of the
  * stage's column: ln((N - n + 0.5) / (n + 0.5) + 1) for n of the corpus' N points (Robertson and
- * Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009). */
+ * Zaragoza, "The probabilistic relevance framework: BM25 and beyond", 2009). QV_EINVAL if it is too
+ * long for finite scores then. */
 qv_status qv__run_idf(struct qv__run *r, const struct qv__stage *s, void *sparse,
                       struct qv_err *err) QV_MUST_USE;
 

@@ -28,5 +28,10 @@ qv_status qv__run_idf(struct qv__run *r, const struct qv__stage *s, void *sparse
         double rest = (double)vectors - (double)df[k];
         value[k] *= (float)log((rest + 0.5) / ((double)df[k] + 0.5) + 1.0);
     }
-    return QV_OK;
+    /* What was checked is longer now: else sums could be infinities of both signs. */
+    return qv__simd_finite(value, n)
+               ? QV_OK
+               : qv__fail(err, QV_EINVAL,
+                          "query vector: weighed by how rare its indices are, its squared length "
+                          "must be a finite number");
 }

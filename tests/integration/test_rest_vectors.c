@@ -139,12 +139,51 @@ static void snapshots(void **state)
     look(t);
 }
 
+/* Numbers at the end of floats: answers tell numbers, and what rarity makes longer is refused. */
+static void huge(void **state)
+{
+    struct rest *t = *state;
+    static char body[8192];
+    good(t, "PUT", C,
+         "{\"vectors\":{\"e\":{\"size\":2,\"distance\":\"Euclid\"},\"x\":{\"size\":1,\"distance\":"
+         "\"Dot\",\"multivector_config\":{\"comparator\":\"max_sim\"}}},"
+         "\"sparse_vectors\":{\"i\":{\"modifier\":\"idf\"}}}",
+         "true");
+    int n =
+        sprintf(body, "{\"points\":["
+                      "{\"id\":1,\"vector\":{\"i\":{\"indices\":[1,2],\"values\":[1.3e19,-1.3e19]},"
+                      "\"e\":[1.2e19,1.2e19],\"x\":[[1.8e19]]}},"
+                      "{\"id\":2,\"vector\":{\"i\":{\"indices\":[1,3],\"values\":[1.3e19,1]}}}");
+    for (int i = 3; i < 60; i++) {
+        n += sprintf(body + n, ",{\"id\":%d,\"vector\":{\"i\":{\"indices\":[9],\"values\":[1]}}}",
+                     i);
+    }
+    sprintf(body + n, "]}");
+    has(t, "PUT", C "/points?wait=true", body, 200, "completed");
+    for (int round = 0; round < 2; round++) {
+        bad(t, "POST", Q,
+            "{\"query\":{\"indices\":[1,2],\"values\":[1.3e19,1.3e19]},\"using\":\"i\"}", 400,
+            "Wrong input: query vector: weighed by how rare its indices are, its squared length "
+            "must be a finite number");
+        has(t, "POST", Q, "{\"query\":{\"indices\":[1,2],\"values\":[3e18,3e18]},\"using\":\"i\"}",
+            200, "\"id\":1,");
+        has(t, "POST", Q, "{\"query\":[-1.2e19,-1.2e19],\"using\":\"e\"}", 200,
+            "\"score\":3.4028235e38");
+        has(t, "POST", Q, "{\"query\":[[1.8e19],[1.8e19]],\"using\":\"x\"}", 200,
+            "\"score\":3.4028235e38");
+        has(t, "POST", Q, "{\"query\":[[-1.8e19],[-1.8e19]],\"using\":\"x\"}", 200,
+            "\"score\":-3.4028235e38");
+        has(t, "POST", C "/optimize", "{}", 200, "completed");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(shapes, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(changes, rest_setup, rest_teardown),
         cmocka_unit_test_setup_teardown(snapshots, rest_setup, rest_teardown),
+        cmocka_unit_test_setup_teardown(huge, rest_setup, rest_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ static void show_pairs(struct qv__jw *w, const struct qv__matrix *m)
         qv__jw_key(w, "b");
         qv__qd_id_write(w, &m->points.points[m->hits[i].col].id);
         qv__jw_key(w, "score");
-        qv__jw_f32(w, m->hits[i].score + 0.0f);
+        qv__qd_score_write(w, m->hits[i].score);
         qv__jw_obj_end(w);
     }
     qv__jw_arr_end(w);
@@ -54,7 +54,7 @@ static void show_offsets(struct qv__jw *w, const struct qv__matrix *m)
     qv__jw_key(w, "scores");
     qv__jw_arr(w);
     for (size_t i = 0; i < m->n; i++) {
-        qv__jw_f32(w, m->hits[i].score + 0.0f);
+        qv__qd_score_write(w, m->hits[i].score);
     }
     qv__jw_arr_end(w);
     qv__jw_key(w, "ids");

@@ -3,6 +3,8 @@
 #include "base/varvec.h"
 #include "engine/vector.h"
 
+#include <float.h>
+
 /* --- what is asked for
  * -------------------------------------------------------------------------------- */
 
@@ -167,6 +169,13 @@ static qv_status late(struct qv__call *c)
 /* Of a point, besides its vectors and payload. */
 #define POINT_UNITS 64u
 
+/* A distance of nothing is 0, not -0. Squares and sums beyond floats are infinite, which JSON has
+ * no number for: the largest float stands for them, since clients want a number. */
+void qv__qd_score_write(struct qv__jw *w, float score)
+{
+    qv__jw_f32(w, QV_MAX(QV_MIN(score, FLT_MAX), -FLT_MAX) + 0.0f);
+}
+
 qv_status qv__qd_point_write(struct qv__call *c, const struct qv__result_set *rs, size_t i,
                              const struct qv__fetch *f, enum qv__qd_shape shape)
 {
@@ -182,7 +191,7 @@ qv_status qv__qd_point_write(struct qv__call *c, const struct qv__result_set *rs
         qv__jw_key(w, "version");
         qv__jw_u64(w, p->version);
         qv__jw_key(w, "score");
-        qv__jw_f32(w, p->score + 0.0f); /* a distance of nothing is 0, not -0 */
+        qv__qd_score_write(w, p->score);
     }
     if (f->payload.kind != QV__SELECT_NONE) {
         qv__jw_key(w, "payload");

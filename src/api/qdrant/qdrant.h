@@ -277,6 +277,8 @@ qv_status qv__qd_vector_member(struct qv__call *c, qv__json obj, qv__json *out) 
 /* with_payload, with_vector(s). */
 qv_status qv__qd_fetch(struct qv__call *c, qv__json obj, bool payload_default,
                        struct qv__fetch *out) QV_MUST_USE;
+/* A number, whatever the score is. */
+void qv__qd_score_write(struct qv__jw *w, float score);
 enum qv__qd_shape { QV__QD_RECORD, QV__QD_SCORED };
 /* Into the answer; QV_ETIMEOUT or QV_ECANCELLED where it is not finished in time. */
 qv_status qv__qd_point_write(struct qv__call *c, const struct qv__result_set *rs, size_t i,
