@@ -262,13 +262,17 @@ qv_status qv__recover(struct qv__db *db, struct qv_err *err)
 {
     struct qv__arena arena;
     struct qv__manifest m = {0};
+    struct qv_err why;
     qv__arena_init(&arena, db->mem);
     atomic_store(&db->recovering, true);
-    qv_status st = qv__manifest_read(db->io, &arena, &m, err);
-    bool fresh = st == QV_ENOTFOUND;
+    qv_status st = qv__manifest_read(db->io, &arena, &m, &why);
+    bool fresh = st == QV_ENOTFOUND; /* which is no error to tell */
     if (fresh) {
         QV_GOTO(qv__restore_unfinished(db->io, err));
     } else {
+        if (st != QV_OK && err) {
+            *err = why;
+        }
         QV_GOTO(st);
         db->manifest_generation = m.generation;
         db->checkpoint_lsn = m.checkpoint_lsn;
