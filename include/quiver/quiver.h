@@ -34,10 +34,11 @@ QV_API const char *qv_version(void);
 struct qv_options {
     size_t size;           /* sizeof(struct qv_options): set by QV_OPTIONS_INIT */
     uint64_t memory_bytes; /* budget; 0 = none. Work that would pass it is refused with QV_ENOMEM */
-    int threads;           /* workers; 0 = number of CPUs, at least 2 */
+    int threads;           /* workers; 0 = number of CPUs, at least 2; up to 4096 */
     bool read_only;        /* refuse writes */
-    /* Defaults of collections that name none: shards (0 = 1), rows of a growing segment before it
-     * is sealed (0 = 65,536), segments of one size that are merged into one (0 = 4). */
+    /* Defaults of collections that name none: shards (0 = 1; up to 256), rows of a growing segment
+     * before it is sealed (0 = 65,536; 16..4,194,304), segments of one size that are merged into
+     * one (0 = 4; 2..64). */
     uint32_t shards, seal_rows, merge_fanin;
     /* Called for every log line, from any thread; NULL = silent. level: 0 debug … 3 error */
     void (*log)(void *ctx, int level, const char *component, const char *message);
@@ -124,7 +125,7 @@ struct qv_collection_config {
     uint32_t shards;  /* 0 = 1; up to 256 */
     bool
         bulk; /* no graph for fresh rows until they are sealed: for loads followed by qv_optimize */
-    uint32_t seal_rows;            /* rows of a growing segment before it is sealed; 0 = 65,536 */
+    uint32_t seal_rows;            /* sealed at so many rows; 0 = 65,536; 16..4,194,304 */
     enum qv_durability durability; /* of writes that do not name one; default: QV_FSYNC */
     uint32_t window_ms;            /* of relaxed writes; 0 = 200; 1..60000 */
     uint64_t ttl_ms;               /* points that name no expiry live this long; 0 = for ever; up to
@@ -175,7 +176,8 @@ struct qv_collection_change {
     enum qv_durability durability; /* QV_DURABILITY_DEFAULT = as it is */
     uint32_t window_ms;            /* 0 = as it is; 1..60000 */
     bool has_ttl;
-    uint64_t ttl_ms; /* of points written from now on, whole seconds; 0 = for ever */
+    uint64_t ttl_ms; /* of points written from now on, whole seconds; 0 = for ever; the limit of
+                        struct qv_collection_config */
 };
 /* All or nothing. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, no such value, a
  * sparse vector, which has nothing of this), QV_EVALIDATION (names field, value, limit),
@@ -299,7 +301,7 @@ struct qv_search {
     uint64_t limit; /* 1..1,000,000 */
     uint64_t offset;
     const char *filter_json; /* NULL = none; the REST dialect's filter object */
-    uint32_t ef;             /* beam width; 0 = the collection's */
+    uint32_t ef;             /* beam width; 0 = the collection's; up to 1,000,000 */
     bool exact;              /* scan instead of the graph */
     bool with_payload, with_vectors;
     uint64_t timeout_ms; /* 0 = none; QV_ETIMEOUT */

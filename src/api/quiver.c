@@ -26,6 +26,17 @@ static void log_line(void *ctx, enum qv__level level, const char *component, con
     h->log(h->log_ctx, (int)level, component, message);
 }
 
+/* A default of collections: what none could have is refused here, where it is given. */
+static qv_status check_default(const char *name, uint32_t value, uint32_t min, uint32_t max,
+                               struct qv_err *err)
+{
+    return value == 0 || (value >= min && value <= max)
+               ? QV_OK
+               : qv__fail(err, QV_EINVAL,
+                          "options.%s: %" PRIu32 " is not 0 or from %" PRIu32 " to %" PRIu32, name,
+                          value, min, max);
+}
+
 static qv_status check_options(const struct qv_options *o, struct qv_err *err)
 {
     if (o->size != sizeof *o) {
@@ -45,7 +56,10 @@ static qv_status check_options(const struct qv_options *o, struct qv_err *err)
         return qv__fail(err, QV_EINVAL, "options.disk_reserve_bytes: %" PRIu64 " is over %" PRIu64,
                         o->disk_reserve_bytes, UINT64_C(1) << 40);
     }
-    return QV_OK;
+    QV_TRY(check_default("shards", o->shards, 1, QV__SHARDS_MAX, err));
+    QV_TRY(check_default("seal_rows", o->seal_rows, QV__SEAL_ROWS_MIN, QV__SEAL_ROWS_MAX, err));
+    return check_default("merge_fanin", o->merge_fanin, QV__MERGE_FANIN_MIN, QV__MERGE_FANIN_MAX,
+                         err);
 }
 
 static void handle_free(qv_db *h)

@@ -184,15 +184,16 @@ static qv_status schema_check(const struct qv__schema *s, struct qv_err *err)
         return qv__fail(err, QV_EVALIDATION, "payload indexes: more than %u",
                         QV__PAYLOAD_INDEXES_MAX);
     }
-    if (s->policy.seal_rows < 16 || s->policy.seal_rows > (1u << 22)) {
+    if (s->policy.seal_rows < QV__SEAL_ROWS_MIN || s->policy.seal_rows > QV__SEAL_ROWS_MAX) {
         return qv__fail(err, QV_EVALIDATION,
-                        "seal_rows: value %" PRIu32 " invalid, must be from 16 to %u",
-                        s->policy.seal_rows, 1u << 22);
+                        "seal_rows: value %" PRIu32 " invalid, must be from %u to %u",
+                        s->policy.seal_rows, QV__SEAL_ROWS_MIN, QV__SEAL_ROWS_MAX);
     }
-    if (s->policy.merge_fanin < 2 || s->policy.merge_fanin > 64) {
+    if (s->policy.merge_fanin < QV__MERGE_FANIN_MIN ||
+        s->policy.merge_fanin > QV__MERGE_FANIN_MAX) {
         return qv__fail(err, QV_EVALIDATION,
-                        "merge_fanin: value %" PRIu32 " invalid, must be from 2 to 64",
-                        s->policy.merge_fanin);
+                        "merge_fanin: value %" PRIu32 " invalid, must be from %u to %u",
+                        s->policy.merge_fanin, QV__MERGE_FANIN_MIN, QV__MERGE_FANIN_MAX);
     }
     if ((unsigned)s->durability.mode > QV__DURABILITY_RELAXED) {
         return qv__fail(err, QV_EVALIDATION, "durability.mode: %d is none",

@@ -72,6 +72,10 @@ struct qv__durability_policy {
     enum qv__durability mode; /* DEFAULT becomes FSYNC */
     uint32_t window_ms;       /* of relaxed writes: 0 = 200; 1 to 60,000 */
 };
+#define QV__SEAL_ROWS_MIN      16u
+#define QV__SEAL_ROWS_MAX      (1u << 22)
+#define QV__MERGE_FANIN_MIN    2u
+#define QV__MERGE_FANIN_MAX    64u
 #define QV__TAIL_BYTES_DEFAULT (UINT64_C(512) << 10)
 #define QV__WINDOW_MS_DEFAULT  200u
 #define QV__WINDOW_MS_MAX      60000u
