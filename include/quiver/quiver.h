@@ -50,17 +50,25 @@ struct qv_options {
      * segment in the background, where that is worth it; 0 = never */
     uint32_t idle_merge_ms;
 };
+#ifdef __cplusplus /* before C++20 without designated initializers */
+#define QV_OPTIONS_INIT                                                                            \
+    {                                                                                              \
+        sizeof(struct qv_options), 0, 0, false, 0, 0, 0, NULL, NULL, 0, 0                          \
+    }
+#else
 #define QV_OPTIONS_INIT                                                                            \
     {                                                                                              \
         .size = sizeof(struct qv_options)                                                          \
     }
+#endif
 
 /* Open the database in directory `path`, creating it if absent; replays what a crash left.
  * options: NULL = defaults. *db: owned by the caller, release with qv_close.
  * Damage in the files of one collection does not refuse the start: that collection is quarantined,
  * calls on it give QV_EQUARANTINED and name the file, the others are served.
- * Errors: QV_ELOCKED (another process or handle has it), QV_ECORRUPT (names the damaged file),
- * QV_EVERSION, QV_EIO, QV_ENOSPC, QV_ENOMEM. */
+ * Errors: QV_EINVAL (options, path), QV_ENOTFOUND (no directory can be made there), QV_ELOCKED
+ * (another process or handle has it), QV_ECORRUPT (names the damaged file), QV_EVERSION, QV_EIO,
+ * QV_ENOSPC, QV_ENOMEM. */
 QV_API QV_MUST_USE qv_status qv_open(const char *path, const struct qv_options *options, qv_db **db,
                                      struct qv_err *err);
 
@@ -179,9 +187,9 @@ struct qv_collection_change {
     uint64_t ttl_ms; /* of points written from now on, whole seconds; 0 = for ever; the limit of
                         struct qv_collection_config */
 };
-/* All or nothing. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, no such value, a
- * sparse vector, which has nothing of this), QV_EVALIDATION (names field, value, limit),
- * QV_EREADONLY, QV_ENOMEM. */
+/* All or nothing. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, one that is named
+ * twice, no such value, a sparse vector, which has nothing of this), QV_EVALIDATION (names field,
+ * value, limit), QV_EREADONLY, QV_ENOMEM. */
 QV_API QV_MUST_USE qv_status qv_alter_collection(qv_db *db, const char *collection,
                                                  const struct qv_collection_change *change,
                                                  struct qv_err *err);
@@ -265,7 +273,8 @@ struct qv_payload_op {
 };
 /* Apply the steps, in order, to the payload of each point; all or nothing; no other write comes in
  * between, so increments of many threads add up. Durable on return. Errors: QV_ENOTFOUND
- * (collection or point), QV_EINVAL (path, value, another type, a sum out of range), QV_ENOSPC,
+ * (collection or point), QV_EINVAL (path, value, another type, a sum out of range), QV_ETOOBIG (a
+ * payload of more than 64 levels, or of more than 10,000 members of one object), QV_ENOSPC,
  * QV_ENOMEM. */
 QV_API QV_MUST_USE qv_status qv_modify_payload(qv_db *db, const char *collection,
                                                const struct qv_id *ids, size_t n,
@@ -305,7 +314,8 @@ struct qv_search {
     bool exact;              /* scan instead of the graph */
     bool with_payload, with_vectors;
     uint64_t timeout_ms; /* 0 = none; QV_ETIMEOUT */
-    /* In place of `vector`, as in struct qv_vector; beyond the collection's range is its end. */
+    /* In place of `vector`, as in struct qv_vector, but numbers beyond the range of a collection's
+     * bytes are taken to its end. A bit is 0 or 1. */
     enum qv_datatype datatype;
     const void *elements;
 };
@@ -314,7 +324,8 @@ struct qv_search {
 QV_API QV_MUST_USE qv_status qv_search(qv_db *db, const char *collection,
                                        const struct qv_search *query, qv_result **result,
                                        struct qv_err *err);
-/* Points by id in the order asked; those that do not exist are left out. */
+/* Points by id in the order asked; those that do not exist are left out, and one that is asked for
+ * more than once comes once, where it was asked for first. */
 QV_API QV_MUST_USE qv_status qv_get(qv_db *db, const char *collection, const struct qv_id *ids,
                                     size_t n, bool with_payload, bool with_vectors,
                                     qv_result **result, struct qv_err *err);
@@ -324,8 +335,9 @@ struct qv_scroll {
     const char *filter_json;  /* NULL = none; the REST dialect's filter object */
     uint64_t limit;           /* 1..1,000,000 */
     const struct qv_id *from; /* in the order of ids: the first of the page; NULL = of all */
-    /* Path of a payload index of type integer, float or datetime; NULL = in the order of ids. A
-     * point comes once for each value it has; equal values in the order of ids. */
+    /* Path of a payload index of type integer, float or datetime; NULL = in the order of ids, which
+     * knows neither `descending` nor a start. A point comes once for each value it has; equal
+     * values in the order of ids. */
     const char *order_by;
     bool descending;
     /* Values before this are left out: the next page begins with the last value of this one, with a
@@ -409,9 +421,10 @@ struct qv_response {
 };
 
 /* Do one request of the REST interface and wait for its answer: the same bytes the server would
- * send. method: "GET", "PUT", "POST", "PATCH", "DELETE". path: "/collections/x/points?wait=true".
- * body may be NULL when length is 0. Returns QV_OK whenever there is a response, whatever its
- * status. Errors: QV_EINVAL (method or path), QV_ENOMEM, QV_ECLOSED. */
+ * send. method: "GET", "PUT", "POST", "PATCH", "DELETE", or "HEAD", answered as "GET". path:
+ * "/collections/x/points?wait=true". body may be NULL when length is 0. Returns QV_OK whenever
+ * there is a response, whatever its status. Errors: QV_EINVAL (method or path), QV_ENOMEM,
+ * QV_ECLOSED. */
 QV_API QV_MUST_USE qv_status qv_request(qv_db *db, const char *method, const char *path,
                                         const void *body, size_t length,
                                         struct qv_response *response, struct qv_err *err);

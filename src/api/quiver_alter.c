@@ -144,6 +144,7 @@ static void put_vectors(struct qv__jw *w, const struct qv_collection_change *c)
 static qv_status check_change(const struct qv__schema *s, const struct qv_collection_change *c,
                               struct qv_err *err)
 {
+    bool seen[QV__VECTORS_MAX] = {false};
     for (size_t i = 0; i < c->n_vectors; i++) {
         const struct qv_vector_change *v = &c->vectors[i];
         const char *name = v->name ? v->name : "";
@@ -153,6 +154,12 @@ static qv_status check_change(const struct qv__schema *s, const struct qv_collec
             return qv__fail(err, QV_EINVAL,
                             "change.vectors[%zu].name: there is no vector \"%.64s\"", i, name);
         }
+        if (seen[at]) {
+            return qv__fail(err, QV_EINVAL,
+                            "change.vectors[%zu].name: the vector \"%.64s\" is changed twice", i,
+                            name);
+        }
+        seen[at] = true;
         if (s->vectors[at].kind == QV__VEC_SPARSE && is_change(v)) {
             return qv__fail(err, QV_EINVAL,
                             "change.vectors[%zu].name: \"%.64s\" is a sparse vector, which has no "

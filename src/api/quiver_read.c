@@ -347,6 +347,10 @@ static qv_status check_scroll(const struct qv_scroll *page, struct qv_err *err)
         return qv__fail(err, QV_EINVAL,
                         "page.from: is of the order of ids; with order_by give the start's value");
     }
+    if (!page->order_by && (page->descending || page->start_kind != QV_ORDER_NONE)) {
+        return qv__fail(err, QV_EINVAL, "page.%s: is of order_by, which is not given",
+                        page->descending ? "descending" : "start_kind");
+    }
     return QV_OK;
 }
 

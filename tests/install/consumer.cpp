@@ -12,8 +12,7 @@ int main()
     }
     qv_db *db = nullptr;
     qv_err err = {};
-    qv_options options = {};
-    options.size = sizeof options;
+    qv_options options = QV_OPTIONS_INIT;
     if (qv_open("/dev/null/quiver", &options, &db, &err) == QV_OK || db != nullptr || err.message[0] == '\0') {
         std::printf("opening a folder that cannot be made should fail and say so\n");
         return 1;

@@ -69,6 +69,8 @@ warn="-Wall -Wextra -Wpedantic -Werror"
         -o "$work/pc_static" $(pkg-config --static --libs quiver | sed 's/-lquiver/-l:libquiver.a/') &&
         ok "pkg-config, static: runs" run "$work/pc_static" &&
         ok "pkg-config, static: is" needs_no_shared "$work/pc_static"
+    ok "C++11: compiles" c++ -std=c++11 $warn -c $(pkg-config --cflags quiver) \
+        "$root/tests/install/consumer.cpp" -o "$work/cpp11.o"
     ok "C++17: compiles" c++ -std=c++17 $warn $(pkg-config --cflags quiver) \
         "$root/tests/install/consumer.cpp" -o "$work/cpp" $(pkg-config --libs quiver) -Wl,-rpath,"$lib" &&
         ok "C++17: runs" run "$work/cpp"

@@ -98,6 +98,11 @@ static void test_life(void **state)
         assert_null(h->payload);
         assert_null(h->vectors);
         qv_result_free(r);
+        const struct qv_id again[4] = {ids[2], ids[0], ids[2], ids[0]};
+        OK(qv_get(t->db, "c", again, 4, false, false, &r, e_));
+        assert_int_equal(qv_result_count(r), 2);
+        assert_int_equal(qv_result_hit(r, 1)->id.kind, ids[0].kind);
+        qv_result_free(r);
         OK(qv_get(t->db, "c", NULL, 0, false, false, &r, e_));
         assert_int_equal(qv_result_count(r), 0);
         qv_result_free(r);

@@ -244,7 +244,12 @@ static void test_refused(void **state)
     REFUSED(QV_EINVAL, "quantization: 77 is none", qv_alter_collection(t->db, "c", &ch, e_));
     v = (struct qv_vector_change){.graph = (enum qv_placement)3};
     REFUSED(QV_EINVAL, "change.vectors[0].graph: 3", qv_alter_collection(t->db, "c", &ch, e_));
+    const struct qv_vector_change twice[] = {{.m = 33}, {.name = "", .ef_construct = 200}};
+    ch = (struct qv_collection_change){.vectors = twice, .n_vectors = 2};
+    REFUSED(QV_EINVAL, "change.vectors[1].name: the vector \"\" is changed twice",
+            qv_alter_collection(t->db, "c", &ch, e_));
     v = (struct qv_vector_change){0};
+    ch = (struct qv_collection_change){.vectors = &v, .n_vectors = 1};
     ch.window_ms = 60001;
     REFUSED(QV_EVALIDATION, "60001", qv_alter_collection(t->db, "c", &ch, e_));
     ch.window_ms = 0;

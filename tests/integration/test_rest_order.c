@@ -335,6 +335,15 @@ static void test_pages(void **state)
     page.order_by = "v";
     assert_int_equal(qv_scroll(t->db, "c", &page, &r, &err), QV_EINVAL);
     page.from = NULL;
+    page.order_by = NULL;
+    page.start_kind = (enum qv_order_kind)55;
+    assert_int_equal(qv_scroll(t->db, "c", &page, &r, &err), QV_EINVAL);
+    assert_string_equal(err.message, "page.start_kind: is of order_by, which is not given");
+    page.start_kind = QV_ORDER_NONE;
+    page.descending = true;
+    assert_int_equal(qv_scroll(t->db, "c", &page, &r, &err), QV_EINVAL);
+    assert_string_equal(err.message, "page.descending: is of order_by, which is not given");
+    page.descending = false;
     page.order_by = "a..b";
     assert_int_equal(qv_scroll(t->db, "c", &page, &r, &err), QV_EINVAL);
     page.order_by = "\xff";
