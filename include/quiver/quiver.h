@@ -73,7 +73,8 @@ QV_API QV_MUST_USE qv_status qv_open(const char *path, const struct qv_options *
                                      struct qv_err *err);
 
 /* Finish running work, checkpoint, release. The handle is gone whatever is returned; NULL is
- * allowed. Threads: one, while no other call on this handle runs. */
+ * allowed. Results and responses are of the database's memory: free all of them before. Threads:
+ * one, while no other call on this handle runs. */
 QV_API qv_status qv_close(qv_db *db, struct qv_err *err);
 
 /* --- values --- */
@@ -301,6 +302,7 @@ struct qv_hit {
     int64_t order_integer; /* here; QV_ORDER_INTEGER: whole numbers, dates in microseconds */
     double order_number;   /* since 1970; QV_ORDER_NUMBER: any number */
 };
+/* Owned by the caller, unchanged whatever is written meanwhile: qv_result_free, before qv_close. */
 typedef struct qv_result qv_result;
 
 struct qv_search {
@@ -414,9 +416,9 @@ QV_API QV_MUST_USE qv_status qv_restore(const char *path, const char *directory,
 /* --- the server's requests without a socket --- */
 
 struct qv_response {
-    int status;               /* HTTP status */
-    char *body;               /* owned: NUL-terminated; release with qv_response_free */
-    size_t length;            /* without the NUL */
+    int status;    /* HTTP status */
+    char *body;    /* owned: NUL-terminated; release with qv_response_free, before qv_close */
+    size_t length; /* without the NUL */
     const char *content_type; /* static text */
 };
 
