@@ -165,15 +165,25 @@ out:
     return st;
 }
 
+qv_status qv__collection_alter(struct qv__collection *c, const struct qv__alter *a,
+                               uint64_t *operation_id, struct qv_err *err)
+{
+    struct qv__db *db = c->db;
+    QV_TRY(qv__catalog_writable(db, err));
+    qv__mutex_lock(&db->ddl);
+    qv_status st = qv__catalog_has(db, c, err);
+    st = st == QV_OK ? alter_locked(db, c, a, operation_id, err) : st;
+    qv__mutex_unlock(&db->ddl);
+    return st;
+}
+
 qv_status qv__db_alter(struct qv__db *db, struct qv__str name, const struct qv__alter *a,
                        uint64_t *operation_id, struct qv_err *err)
 {
-    QV_TRY(qv__catalog_writable(db, err));
     struct qv__collection *c = NULL;
+    QV_TRY(qv__catalog_writable(db, err));
     QV_TRY(qv__db_collection(db, name, &c, err));
-    qv__mutex_lock(&db->ddl);
-    qv_status st = alter_locked(db, c, a, operation_id, err);
-    qv__mutex_unlock(&db->ddl);
+    qv_status st = qv__collection_alter(c, a, operation_id, err);
     qv__collection_release(c);
     return st;
 }

@@ -145,17 +145,16 @@ qv_status qv__db_drop_collection(struct qv__db *db, struct qv__str name, bool *e
 }
 
 /* put: add or replace; else remove `def->key`. A path has one index, however it is written. */
-static qv_status change_index(struct qv__db *db, struct qv__str name,
-                              const struct qv__payload_index_def *def, bool put, uint64_t *lsn,
-                              struct qv_err *err)
+static qv_status change_index(struct qv__collection *c, const struct qv__payload_index_def *def,
+                              bool put, uint64_t *lsn, struct qv_err *err)
 {
+    struct qv__db *db = c->db;
     QV_TRY(qv__catalog_writable(db, err));
-    struct qv__collection *c = NULL;
-    QV_TRY(qv__db_collection(db, name, &c, err));
     qv__mutex_lock(&db->ddl);
     struct qv__schema *old = qv__collection_schema(c), *changed = NULL;
     struct qv__schema from = qv__schema_parts(old);
-    qv_status st = qv__quarantine_check(c, err);
+    qv_status st = qv__catalog_has(db, c, err);
+    st = st == QV_OK ? qv__quarantine_check(c, err) : st;
     struct qv__payload_index_def *list =
         qv__calloc(db->mem_catalog, old->n_indexes + 1u, sizeof *list);
     if (st == QV_OK && !list) {
@@ -181,22 +180,44 @@ static qv_status change_index(struct qv__db *db, struct qv__str name,
     qv__mutex_unlock(&db->ddl);
     qv__free(list);
     qv__schema_release(old);
-    qv__collection_release(c);
     return st;
+}
+
+qv_status qv__collection_put_index(struct qv__collection *c,
+                                   const struct qv__payload_index_def *def, uint64_t *operation_id,
+                                   struct qv_err *err)
+{
+    return change_index(c, def, true, operation_id, err);
+}
+
+qv_status qv__collection_drop_index(struct qv__collection *c, struct qv__str key,
+                                    uint64_t *operation_id, struct qv_err *err)
+{
+    struct qv__payload_index_def def = {.key = key};
+    return change_index(c, &def, false, operation_id, err);
 }
 
 qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name,
                                    const struct qv__payload_index_def *def, uint64_t *operation_id,
                                    struct qv_err *err)
 {
-    return change_index(db, name, def, true, operation_id, err);
+    struct qv__collection *c = NULL;
+    QV_TRY(qv__catalog_writable(db, err));
+    QV_TRY(qv__db_collection(db, name, &c, err));
+    qv_status st = qv__collection_put_index(c, def, operation_id, err);
+    qv__collection_release(c);
+    return st;
 }
 
 qv_status qv__db_drop_payload_index(struct qv__db *db, struct qv__str name, struct qv__str key,
                                     uint64_t *operation_id, struct qv_err *err)
 {
-    struct qv__payload_index_def def = {.key = key};
-    return change_index(db, name, &def, false, operation_id, err);
+    struct qv__collection *c = NULL;
+    QV_TRY(qv__catalog_writable(db, err));
+    QV_TRY(qv__db_collection(db, name, &c, err));
+    qv_status st = qv__collection_drop_index(c, key, operation_id, err);
+    qv__collection_release(c);
+    return st;
 }
 
 /* --- looking up --- */

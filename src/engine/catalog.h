@@ -21,6 +21,9 @@ void qv__catalog_insert(struct qv__db *db, struct qv__collection *c);
 /* Take a collection and its aliases out of the lists; the caller gets the list's reference. Under
  * catalog. */
 void qv__catalog_remove(struct qv__db *db, struct qv__collection *c);
+/* QV_ENOTFOUND if it was dropped, whatever has its name now. Under ddl. */
+qv_status qv__catalog_has(struct qv__db *db, const struct qv__collection *c,
+                          struct qv_err *err) QV_MUST_USE;
 /* Put `in` where `out` is, with its aliases; the caller gets the list's reference to `out`. Under
  * catalog. */
 void qv__catalog_replace(struct qv__db *db, const struct qv__collection *out,

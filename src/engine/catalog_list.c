@@ -125,6 +125,14 @@ void qv__catalog_remove(struct qv__db *db, struct qv__collection *c)
     }
 }
 
+qv_status qv__catalog_has(struct qv__db *db, const struct qv__collection *c, struct qv_err *err)
+{
+    qv__mutex_lock(&db->catalog);
+    bool has = qv__catalog_find(db, qv__str_z(c->name)) == c;
+    qv__mutex_unlock(&db->catalog);
+    return has ? QV_OK : qv__fail(err, QV_ENOTFOUND, "Collection `%s` doesn't exist!", c->name);
+}
+
 /* --- logging --- */
 
 qv_status qv__catalog_admit(struct qv__db *db, const struct qv__buf *json, struct qv_err *err)

@@ -104,12 +104,21 @@ struct qv__alter {
  * a dropped one is gone for readers at once, its bytes go in the background.
  * *operation_id may be NULL. Errors: QV_ENOTFOUND (collection), QV_EINVAL (no such vector, or it is
  * there already), QV_EVALIDATION (settings out of range, too many vectors), QV_EREADONLY. */
+qv_status qv__collection_alter(struct qv__collection *c, const struct qv__alter *a,
+                               uint64_t *operation_id, struct qv_err *err) QV_MUST_USE;
+/* These are changes of that very collection: QV_ENOTFOUND once it is dropped, whatever has its name
+ * then. Absent key: QV_OK. */
+qv_status qv__collection_put_index(struct qv__collection *c,
+                                   const struct qv__payload_index_def *def, uint64_t *operation_id,
+                                   struct qv_err *err) QV_MUST_USE;
+qv_status qv__collection_drop_index(struct qv__collection *c, struct qv__str key,
+                                    uint64_t *operation_id, struct qv_err *err) QV_MUST_USE;
+/* The same of the collection that has the name, or the alias, now. */
 qv_status qv__db_alter(struct qv__db *db, struct qv__str name, const struct qv__alter *a,
                        uint64_t *operation_id, struct qv_err *err) QV_MUST_USE;
 qv_status qv__db_put_payload_index(struct qv__db *db, struct qv__str name,
                                    const struct qv__payload_index_def *def, uint64_t *operation_id,
                                    struct qv_err *err) QV_MUST_USE;
-/* Absent key: QV_OK. */
 qv_status qv__db_drop_payload_index(struct qv__db *db, struct qv__str name, struct qv__str key,
                                     uint64_t *operation_id, struct qv_err *err) QV_MUST_USE;
 

@@ -340,7 +340,7 @@ static qv_status patch(struct qv__call *c, const struct qv__schema *s)
                               .config_json = &changed.config_json,
                               .set = defs,
                               .n_set = s->n_vectors};
-    return qv__db_alter(c->db, qv__collection_name(c->collection), &alter, NULL, &c->err);
+    return qv__collection_alter(c->collection, &alter, NULL, &c->err);
 }
 
 /* What is kept is read, merged and written: one at a time, so that no change is lost to another. */

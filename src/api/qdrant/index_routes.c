@@ -202,8 +202,7 @@ qv_status qv__qd_index_put(struct qv__call *c)
     (void)qv__json_str(name, &def.key);
     QV_TRY(parse_schema(c, &def));
     QV_TRY(qv__qd_strict_index(c, def.key));
-    QV_TRY(qv__db_put_payload_index(c->db, qv__collection_name(c->collection), &def, &operation_id,
-                                    &c->err));
+    QV_TRY(qv__collection_put_index(c->collection, &def, &operation_id, &c->err));
     struct qv__pool *pool = qv__db_pool(c->db);
     c->waits = c->query.wait && qv__pool_threads(pool) > 0;
     c->operation_id = operation_id;
@@ -238,8 +237,7 @@ void qv__qd_index_wait(struct qv__call *c)
 qv_status qv__qd_index_delete(struct qv__call *c)
 {
     uint64_t operation_id = 0;
-    QV_TRY(qv__db_drop_payload_index(c->db, qv__collection_name(c->collection), c->params[1],
-                                     &operation_id, &c->err));
+    QV_TRY(qv__collection_drop_index(c->collection, c->params[1], &operation_id, &c->err));
     qv__qd_update_result(&c->w, operation_id, c->query.wait);
     return QV_OK;
 }

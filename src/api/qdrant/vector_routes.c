@@ -42,7 +42,7 @@ static qv_status add(struct qv__call *c, struct change *x, qv__json settings,
     QV_TRY(qv__qd_config_read(c, &after, &kept));
     qv__qd_vector_settings(kept, def);
     struct qv__alter alter = {.add = def, .config_json = &config};
-    return qv__db_alter(c->db, qv__collection_name(c->collection), &alter, operation_id, &c->err);
+    return qv__collection_alter(c->collection, &alter, operation_id, &c->err);
 }
 
 /* {"dense": {"size": ..., "distance": ...}} or {"sparse": {...}}; what a vector of a new collection
@@ -86,7 +86,7 @@ static qv_status drop(struct qv__call *c, struct change *x, uint64_t *operation_
     }
     QV_TRY(qv__qd_config_keep(c, &after, x->kept, &ch, &config));
     struct qv__alter alter = {.drop = &name, .config_json = &config};
-    return qv__db_alter(c->db, qv__collection_name(c->collection), &alter, operation_id, &c->err);
+    return qv__collection_alter(c->collection, &alter, operation_id, &c->err);
 }
 
 qv_status qv__qd_vector_delete(struct qv__call *c)

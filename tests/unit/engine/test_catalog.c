@@ -145,6 +145,39 @@ static void test_drop_frees_files(void **state)
     fix_close(f);
 }
 
+/* Who holds a collection that was dropped changes nothing of the next one of its name. */
+static void test_changes_of_a_dropped_one(void **state)
+{
+    (void)state;
+    struct fix fx, *f = &fx;
+    bool existed = false;
+    fix_open(f, -1);
+    create(f, "a");
+    struct qv__collection *old = fix_collection(f, "a");
+    OK(qv__db_drop_collection(f->db, QV__STR("a"), &existed, &f->err));
+    for (int i = 0; i < 2; i++) { /* without and with another one */
+        struct qv__payload_index_def def = {
+            .key = QV__STR("city"), .type = QV__STR("keyword"), .params_json = QV__STR("")};
+        struct qv__str config = QV__STR("{\"k\":1}");
+        struct qv__alter a = {.config_json = &config};
+        assert_int_equal(qv__collection_alter(old, &a, NULL, &f->err), QV_ENOTFOUND);
+        assert_int_equal(qv__collection_put_index(old, &def, NULL, &f->err), QV_ENOTFOUND);
+        assert_int_equal(qv__collection_drop_index(old, def.key, NULL, &f->err), QV_ENOTFOUND);
+        if (i == 0) {
+            create(f, "a");
+        }
+    }
+    struct qv__collection *c = fix_collection(f, "a");
+    struct qv__schema *s = qv__collection_schema(c);
+    assert_ptr_not_equal(c, old);
+    assert_int_equal(s->n_indexes, 0);
+    assert_int_equal(s->config_json.n, 0);
+    qv__schema_release(s);
+    qv__collection_release(c);
+    qv__collection_release(old);
+    fix_close(f);
+}
+
 /* Payload indexes and configuration are recorded with the schema. */
 static void test_schema_changes(void **state)
 {
@@ -289,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_drop_frees_files),
         cmocka_unit_test(test_schema_changes),
+        cmocka_unit_test(test_changes_of_a_dropped_one),
         cmocka_unit_test(test_second_handle),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_aliases_without_memory),
