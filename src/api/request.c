@@ -165,6 +165,11 @@ bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__
            api->dialect->takes_file(match.route);
 }
 
+qv_status qv__api_room_for(struct qv__api *api, uint64_t bytes, struct qv_err *err)
+{
+    return qv__db_room_for(api->db, bytes, err);
+}
+
 static bool may_be_tried(struct qv__api *api, const struct qv__route *route,
                          const struct qv__request *r)
 {

@@ -97,6 +97,8 @@ struct qv__db *qv__api_db(struct qv__api *api);
 /* True if the body of such a request may be larger than memory and is to come as a file. */
 bool qv__api_takes_file(struct qv__api *api, enum qv__method method, struct qv__str path,
                         struct qv__arena *arena);
+/* QV_ENOSPC unless such bodies may take so many more bytes of the disk. */
+qv_status qv__api_room_for(struct qv__api *api, uint64_t bytes, struct qv_err *err) QV_MUST_USE;
 #define QV__ATTEMPT_NS UINT64_C(1000000)
 /* Route, and run here or on a pool worker; with a pool of no threads, the caller's qv__db_step runs
  * it. */

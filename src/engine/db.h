@@ -62,6 +62,8 @@ struct qv__mem *qv__db_mem(struct qv__db *db);
 const struct qv__clock *qv__db_clock(struct qv__db *db);
 const struct qv__logger *qv__db_logger(struct qv__db *db);
 struct qv__io *qv__db_io(struct qv__db *db);
+/* QV_ENOSPC: a file of so many bytes would take room that acknowledged writes and deletes need. */
+qv_status qv__db_room_for(struct qv__db *db, uint64_t bytes, struct qv_err *err) QV_MUST_USE;
 
 /* Run fn(db, arg) on a worker for jobs, or on the caller's with threads = -1, at a step. Closing
  * waits for it. QV_ENOMEM, QV_ECLOSED. */

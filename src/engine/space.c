@@ -246,6 +246,11 @@ qv_status qv__space_for(struct qv__db *db, uint64_t bytes, bool frees, struct qv
                     bytes, now, frees ? "" : " and others come first");
 }
 
+qv_status qv__db_room_for(struct qv__db *db, uint64_t bytes, struct qv_err *err)
+{
+    return qv__space_for(db, bytes, false, err);
+}
+
 /* --- life --- */
 
 void qv__space_init(struct qv__space *s)

@@ -16,5 +16,6 @@ void qv__server_options_init(struct qv__server_options *o, const struct qv__serv
     o->clock = qv__db_clock(db);
     o->logger = qv__db_logger(db);
     o->takes_file = qv__api_takes_file;
+    o->room_for = qv__api_room_for;
     o->io = qv__db_io(db);
 }

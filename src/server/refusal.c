@@ -49,7 +49,8 @@ static const struct qv__refusal_row rows[QV__REFUSALS] = {
     [QV__REFUSE_BUSY] = {503, false, BODY("Service unavailable: too many requests in flight")},
     [QV__REFUSE_MEMORY] = {503, false, BODY("Service unavailable: no memory for a request")},
     [QV__REFUSE_STOPPING] = {503, true, BODY("Service unavailable: shutting down")},
-    [QV__REFUSE_SPACE] = {507, true, BODY("Insufficient storage: no room for the upload")},
+    [QV__REFUSE_SPACE] =
+        {507, true, BODY("Insufficient storage: no room for the upload beside what writes need")},
     [QV__REFUSE_STORE] = {500, true, BODY("Service internal error: the upload cannot be stored")},
     [QV__REFUSE_RESPONSE] = {500, false, BODY("Service internal error: the response is broken")},
     [QV__REFUSE_OPTIONS] = {204, false, ""},

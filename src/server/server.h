@@ -31,6 +31,8 @@ struct qv__server_options {
     /* Which bodies go to a file of `io`, in its directory tmp; NULL = none. */
     bool (*takes_file)(struct qv__api *api, enum qv__method method, struct qv__str path,
                        struct qv__arena *arena);
+    /* QV_ENOSPC unless they may take so many more bytes. Not NULL where takes_file is not. */
+    qv_status (*room_for)(struct qv__api *api, uint64_t bytes, struct qv_err *err);
     struct qv__io *io;
     uint64_t seed; /* of generated trace ids */
     uint32_t

@@ -58,7 +58,9 @@ struct qv__spool {
     struct qv__file *file; /* NULL = not open */
     char name[64];         /* "" = there is none */
     uint64_t bytes;
-    bool handed_over; /* the request has it */
+    uint64_t expected; /* that were announced and have not come */
+    uint64_t look_at;  /* the room is looked at when there are so many bytes */
+    bool handed_over;  /* the request has it */
 };
 
 struct qv__conn {
@@ -125,6 +127,7 @@ struct qv__server {
     _Atomic uint32_t handed_over; /* connections given to the library that it has not begun */
     _Atomic uint64_t trace_count;
     _Atomic uint64_t spool_count;
+    _Atomic uint64_t spool_expected; /* bytes that all bodies on their way to files have announced */
     struct qv__counter accepted, turned_away, requests, refused, disconnects, timeouts;
 };
 

@@ -377,6 +377,94 @@ static void test_cross_site_snapshot(void **state)
     close_real(&real);
 }
 
+/* From now on the disk has so much room left. */
+static void leave_room(uint64_t bytes)
+{
+    const uint64_t large = UINT64_C(1) << 40;
+    uint64_t left = 0;
+    qv__io_sim_space(env.io, large);
+    assert_ok(qv__io_free_space(env.io, &left, NULL, &err));
+    qv__io_sim_space(env.io, large - left + bytes);
+}
+
+static void refused_for_room(struct client *c)
+{
+    struct reply r;
+    assert_true(read_reply(c, &r, false));
+    assert_int_equal(r.status, 507);
+    assert_non_null(strstr(r.body, "no room for the upload"));
+    reply_free(&r);
+    client_close(c);
+    for (int i = 0; i < WAIT_MS && files_in_tmp(); i++) {
+        nap_ms(1);
+    }
+    assert_int_equal(files_in_tmp(), 0);
+}
+
+#define UPLOAD                                                                                     \
+    "POST /collections/d/snapshots/upload HTTP/1.1\r\nHost: a\r\n"                                 \
+    "Content-Type: multipart/form-data; boundary=b0undary\r\n"
+
+/* Uploads get what is left beside what writes need, all of them together. */
+static void test_room_of_uploads(void **state)
+{
+    (void)state;
+    enum { MB = 1 << 20 };
+    static char piece[64 << 10];
+    struct real real;
+    struct qv__server_options o;
+    open_real(&real, &o);
+    struct client c = client_open(&env), first, other;
+    expect(&c, "PUT /collections/d", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", 200, "");
+    /* Announced: before its first byte. */
+    leave_room(3 * MB);
+    other = client_open(&env);
+    assert_true(send_z(&other, UPLOAD "Content-Length: 2900000\r\n\r\n"));
+    refused_for_room(&other);
+    /* What another one has announced is taken. */
+    first = client_open(&env);
+    assert_true(send_z(&first, UPLOAD "Content-Length: 1200000\r\n\r\n"));
+    for (int i = 0; i < WAIT_MS && files_in_tmp() == 0; i++) {
+        nap_ms(1);
+    }
+    assert_int_equal(files_in_tmp(), 1);
+    other = client_open(&env);
+    assert_true(send_z(&other, UPLOAD "Content-Length: 1200000\r\n\r\n"));
+    struct reply r;
+    assert_true(read_reply(&other, &r, false));
+    assert_int_equal(r.status, 507);
+    reply_free(&r);
+    client_close(&other);
+    client_close(&first);
+    for (int i = 0; i < WAIT_MS && files_in_tmp(); i++) {
+        nap_ms(1);
+    }
+    other = client_open(&env); /* and is free again */
+    assert_true(send_z(&other, UPLOAD "Content-Length: 1200000\r\n\r\n"));
+    for (int i = 0; i < WAIT_MS && files_in_tmp() == 0; i++) {
+        nap_ms(1);
+    }
+    assert_int_equal(files_in_tmp(), 1);
+    client_close(&other);
+    for (int i = 0; i < WAIT_MS && files_in_tmp(); i++) {
+        nap_ms(1);
+    }
+    /* In chunks: while it comes. */
+    other = client_open(&env);
+    assert_true(send_z(&other, UPLOAD "Transfer-Encoding: chunked\r\n\r\n"));
+    for (int i = 0; i < 64; i++) { /* 4 MB, refused on the way */
+        if (!send_z(&other, "10000\r\n") || !send_n(&other, piece, sizeof piece) ||
+            !send_z(&other, "\r\n")) {
+            break;
+        }
+    }
+    refused_for_room(&other);
+    expect(&c, "PUT /collections/d/points", "{\"points\":[{\"id\":1,\"vector\":[1,1]}]}", 200, "");
+    qv__io_sim_space(env.io, 0);
+    client_close(&c);
+    close_real(&real);
+}
+
 /* A write that the disk has no room for may be tried again. */
 static void test_no_room(void **state)
 {
@@ -415,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_upload_of_a_reader),
         cmocka_unit_test(test_cross_site_snapshot),
         cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_room_of_uploads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
