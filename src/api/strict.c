@@ -312,6 +312,8 @@ static qv_status check_mutation(struct qv__strict_call *s, const struct qv__muta
         QV_TRY(check_memory(s));
     }
     QV_TRY(check_vectors(s, m));
+    /* Asked of the points that are named, so no index would serve it. */
+    QV_TRY(check_filter(s, m->condition, false));
     return m->by_filter ? check_filter(s, m->filter, s->strict->indexed_updates) : QV_OK;
 }
 

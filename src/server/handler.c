@@ -23,7 +23,9 @@ static struct qv__conn *conn_of(struct MHD_Connection *mhd)
 
 /* The library goes on to split the query into arguments (a record each, from the connection's
  * buffer) and offers no way to prevent it. With more arguments than fit it would spin on the
- * connection until that times out. So its copy of the query is cut to nothing: we have our own. */
+ * connection until that times out. So its copy of the query is cut to nothing: we have our own. A
+ * query behind a NUL byte, where the target ends for us, is not seen: with so many arguments the
+ * library closes that connection without an answer. */
 static void hide_query(const char *target)
 {
     char *mark = strchr((char *)(uintptr_t)target, '?');

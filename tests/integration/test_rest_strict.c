@@ -95,6 +95,16 @@ static void test_numbers(void **state)
         {"\"condition_max_size\":2", "POST", POINTS "/count",
          "{\"filter\":{\"must\":{\"key\":\"n\",\"match\":{\"any\":[1,2,3]}}}}",
          "Condition size limit reached (3 > 2). Help: Reduce the size of your condition."},
+        {"\"filter_max_conditions\":1", "PUT", POINTS,
+         "{\"points\":[{\"id\":1,\"vector\":{}}],\"update_filter\":{\"must\":[{\"has_id\":[1]},"
+         "{\"has_id\":[2]}]}}",
+         "Filter condition limit reached (2 > 1). Help: Reduce the amount of conditions of your "
+         "filter."},
+        {"\"condition_max_size\":2", "PUT", POINTS "/vectors",
+         "{\"points\":[{\"id\":1,\"vector\":{\"d\":[1,2]}}],\"update_filter\":{\"must\":{\"key\":"
+         "\"n\","
+         "\"match\":{\"any\":[1,2,3]}}}}",
+         "Condition size limit reached (3 > 2). Help: Reduce the size of your condition."},
         {"\"max_points_count\":4", "PUT", POINTS, "{\"points\":[{\"id\":9,\"vector\":{}}]}",
          "Max points count limit of 4 reached!"},
         {"\"max_points_count\":5", "PUT", POINTS, "{\"points\":[{\"id\":4,\"vector\":{}}]}", NULL},

@@ -96,20 +96,46 @@ static qv_status find(struct form *f, uint64_t at, const char *text, size_t n_te
     return QV_OK;
 }
 
+/* The parameters behind the type of a disposition (RFC 7578, RFC 2183): tokens, or quoted. */
+static bool has_name(struct qv__str s, const char *name)
+{
+    const char *p = s.p, *end = s.p + s.n;
+    while ((p = memchr(p, ';', (size_t)(end - p))) != NULL) {
+        do {
+            p++;
+        } while (p < end && (*p == ' ' || *p == '\t'));
+        const char *key = p;
+        while (p < end && *p != '=' && *p != ';') {
+            p++;
+        }
+        size_t n_key = (size_t)(p - key);
+        if (p == end || *p == ';') {
+            continue;
+        }
+        bool is_quoted = ++p < end && *p == '"';
+        const char *value = p + is_quoted;
+        for (p = value; p < end && (is_quoted ? *p != '"' : *p != ';' && *p != ' '); p++) {
+            p += is_quoted && *p == '\\' && p + 1 < end;
+        }
+        struct qv__str got = {value, (size_t)(p - value)};
+        if (n_key == 4 && strncasecmp(key, "name", 4) == 0) {
+            return qv__str_eq(got, qv__str_z(name));
+        }
+    }
+    return false;
+}
+
 /* Whether the headers, in the block, say that the part is field `name`. */
 static bool is_field(const char *headers, size_t n, const char *name)
 {
     static const char disposition[] = "content-disposition:";
-    char want[64];
-    int n_want = snprintf(want, sizeof want, "name=\"%s\"", name);
     for (const char *line = headers, *end = headers + n; line < end;) {
         const char *feed = memmem(line, (size_t)(end - line), "\r\n", 2);
         size_t len = feed ? (size_t)(feed - line) : (size_t)(end - line);
         if (len > sizeof disposition &&
             strncasecmp(line, disposition, sizeof disposition - 1) == 0) {
-            const char *at = memmem(line, len, want, (size_t)n_want);
-            /* Not the end of filename="...". */
-            return at && (at[-1] == ' ' || at[-1] == ';');
+            size_t before = sizeof disposition - 1;
+            return has_name((struct qv__str){line + before, len - before}, name);
         }
         line += len + 2;
     }

@@ -323,11 +323,14 @@ static qv_status send(struct qv__call *c, const struct qv__snapshot_info *info)
     if (!d) {
         return qv__qd_no_memory(c);
     }
-    qv_status st = add_file_name(c, info->name);
-    if (st == QV_OK) {
-        st = qv__snapshot_stream_open(c->db, info->id, &d->stream, &c->err);
-    }
+    qv_status st = qv__snapshot_stream_open(c->db, info->id, &d->stream, &c->err);
     if (st != QV_OK) {
+        qv__free(d);
+        return st;
+    }
+    st = add_file_name(c, info->name); /* not of an error */
+    if (st != QV_OK) {
+        qv__snapshot_stream_close(d->stream);
         qv__free(d);
         return st;
     }

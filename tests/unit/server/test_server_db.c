@@ -200,15 +200,13 @@ static unsigned files_in_tmp(void)
     return n;
 }
 
-/* Send a form with one field, in pieces; the status. */
-static int upload(struct client *c, const char *line, const char *field, const void *bytes,
-                  size_t n, struct reply *r)
+/* Send a form with one field that says so much of itself, in pieces; the status. */
+static int upload_as(struct client *c, const char *line, const char *says, const void *bytes,
+                     size_t n, struct reply *r)
 {
     char head[512], before[256], after[] = "\r\n--b0undary--\r\n";
     int n_before = snprintf(before, sizeof before,
-                            "--b0undary\r\nContent-Disposition: form-data; name=\"%s\"; "
-                            "filename=\"/etc/passwd\"\r\n\r\n",
-                            field);
+                            "--b0undary\r\nContent-Disposition: form-data%s\r\n\r\n", says);
     snprintf(head, sizeof head,
              "%s HTTP/1.1\r\nHost: a\r\n"
              "Content-Type: multipart/form-data; boundary=b0undary\r\nContent-Length: %zu\r\n\r\n",
@@ -217,6 +215,52 @@ static int upload(struct client *c, const char *line, const char *field, const v
         nap_ms(1); /* refused before all of it was sent */
     }
     return read_reply(c, r, false) ? r->status : 0;
+}
+
+static int upload(struct client *c, const char *line, const char *field, const void *bytes,
+                  size_t n, struct reply *r)
+{
+    char says[128];
+    snprintf(says, sizeof says, "; name=\"%s\"; filename=\"/etc/passwd\"", field);
+    return upload_as(c, line, says, bytes, n, r);
+}
+
+/* Ways to name a field, and ways not to. */
+static void test_names_of_fields(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says;
+        bool is_named; /* "snapshot" */
+    } forms[] = {{"; name=\"snapshot\"", true},
+                 {"; NAME=snapshot", true},
+                 {";name=snapshot;filename=x", true},
+                 {"; filename=\"snapshot\"; name=\"snapshot\"", true},
+                 {"; filename=\"a;b\\\"\"; name=\"snapshot\"", true},
+                 {"; filename=\"; name=\\\"snapshot\\\"\"; name=\"other\"", false},
+                 {"; filename=\"; name=snapshot\"", false},
+                 {"; filename=\"snapshot\"", false},
+                 {"; xname=\"snapshot\"", false},
+                 {"; name=\"snapshot", true},
+                 {"; name", false},
+                 {"; name=", false},
+                 {"", false}};
+    struct real real;
+    struct qv__server_options o;
+    struct reply r;
+    open_real(&real, &o);
+    struct client c = client_open(&env);
+    for (size_t i = 0; i < QV_ARRAY_LEN(forms); i++) {
+        assert_int_equal(
+            upload_as(&c, "POST /collections/d/snapshots/upload", forms[i].says, "x", 1, &r), 400);
+        bool is_named = !strstr(r.body, "Field 'snapshot' is required");
+        if (is_named != forms[i].is_named) {
+            fail_msg("%s: %s", forms[i].says, r.body);
+        }
+        reply_free(&r);
+    }
+    client_close(&c);
+    close_real(&real);
 }
 
 static void test_snapshots(void **state)
@@ -500,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_points),
         cmocka_unit_test(test_many_writers),
         cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_names_of_fields),
         cmocka_unit_test(test_upload_of_a_reader),
         cmocka_unit_test(test_cross_site_snapshot),
         cmocka_unit_test(test_no_room),
