@@ -1,9 +1,10 @@
 /* map.c: robin-hood hashing with backward-shift deletion (Celis 1986; deletion after Goossaert
  * 2013).
  *
- * A slot's home is hash & mask; a pair further from its home displaces one nearer to its own, which
- * keeps probes short and lets a search stop at the first slot nearer to home than the key would be.
- * The table is at most 7/8 full and only grows; a failed growth leaves it as it was. No locks. */
+ * A slot's home is place & mask, where the place is the hash, multiplied in with a seed; a pair
+ * further from its home displaces one nearer to its own, which keeps probes short and lets a search
+ * stop at the first slot nearer to home than the key would be. The table is at most 7/8 full and
+ * only grows; a failed growth leaves it as it was. No locks. */
 #include "base/map.h"
 
 #include "base/rng.h"
@@ -26,9 +27,22 @@ static uint64_t stored_hash(uint64_t hash)
     return hash ? hash : 1; /* 0 means empty */
 }
 
+/* Folded: the lowest bits depend on all of the hash and of the seed. */
+static uint64_t place_of(const struct qv__map *m, uint64_t hash)
+{
+    __uint128_t p = (__uint128_t)(hash ^ m->seed) * UINT64_C(0x9fb21c651e98df25);
+    return stored_hash((uint64_t)p ^ (uint64_t)(p >> 64));
+}
+
+/* What nobody outside can know: the system chooses the addresses of code and memory at random. */
+static uint64_t seed_of(const void *slots)
+{
+    return qv__mix64((uint64_t)(uintptr_t)slots ^ qv__mix64((uint64_t)(uintptr_t)&qv__map_reserve));
+}
+
 static size_t distance(const struct qv__map *m, size_t at)
 {
-    return (at - (size_t)m->slots[at].hash) & (m->n_slots - 1);
+    return (at - (size_t)m->slots[at].place) & (m->n_slots - 1);
 }
 
 void qv__map_init(struct qv__map *m, struct qv__mem *mem)
@@ -48,10 +62,10 @@ void qv__map_free(struct qv__map *m)
 static void insert(struct qv__map *m, struct qv__map_slot s)
 {
     size_t mask = m->n_slots - 1;
-    size_t at = (size_t)s.hash & mask;
+    size_t at = (size_t)s.place & mask;
     for (size_t d = 0;; d++, at = (at + 1) & mask) {
         struct qv__map_slot *slot = &m->slots[at];
-        if (!slot->hash) {
+        if (!slot->place) {
             *slot = s;
             m->n++;
             return;
@@ -87,8 +101,9 @@ qv_status qv__map_reserve(struct qv__map *m, size_t n)
     m->slots = slots;
     m->n_slots = n_slots;
     m->n = 0;
+    m->seed = old.n_slots ? old.seed : seed_of(slots);
     for (size_t i = 0; i < old.n_slots; i++) {
-        if (old.slots[i].hash) {
+        if (old.slots[i].place) {
             insert(m, old.slots[i]);
         }
     }
@@ -104,15 +119,15 @@ static struct qv__map_slot *find_slot(const struct qv__map *m, uint64_t hash, qv
     if (m->n == 0) {
         return NULL;
     }
-    hash = stored_hash(hash);
+    uint64_t place = place_of(m, hash);
     size_t mask = m->n_slots - 1;
-    size_t at = (size_t)hash & mask;
+    size_t at = (size_t)place & mask;
     for (size_t d = 0;; d++, at = (at + 1) & mask) {
         struct qv__map_slot *slot = &m->slots[at];
-        if (!slot->hash || distance(m, at) < d) {
+        if (!slot->place || distance(m, at) < d) {
             return NULL;
         }
-        if (slot->hash == hash && eq(slot->value, key, ctx)) {
+        if (slot->place == place && eq(slot->value, key, ctx)) {
             return slot;
         }
     }
@@ -121,7 +136,7 @@ static struct qv__map_slot *find_slot(const struct qv__map *m, uint64_t hash, qv
 void qv__map_expect(const struct qv__map *m, uint64_t hash)
 {
     if (m->n) {
-        __builtin_prefetch(&m->slots[(size_t)stored_hash(hash) & (m->n_slots - 1)]);
+        __builtin_prefetch(&m->slots[(size_t)place_of(m, hash) & (m->n_slots - 1)]);
     }
 }
 
@@ -135,7 +150,7 @@ uint64_t *qv__map_find(const struct qv__map *m, uint64_t hash, qv__map_eq eq, co
 qv_status qv__map_add(struct qv__map *m, uint64_t hash, uint64_t value)
 {
     QV_TRY(qv__map_reserve(m, 1));
-    insert(m, (struct qv__map_slot){stored_hash(hash), value});
+    insert(m, (struct qv__map_slot){place_of(m, hash), value});
     return QV_OK;
 }
 
@@ -152,7 +167,7 @@ bool qv__map_remove(struct qv__map *m, uint64_t hash, qv__map_eq eq, const void 
     size_t mask = m->n_slots - 1;
     size_t hole = (size_t)(slot - m->slots);
     size_t next = (hole + 1) & mask;
-    while (m->slots[next].hash && distance(m, next) > 0) {
+    while (m->slots[next].place && distance(m, next) > 0) {
         m->slots[hole] = m->slots[next];
         hole = next;
         next = (next + 1) & mask;
@@ -166,7 +181,7 @@ bool qv__map_next(const struct qv__map *m, size_t *at, uint64_t *value)
 {
     while (*at < m->n_slots) {
         const struct qv__map_slot *slot = &m->slots[(*at)++];
-        if (slot->hash) {
+        if (slot->place) {
             *value = slot->value;
             return true;
         }

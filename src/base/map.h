@@ -2,7 +2,9 @@
  *
  * What it is: the shared engine of all hash tables. It stores (hash, value) pairs; the value is an
  * index or a pointer into the caller's own storage, and the caller's `eq` decides equality, so keys
- * are never copied. Robin-hood probing with backward-shift deletion.
+ * are never copied. Robin-hood probing with backward-shift deletion. Where a pair lies depends on
+ * where the system has put the table, too: keys that a client has chosen for their hashes do not
+ * gather in one place.
  * What it is not: thread-safe. Readers concurrent with writers need a lock of the caller. */
 #ifndef QV_BASE_MAP_H
 #define QV_BASE_MAP_H
@@ -10,7 +12,7 @@
 #include "base/alloc.h"
 
 struct qv__map_slot {
-    uint64_t hash; /* 0 = empty; qv__hash_* never return 0 */
+    uint64_t place; /* of its hash in this map: the home is in the lowest bits; 0 = empty */
     uint64_t value;
 };
 struct qv__map {
@@ -18,6 +20,7 @@ struct qv__map {
     struct qv__map_slot *slots;
     size_t n_slots; /* power of two, or 0 */
     size_t n;
+    uint64_t seed; /* of places; from the first slots on */
 };
 
 /* True if the stored `value` is the one that `key` names. */

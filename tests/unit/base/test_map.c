@@ -32,16 +32,16 @@ static void check_shape(const struct qv__map *m)
 {
     size_t n = 0;
     for (size_t i = 0; i < m->n_slots; i++) {
-        if (!m->slots[i].hash) {
+        if (!m->slots[i].place) {
             continue;
         }
         n++;
         size_t mask = m->n_slots - 1;
-        size_t d = (i - (size_t)m->slots[i].hash) & mask;
+        size_t d = (i - (size_t)m->slots[i].place) & mask;
         if (d > 0) {
             size_t before = (i - 1) & mask;
-            assert_true(m->slots[before].hash != 0); /* no hole on the way */
-            assert_true(((before - (size_t)m->slots[before].hash) & mask) + 1 >= d);
+            assert_true(m->slots[before].place != 0); /* no hole on the way */
+            assert_true(((before - (size_t)m->slots[before].place) & mask) + 1 >= d);
         }
     }
     assert_int_equal(n, m->n);
@@ -213,6 +213,35 @@ static void hashes_are_fixed_spread_and_never_zero(void **state)
     }
 }
 
+static bool never(uint64_t value, const void *key, void *ctx)
+{
+    (void)value;
+    (void)key;
+    (void)ctx;
+    return false;
+}
+
+/* Hashes that agree in half of their bits, as ids can be chosen that their hashes do. */
+static void chosen_hashes_do_not_gather(void **state)
+{
+    (void)state;
+    enum { N = 20000, FAR = 200 };
+    for (int which = 0; which < 2; which++) {
+        struct qv__map m;
+        qv__map_init(&m, root);
+        for (uint64_t i = 1; i <= N; i++) {
+            uint64_t hash = which ? i << 32 | 12345 : i | UINT64_C(12345) << 32;
+            assert_null(qv__map_find(&m, hash, never, NULL, NULL));
+            assert_int_equal(qv__map_add(&m, hash, i), QV_OK);
+        }
+        for (size_t at = 0; at < m.n_slots; at++) {
+            uint64_t from_home = (at - m.slots[at].place) & (m.n_slots - 1);
+            assert_true(!m.slots[at].place || from_home < FAR);
+        }
+        qv__map_free(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reserved_insertions_cannot_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_growth_changes_nothing, setup, teardown),
         cmocka_unit_test(hashes_are_fixed_spread_and_never_zero),
+        cmocka_unit_test_setup_teardown(chosen_hashes_do_not_gather, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
