@@ -195,6 +195,7 @@ qv_status qv__graph_alloc(const struct qv__index_params *params, const struct qv
     atomic_init(&g->n_scanned, 0);
     atomic_init(&g->is_sketching, false);
     atomic_init(&g->pack_quant, NULL);
+    atomic_init(&g->walk_bias, 0.0f);
     qv__mutex_init(&g->lock, QV__RANK_LEAF);
     *out = g;
     return QV_OK;

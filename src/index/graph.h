@@ -142,6 +142,8 @@ struct qv__graph {
     _Atomic uint64_t n_scanned;                  /* codes that scans compared before that */
     _Atomic bool is_sketching;                   /* a search makes them, or did */
     struct qv__quant *_Atomic pack_quant;        /* of all packed sets (graph_pack.h); or NULL */
+    /* What filtered walks where little is allowed took, over what costs say; 0 = not known. */
+    _Atomic float walk_bias;
     struct qv__mutex lock;                       /* QV__RANK_LEAF: what follows */
     struct qv__graph_costs costs; /* guarded by: lock; zero before they are measured */
     float sketch_row; /* guarded by: lock; ns a row of a scan by sketches takes; 0 = not known */

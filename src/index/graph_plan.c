@@ -27,7 +27,8 @@ enum {
      * of what it passes: the beam of the walk is wider by the square of that, at most so many
      * times. */
     WIDER = 5,
-    AGAIN = 32, /* searches that pass over a pack, and then one that does not */
+    AGAIN = 32,    /* searches that pass over a pack, and then one that does not */
+    BIAS_MOST = 4, /* times more, or less, than costs say */
 };
 
 #define RISK 1.3f /* a walk may cost so many times what is expected of it */
@@ -47,7 +48,8 @@ struct plan {
     double share;                /* around the query; 0 = not looked at */
     uint32_t entry;
     bool has_entry, is_opposed;
-    uint32_t ef; /* of a filtered walk */
+    bool is_less; /* allowed around the query than elsewhere */
+    uint32_t ef;  /* of a filtered walk */
 };
 
 /* One search under way. */
@@ -190,6 +192,21 @@ static void enter(struct search *x)
     }
 }
 
+/* Costs were measured under filters that have nothing to do with the vectors. What a filter lets
+ * pass at the rim of clusters only lies together: a walk goes through fewer bridges. */
+static double walk_bias(struct qv__graph *g)
+{
+    double bias = (double)atomic_load_explicit(&g->walk_bias, memory_order_relaxed);
+    return bias > 0 ? bias : 1;
+}
+
+static void walk_took(struct qv__graph *g, double expected_ns, double ns)
+{
+    double old = walk_bias(g);
+    double is = QV_MIN(QV_MAX(ns / expected_ns * old, 1.0 / BIAS_MOST), (double)BIAS_MOST);
+    atomic_store_explicit(&g->walk_bias, (float)(old + (is - old) / 16), memory_order_relaxed);
+}
+
 static void choose(struct search *x)
 {
     struct plan *p = &x->plan;
@@ -225,6 +242,10 @@ static void choose(struct search *x)
     p->ef = (uint32_t)QV_MIN(wider * (double)x->ef, (double)x->n_allowed);
     p->cost[QV__STRATEGY_FILTERED] =
         qv__graph_cost_filtered(&x->costs, p->ef, p->is_opposed ? share : p->share);
+    p->is_less = is_less || p->is_opposed;
+    if (p->is_less) {
+        p->cost[QV__STRATEGY_FILTERED] *= walk_bias(x->g);
+    }
     if (!is_less && !p->is_opposed) {
         p->cost[QV__STRATEGY_POSTFILTER] = qv__graph_cost_walk(&x->costs, beam_over(x, p->share));
     }
@@ -330,7 +351,11 @@ static qv_status run(struct search *x, struct qv__index_hit *hits, uint32_t *n_h
 /* What it took tells what a pack takes, or would have saved. */
 static void learn(const struct search *x, uint64_t ns)
 {
-    if (x->pack && x->plan.what == names[QV__STRATEGY_PACKED]) {
+    const struct plan *p = &x->plan;
+    if (p->is_less && p->what == names[QV__STRATEGY_FILTERED] && ns > 0) {
+        walk_took(x->g, p->cost[QV__STRATEGY_FILTERED], (double)ns);
+    }
+    if (x->pack && p->what == names[QV__STRATEGY_PACKED]) {
         qv__pack_took(x->pack, x->ef, ns);
     } else if (!x->pack && x->q->strategy == QV__STRATEGY_AUTO) {
         qv__graph_pack_missed(x->g, x->q->packed, x->n_allowed, ns);

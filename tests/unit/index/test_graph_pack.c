@@ -195,6 +195,75 @@ static void test_wanted_when_it_pays(void **state)
     end(&t);
 }
 
+static uint64_t quick(void *ctx)
+{
+    uint64_t *now = ctx;
+    return *now += 10;
+}
+
+struct told {
+    struct qv__plan_sink sink;
+    double walk_us;
+};
+
+static void tell(struct qv__plan_sink *sink, const char *step, const char *what, double estimated,
+                 double actual)
+{
+    (void)actual;
+    if (strcmp(step, "cost us") == 0 && strcmp(what, "filtered walk") == 0) {
+        QV_CONTAINER_OF(sink, struct told, sink)->walk_us = estimated;
+    }
+}
+
+/* What a filtered walk is expected to take after so many under a filter against the query. */
+static double walk_us(struct packed *t, uint64_t (*ticks)(void *), uint32_t searches)
+{
+    struct told told = {.sink = {.event = tell}};
+    uint64_t now = 0;
+    struct qv__clock clock = {ticks, ticks, &now};
+    for (uint32_t i = 0; i < searches; i++) {
+        struct qv__qctx ctx = ctx_make(t->mem);
+        struct qv__index_hit hits[K];
+        uint32_t n_hits;
+        struct qv__index_query q = {.vector = data_row(&t->queries, 0),
+                                    .k = K,
+                                    .ef = 16,
+                                    .allow = t->allow,
+                                    .allow_count = t->n,
+                                    .packed = &t->slot,
+                                    .set = t->allow,
+                                    .n = N,
+                                    .strategy = QV__STRATEGY_FILTERED};
+        ctx.clock = &clock;
+        ctx.plan = &told.sink;
+        assert_int_equal(t->x->ops->search(t->x, &q, &ctx, hits, &n_hits, NULL), QV_OK);
+    }
+    return told.walk_us;
+}
+
+/* Costs are of filters that know nothing of the vectors; of the others they are learnt. */
+static void test_walks_are_learnt(void **state)
+{
+    (void)state;
+    struct packed t;
+    start(&t, 64, QV__L2);
+    double far = exact_kth(&t.d, data_row(&t.queries, 0), N, N / 8, NULL);
+    memset(t.allow, 0, qv__bitset_words(N) * sizeof *t.allow);
+    for (uint32_t i = 0; i < N; i++) {
+        if (exact_distance(&t.d, data_row(&t.queries, 0), i) > far) {
+            qv__bit_set(t.allow, i);
+        }
+    }
+    t.n = qv__bits_count(t.allow, N);
+    double first = walk_us(&t, slow, 1), dear = walk_us(&t, slow, 60);
+    double cheap = walk_us(&t, quick, 60);
+    print_message("expected %.1f us, then %.1f and %.1f\n", first, dear, cheap);
+    assert_true(first > 1200);              /* of costs that were measured by that clock */
+    assert_true(dear > 900 && dear < 1150); /* it takes a tick */
+    assert_true(cheap < dear / 2);
+    end(&t);
+}
+
 /* What leaves the set is not found any more; where hardly any is left, scans find it. */
 static void test_members_leave(void **state)
 {
@@ -394,10 +463,15 @@ static void test_beside_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_finds),           cmocka_unit_test(test_wanted_when_it_pays),
-        cmocka_unit_test(test_members_leave),   cmocka_unit_test(test_many_hits),
-        cmocka_unit_test(test_whole_sets_only), cmocka_unit_test(test_not_for_all),
-        cmocka_unit_test(test_cancelled),       cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_finds),
+        cmocka_unit_test(test_wanted_when_it_pays),
+        cmocka_unit_test(test_walks_are_learnt),
+        cmocka_unit_test(test_members_leave),
+        cmocka_unit_test(test_many_hits),
+        cmocka_unit_test(test_whole_sets_only),
+        cmocka_unit_test(test_not_for_all),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_beside_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
