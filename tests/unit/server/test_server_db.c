@@ -361,6 +361,44 @@ static void test_snapshots(void **state)
     close_real(&real);
 }
 
+static void one_of_snapshots(void *arg, const char *name, uint64_t size)
+{
+    (void)size;
+    if (strncmp(name, "snapshots/", 10) == 0 && strstr(name, "MANIFEST") == NULL) {
+        snprintf(arg, 256, "%s", name);
+    }
+}
+
+/* A download that fails is an answer like others, no attachment. */
+static void test_failed_download(void **state)
+{
+    (void)state;
+    struct real real;
+    struct qv__server_options o;
+    struct reply r;
+    char line[512], name[256] = "", lost[256] = "", v[512];
+    open_real(&real, &o);
+    struct client c = client_open(&env);
+    expect(&c, "PUT /collections/c", "{\"vectors\":{\"size\":2,\"distance\":\"Dot\"}}", 200, "");
+    expect(&c, "PUT /collections/c/points", "{\"points\":[{\"id\":1,\"vector\":[1,1]}]}", 200, "");
+    assert_int_equal(call(&c, "POST /collections/c/snapshots", "", &r), 200);
+    const char *p = strstr(r.body, "\"name\":\"");
+    assert_non_null(p);
+    memcpy(name, p + 8, strcspn(p + 8, "\""));
+    reply_free(&r);
+    assert_ok(qv__io_sim_list(env.io, one_of_snapshots, lost, &err));
+    assert_true(lost[0]);
+    assert_ok(qv__io_unlink(env.io, lost, &err));
+    snprintf(line, sizeof line, "GET /collections/c/snapshots/%s", name);
+    int status = call(&c, line, "", &r);
+    if (status < 400 || reply_header(&r, "content-disposition", v)) {
+        fail_msg("without %s: %d %s", lost, status, r.body);
+    }
+    reply_free(&r);
+    client_close(&c);
+    close_real(&real);
+}
+
 /* Those who may only read are refused before a byte of an upload is on the disk: the body never
  * ends, and the answer comes, in the words of other refused writes. */
 static void test_upload_of_a_reader(void **state)
@@ -545,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_many_writers),
         cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_names_of_fields),
+        cmocka_unit_test(test_failed_download),
         cmocka_unit_test(test_upload_of_a_reader),
         cmocka_unit_test(test_cross_site_snapshot),
         cmocka_unit_test(test_no_room),
