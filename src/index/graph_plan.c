@@ -27,6 +27,8 @@ enum {
      * of what it passes: the beam of the walk is wider by the square of that, at most so many
      * times. */
     WIDER = 5,
+    LOOK = 8,      /* beam of the walk that looks for the query's surroundings, */
+    BROAD = 24,    /* where the beam is as wide as pays for it */
     AGAIN = 32,    /* searches that pass over a pack, and then one that does not */
     BIAS_MOST = 4, /* times more, or less, than costs say */
 };
@@ -207,7 +209,25 @@ static void walk_took(struct qv__graph *g, double expected_ns, double ns)
     atomic_store_explicit(&g->walk_bias, (float)(old + (is - old) / 16), memory_order_relaxed);
 }
 
-static void choose(struct search *x)
+/* The way down may end beside the query's surroundings, and a filter that passes nothing of these
+ * may pass what is there: a narrow walk that knows of no filter finds them. */
+static qv_status look_again(struct search *x, double share)
+{
+    struct qv__graph_walk w = {
+        .to = x->to, .entry = x->plan.entry, .ef = LOOK, .n = x->q->n, .ctx = x->ctx};
+    qv_status st = qv__walk_beam(x->g, x->s, &w);
+    x->ctx->stats.distances += w.distances;
+    x->ctx->stats.hops += w.hops;
+    if (st == QV_OK && x->s->n_best) {
+        qv__beam_sort(x->s);
+        x->s->is_linear = true; /* sorted is what a heap is not */
+        x->plan.entry = qv__key_node(x->s->best[0]);
+        x->plan.share = share_here(x, share);
+    }
+    return st;
+}
+
+static qv_status choose(struct search *x)
 {
     struct plan *p = &x->plan;
     double share = (double)x->n_allowed / (double)x->q->n;
@@ -218,7 +238,7 @@ static void choose(struct search *x)
     p->chosen = QV__STRATEGY_SCAN;
     p->ef = x->ef;
     if (x->n_allowed <= x->ef) {
-        return;
+        return QV_OK;
     }
     if (x->pack) { /* what they took is known, too */
         p->cost[QV__STRATEGY_PACKED] = qv__pack_ns(x->pack, x->ef);
@@ -227,10 +247,14 @@ static void choose(struct search *x)
         }
     }
     if (p->cost[p->chosen] <= qv__graph_cost_walk(&x->costs, x->ef)) {
-        return;
+        return QV_OK;
     }
     enter(x);
     p->share = share_here(x, share);
+    bool may_walk = x->q->strategy == QV__STRATEGY_AUTO || x->q->strategy == QV__STRATEGY_FILTERED;
+    if (x->ef >= BROAD && may_walk && 4 * p->share >= share) {
+        QV_TRY(look_again(x, share));
+    }
     /* Opposed to the query: the walk goes on where more is allowed. */
     p->is_opposed = 4 * p->share < share;
     double wider = p->is_opposed ? 1 : qv__graph_wider(&x->costs, p->share);
@@ -257,6 +281,7 @@ static void choose(struct search *x)
             p->chosen = (enum qv__index_strategy)i;
         }
     }
+    return QV_OK;
 }
 
 /* What is never tried stays as dear as it once was: now and then a pack is taken that is passed
@@ -385,7 +410,7 @@ qv_status qv__graph_search_allowed(struct qv__graph *g, const struct qv__index_q
     }
     bool learns = q->packed && ctx->clock;
     uint64_t from = learns ? qv__mono_ns(ctx->clock) : 0;
-    choose(&x);
+    st = choose(&x);
     try_again(&x);
     if (q->strategy != QV__STRATEGY_AUTO) {
         x.plan.chosen = q->strategy;
@@ -394,7 +419,7 @@ qv_status qv__graph_search_allowed(struct qv__graph *g, const struct qv__index_q
         }
     }
     x.plan.what = names[x.plan.chosen];
-    if (!q->plan_only) {
+    if (st == QV_OK && !q->plan_only) {
         st = run(&x, hits, n_hits, err);
         if (st == QV_OK && learns) {
             learn(&x, qv__mono_ns(ctx->clock) - from);

@@ -96,6 +96,42 @@ static void test_follows_clusters(void **state)
     free(allow);
 }
 
+/* The half of the clusters passes that is farthest from the query, a different one for each. */
+static void test_far_half(void **state)
+{
+    (void)state;
+    enum { FAR = 25 };
+    uint64_t *allow = allow_make(N);
+    double sum = 0;
+    for (uint32_t i = 0; i < FAR; i++) {
+        double dist[CENTRES], sorted[CENTRES];
+        for (uint32_t x = 0; x < N; x++) { /* some member stands for the cluster */
+            dist[f.cluster_of[x]] = exact_distance(&f.d, data_row(&f.queries, i), x);
+        }
+        memcpy(sorted, dist, sizeof dist);
+        for (uint32_t a = 1; a < CENTRES; a++) {
+            for (uint32_t b = a; b > 0 && sorted[b - 1] > sorted[b]; b--) {
+                double t = sorted[b];
+                sorted[b] = sorted[b - 1];
+                sorted[b - 1] = t;
+            }
+        }
+        memset(allow, 0, qv__bitset_words(N) * sizeof *allow);
+        for (uint32_t x = 0; x < N; x++) {
+            if (dist[f.cluster_of[x]] > sorted[CENTRES / 2]) {
+                qv__bit_set(allow, x);
+            }
+        }
+        struct data one = f.queries;
+        one.n = 1;
+        one.values = data_row(&f.queries, i);
+        sum += recall_of(f.x, &f.d, &one, 10, 64, allow, f.mem);
+    }
+    print_message("the far half: recall@10 %.4f\n", sum / FAR);
+    assert_true(sum / FAR >= 0.95);
+    free(allow);
+}
+
 /* Exactly the query's own cluster passes, or everything but it. */
 static void test_own_cluster(void **state)
 {
@@ -291,10 +327,10 @@ static void test_two_hops_connect(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_independent),      cmocka_unit_test(test_follows_clusters),
-        cmocka_unit_test(test_own_cluster),      cmocka_unit_test(test_few_allowed),
-        cmocka_unit_test(test_wrong_count),      cmocka_unit_test(test_forced),
-        cmocka_unit_test(test_two_hops_connect),
+        cmocka_unit_test(test_independent), cmocka_unit_test(test_follows_clusters),
+        cmocka_unit_test(test_own_cluster), cmocka_unit_test(test_few_allowed),
+        cmocka_unit_test(test_far_half),    cmocka_unit_test(test_wrong_count),
+        cmocka_unit_test(test_forced),      cmocka_unit_test(test_two_hops_connect),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
