@@ -82,6 +82,11 @@ void qv__api_begin_anew(struct qv__request *r);
  * once the deadline is over or the client gone, and has to look for that first. */
 void qv__api_queue(struct qv__request *r, enum qv__lane lane, void (*fn)(struct qv__task *task));
 
+/* When it is to be over if `allowed_s` (0 = no matter) count from now. */
+uint64_t qv__api_deadline(const struct qv__request *r, uint64_t allowed_s);
+#define QV__API_LATE "the request waited too long for a worker"
+#define QV__API_GONE "the client is gone"
+
 /* Held around a change of a collection's settings that depends on what they were. Outermost of all
  * locks. */
 struct qv__mutex *qv__api_patch_lock(struct qv__api *api);

@@ -113,11 +113,11 @@ static void run_task(struct qv__task *task)
     struct qv__request *r = QV_CONTAINER_OF(task, struct qv__request, task);
     const struct running *run = r->handler_state;
     if (atomic_load_explicit(&r->cancelled, memory_order_relaxed)) {
-        refuse(r, qv_status_http(QV_ECANCELLED), "Operation cancelled: the client is gone");
+        refuse(r, qv_status_http(QV_ECANCELLED), "Operation cancelled: " QV__API_GONE);
         return;
     }
     if (r->deadline_ns && qv__mono_ns(qv__db_clock(r->api->db)) > r->deadline_ns) {
-        refuse(r, qv_status_http(QV_ETIMEOUT), "Timeout: the request waited too long for a worker");
+        refuse(r, qv_status_http(QV_ETIMEOUT), "Timeout: " QV__API_LATE);
         return;
     }
     r->api->dialect->run(r, run->route, run->params);
@@ -225,14 +225,14 @@ uint64_t qv__api_expire(struct qv__api *api)
     return qv__pool_expire(qv__db_pool(api->db), qv__mono_ns(qv__db_clock(api->db)));
 }
 
-static void set_deadline(struct qv__request *r, const struct qv__route *route)
+uint64_t qv__api_deadline(const struct qv__request *r, uint64_t allowed_s)
 {
     const uint64_t second = 1000000000u, year_s = 366u * 24u * 3600u;
-    uint64_t allowed_s = r->api->dialect->timeout_s(route, r->query);
-    if (allowed_s) {
-        uint64_t own = qv__mono_ns(qv__db_clock(r->api->db)) + QV_MIN(allowed_s, year_s) * second;
-        r->deadline_ns = r->deadline_ns ? QV_MIN(r->deadline_ns, own) : own;
+    if (!allowed_s) {
+        return r->deadline_ns;
     }
+    uint64_t own = qv__mono_ns(qv__db_clock(r->api->db)) + QV_MIN(allowed_s, year_s) * second;
+    return r->deadline_ns ? QV_MIN(r->deadline_ns, own) : own;
 }
 
 void qv__api_submit(struct qv__request *r)
@@ -281,7 +281,7 @@ void qv__api_submit(struct qv__request *r)
         refuse(r, 414, "Deserialize error in query parameters: the query string is too long");
         return;
     }
-    set_deadline(r, match.route);
+    r->deadline_ns = qv__api_deadline(r, api->dialect->timeout_s(match.route, r->query));
     if (may_be_tried(api, match.route, r)) {
         attempt(r);
         return;

@@ -77,12 +77,7 @@ static qv_status parse_body(struct qv__call *c)
 
 static void set_deadline(struct qv__call *c)
 {
-    const uint64_t second = 1000000000u, year_s = 366u * 24u * 3600u;
-    uint64_t deadline = c->request->deadline_ns;
-    if (c->query.timeout_s) {
-        uint64_t own = qv__mono_ns(c->ctx.clock) + QV_MIN(c->query.timeout_s, year_s) * second;
-        deadline = deadline ? QV_MIN(deadline, own) : own;
-    }
+    uint64_t deadline = qv__api_deadline(c->request, c->query.timeout_s);
     c->deadline_ns = deadline;
     c->ctx.is_attempt = qv__api_is_attempt(c->request);
     if (c->ctx.is_attempt) {
@@ -158,12 +153,10 @@ static void rest_task(struct qv__task *task)
     struct qv__request *r = QV_CONTAINER_OF(task, struct qv__request, task);
     struct qv__call *c = r->dialect_state;
     qv_status st = qv__qctx_check(&c->ctx);
-    if (st != QV_OK) {
-        (void)qv__fail(&c->err, st, "%s",
-                       st == QV_ETIMEOUT ? "the request waited too long for a worker"
-                                         : "the client is gone");
-    } else {
+    if (st == QV_OK) {
         st = c->rest(c);
+    } else {
+        (void)qv__fail(&c->err, st, "%s", st == QV_ETIMEOUT ? QV__API_LATE : QV__API_GONE);
     }
     qv__qd_respond(c, st);
 }

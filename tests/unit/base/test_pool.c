@@ -4,8 +4,8 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
-#include "base/pool.h"
 #include "base/rng.h"
+#include "pool_note.h"
 
 static struct qv__mem *root;
 
@@ -33,20 +33,6 @@ static struct qv__pool *pool_of(unsigned n_threads)
 }
 
 /* ---- order, in the manual mode ---- */
-
-struct noted {
-    struct qv__task task;
-    char mark;
-    char *out;
-};
-
-static void note(struct qv__task *task)
-{
-    struct noted *n = QV_CONTAINER_OF(task, struct noted, task);
-    size_t len = strlen(n->out);
-    n->out[len] = n->mark;
-    n->out[len + 1] = 0;
-}
 
 static void a_manual_pool_runs_lanes_in_order(void **state)
 {

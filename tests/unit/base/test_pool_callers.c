@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "base/pool.h"
+#include "pool_note.h"
 
 struct work {
     struct qv__task task;
@@ -100,20 +100,6 @@ static void tasks_are_counted_once(void **state)
     qv__pool_close(manual);
     qv__pool_close(w.pool);
     qv__mem_close(mem);
-}
-
-struct noted {
-    struct qv__task task;
-    char mark;
-    char *out;
-};
-
-static void note(struct qv__task *task)
-{
-    struct noted *n = QV_CONTAINER_OF(task, struct noted, task);
-    size_t len = strlen(n->out);
-    n->out[len] = n->mark;
-    n->out[len + 1] = 0;
 }
 
 static void what_is_over_leaves_the_queue(void **state)

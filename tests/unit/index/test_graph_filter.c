@@ -96,40 +96,50 @@ static void test_follows_clusters(void **state)
     free(allow);
 }
 
-/* The half of the clusters passes that is farthest from the query, a different one for each. */
+/* The half of the clusters passes that is farthest from the query, a different one for each. In a
+ * graph of few links the way down often ends in a far cluster, where all seems to pass. */
 static void test_far_half(void **state)
 {
     (void)state;
-    enum { FAR = 25 };
-    uint64_t *allow = allow_make(N);
+    enum { FAR = 60, ROWS = 20000, CLUSTERS = 50 };
+    struct qv_err err;
+    static uint32_t cluster_of[ROWS];
+    struct data d = data_make(ROWS, 64, QV__L2, 31), queries = data_make(FAR, 64, QV__L2, 31);
+    fill_clustered(&d, CLUSTERS, 1.0f, 1, 2, cluster_of);
+    fill_clustered(&queries, CLUSTERS, 1.0f, 1, 3, NULL);
+    struct qv__index_params params = {
+        .kind = QV__INDEX_GRAPH, .m = 6, .ef_construct = 30, .seed = 1};
+    struct qv__index_env env = env_make(f.mem, NULL, 1);
+    struct qv__index *x = NULL;
+    check_ok(qv__index_ops_of(QV__INDEX_GRAPH)->build(&params, &env, &d.v, ROWS, &x, &err));
+    uint64_t *allow = allow_make(ROWS);
     double sum = 0;
     for (uint32_t i = 0; i < FAR; i++) {
-        double dist[CENTRES], sorted[CENTRES];
-        for (uint32_t x = 0; x < N; x++) { /* some member stands for the cluster */
-            dist[f.cluster_of[x]] = exact_distance(&f.d, data_row(&f.queries, i), x);
+        double dist[CLUSTERS];
+        for (uint32_t row = 0; row < ROWS; row++) { /* some member stands for the cluster */
+            dist[cluster_of[row]] = exact_distance(&d, data_row(&queries, i), row);
         }
-        memcpy(sorted, dist, sizeof dist);
-        for (uint32_t a = 1; a < CENTRES; a++) {
-            for (uint32_t b = a; b > 0 && sorted[b - 1] > sorted[b]; b--) {
-                double t = sorted[b];
-                sorted[b] = sorted[b - 1];
-                sorted[b - 1] = t;
+        memset(allow, 0, qv__bitset_words(ROWS) * sizeof *allow);
+        for (uint32_t row = 0; row < ROWS; row++) {
+            uint32_t nearer = 0;
+            for (uint32_t c = 0; c < CLUSTERS; c++) {
+                nearer += dist[c] < dist[cluster_of[row]];
+            }
+            if (nearer > CLUSTERS / 2) {
+                qv__bit_set(allow, row);
             }
         }
-        memset(allow, 0, qv__bitset_words(N) * sizeof *allow);
-        for (uint32_t x = 0; x < N; x++) {
-            if (dist[f.cluster_of[x]] > sorted[CENTRES / 2]) {
-                qv__bit_set(allow, x);
-            }
-        }
-        struct data one = f.queries;
+        struct data one = queries;
         one.n = 1;
-        one.values = data_row(&f.queries, i);
-        sum += recall_of(f.x, &f.d, &one, 10, 64, allow, f.mem);
+        one.values = data_row(&queries, i);
+        sum += recall_of(x, &d, &one, 10, 48, allow, f.mem);
     }
     print_message("the far half: recall@10 %.4f\n", sum / FAR);
-    assert_true(sum / FAR >= 0.95);
+    assert_true(sum / FAR >= 0.99); /* 0.955 where the share is read off where the way down ends */
     free(allow);
+    x->ops->free(x);
+    data_free(&d);
+    data_free(&queries);
 }
 
 /* Exactly the query's own cluster passes, or everything but it. */
